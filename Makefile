@@ -1,0 +1,43 @@
+# Every target makes .venv first; it is made again only when pyproject.toml or constraints.txt change.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check fmt prove bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml constraints.txt
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "Vedette needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 2; }
+	@test -x $(BIN)/pip || "$(PYTHON)" -m venv --clear .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[shadow,dev]'
+	@touch $@
+
+install: $(READY) ## make .venv with all that the other targets need
+
+demo: $(READY) ## the whole road on a simulated log: no broker, no GPU, no network
+	$(BIN)/vedette demo
+
+test: $(READY) ## every test but the long ones, with real Kafka and PostgreSQL where they can be had
+	$(BIN)/python -m pytest -m "not prove and not bench"
+
+check: $(READY) ## ruff and mypy; writes nothing
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+fmt: $(READY) ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+prove: $(READY) ## long simulations and crash campaigns
+	$(BIN)/python -m pytest -m prove --timeout 3600
+
+bench: $(READY) ## what this machine does, as a table
+	$(BIN)/vedette bench road
+
+clean: ## remove .venv and everything else that was made here
+	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,0 +1,190 @@
+"""THE list of metrics, as data: what the README, `vedette catalog` and the exporter are made of."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Dimension = Literal["quality", "efficiency", "safety", "robustness", "fairness"]
+Kind = Literal["score", "flag", "amount"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric of a call.
+
+    A `score` or a `flag` lies in [0, 1] and is kept as a bounded histogram; an `amount` is
+    positive without a limit and is kept as a log-bucket histogram. `text` is what is read of
+    the call. `threshold` is where a safety score counts as flagged.
+    """
+
+    name: str
+    dimension: Dimension
+    text: str
+    kind: Kind
+    unit: str
+    good: Literal["high", "low", "none"]
+    cost: Literal["record", "rule", "model"]
+    help: str
+    threshold: float | None = None
+
+    @property
+    def range(self) -> tuple[float, float | None]:
+        """The lowest and highest value; None where there is no highest."""
+        return (0.0, None) if self.kind == "amount" else (0.0, 1.0)
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("latency", "efficiency", "record", "amount", "seconds", "low", "record",
+           "From the start of the request to the end of the answer."),
+    Metric("ttft", "efficiency", "record", "amount", "seconds", "low", "record",
+           "From the start of the request to the first token, where the answer was streamed."),
+    Metric("tpot", "efficiency", "record", "amount", "seconds", "low", "record",
+           "Time per output token after the first: (latency - ttft) / (tokens_out - 1)."),
+    Metric("tokens_in", "efficiency", "record", "amount", "tokens", "none", "record",
+           "Tokens of the prompt as the provider counted them."),
+    Metric("tokens_out", "efficiency", "record", "amount", "tokens", "none", "record",
+           "Tokens of the answer as the provider counted them."),
+    Metric("cost", "efficiency", "record", "amount", "usd", "low", "record",
+           "Cost of the call as the record states it."),
+    Metric("error", "efficiency", "record", "flag", "ratio", "low", "record",
+           "1 when the call failed or timed out."),
+    Metric("feedback", "quality", "record", "score", "ratio", "high", "record",
+           "A person's judgement, -1..1 in the record, kept as 0..1."),
+    Metric("response_refusal", "quality", "response", "score", "ratio", "none", "rule",
+           "1 when the answer declines to help, by its opening phrases.", 0.5),
+    Metric("response_repetition", "quality", "response", "score", "ratio", "low", "rule",
+           "Share of the answer's word 4-grams that repeat an earlier one."),
+    Metric("response_readability", "quality", "response", "score", "ratio", "high", "rule",
+           "Flesch reading ease of the answer, clipped to 0..100 and divided by 100."),
+    Metric("response_json_valid", "quality", "response", "flag", "ratio", "high", "rule",
+           "1 when an answer that should be JSON parses; unscored where none was asked for."),
+    Metric("language_match", "quality", "prompt, response", "flag", "ratio", "high", "rule",
+           "1 when the answer is in the language of the prompt."),
+    Metric("response_relevance", "quality", "prompt, response", "score", "ratio", "high", "model",
+           "Cosine similarity of the embeddings of prompt and answer, negative clipped to 0."),
+    Metric("prompt_pii", "safety", "prompt", "flag", "ratio", "low", "rule",
+           "1 when the prompt holds an e-mail, phone, card, IBAN or IP address.", 0.5),
+    Metric("response_pii", "safety", "response", "flag", "ratio", "low", "rule",
+           "1 when the answer holds an e-mail, phone, card, IBAN or IP address.", 0.5),
+    Metric("response_secrets", "safety", "response", "flag", "ratio", "low", "rule",
+           "1 when the answer holds a key, token or password by its pattern.", 0.5),
+    Metric("prompt_toxicity", "safety", "prompt", "score", "ratio", "low", "model",
+           "Toxicity of the prompt, from a Detoxify-architecture checkpoint.", 0.5),
+    Metric("response_toxicity", "safety", "response", "score", "ratio", "low", "model",
+           "Toxicity of the answer, from a Detoxify-architecture checkpoint.", 0.5),
+)  # fmt: skip
+
+BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
+
+
+def metric_named(name: str) -> Metric:
+    """The catalogue row of a metric; `slo_<name>` rows exist for every configured objective."""
+    if name.startswith("slo_"):
+        return Metric(name, "efficiency", "record", "flag", "ratio", "low", "record",
+                      "1 when the call breached the objective of this name.")  # fmt: skip
+    return BY_NAME[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One Prometheus series; `name` is what the page shows, `metric` the row above it is fed by.
+
+    A histogram's `buckets` are its upper bounds; objectives and thresholds are merged into them.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    unit: str
+    help: str
+    buckets: tuple[float, ...] = ()
+    metric: str | None = None
+
+
+_GROUP = ("service", "model", "variant")
+# Bounds of the serving engines (vLLM), so that both sides of a call can be laid over each other.
+_LATENCY = (0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0,
+            120.0, 240.0, 480.0, 960.0)  # fmt: skip
+_TTFT = (0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0,
+         40.0, 80.0, 160.0)  # fmt: skip
+_TPOT = (0.002, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0,
+         2.5, 5.0)  # fmt: skip
+_TOKENS = (1.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0,
+           20000.0, 50000.0, 100000.0, 200000.0)  # fmt: skip
+_SCORE = tuple(round(step * 0.05, 2) for step in range(1, 21))
+_STAGE = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+          30.0, 60.0)  # fmt: skip
+_FLUSH = (1.0, 5.0, 10.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0)
+
+SERIES: tuple[Series, ...] = (
+    Series("vedette_requests_total", "counter", (*_GROUP, "status"), "requests",
+           "Calls taken in, by how they ended: ok, error or timeout."),
+    Series("vedette_request_errors_total", "counter", _GROUP, "requests",
+           "Calls taken in that failed or timed out."),
+    Series("vedette_request_latency_seconds", "histogram", _GROUP, "seconds",
+           "From the start of the request to the end of the answer.", _LATENCY, "latency"),
+    Series("vedette_request_ttft_seconds", "histogram", _GROUP, "seconds",
+           "From the start of the request to the first token.", _TTFT, "ttft"),
+    Series("vedette_request_tpot_seconds", "histogram", _GROUP, "seconds",
+           "Time per output token after the first.", _TPOT, "tpot"),
+    Series("vedette_request_input_tokens", "histogram", _GROUP, "tokens",
+           "Tokens of the prompt.", _TOKENS, "tokens_in"),
+    Series("vedette_request_output_tokens", "histogram", _GROUP, "tokens",
+           "Tokens of the answer.", _TOKENS, "tokens_out"),
+    Series("vedette_request_cost_usd_total", "counter", _GROUP, "usd",
+           "Cost of the calls as their records state it.", (), "cost"),
+    Series("vedette_score_ratio", "histogram", (*_GROUP, "metric"), "ratio",
+           "Scores in [0, 1] of every metric of kind score.", _SCORE),
+    Series("vedette_evaluations_total", "counter", (*_GROUP, "metric", "label"), "evaluations",
+           "Calls that pass or fail a metric: flags, objectives and scores with a threshold."),
+    Series("vedette_unscored_total", "counter", ("metric", "reason"), "calls",
+           "Calls without a value of a metric, by reason."),
+    Series("vedette_records_total", "counter", ("topic", "outcome"), "records",
+           "Records read, by what became of them; the outcomes sum to what was received."),
+    Series("vedette_calls_total", "counter", ("topic", "outcome"), "calls",
+           "Calls found in records, by what became of them."),
+    Series("vedette_dead_letters_total", "counter", ("reason",), "records",
+           "Records set aside, by reason."),
+    Series("vedette_records_lost_total", "counter", ("topic",), "records",
+           "Records that the broker had deleted before they were read."),
+    Series("vedette_offset_fenced_total", "counter", (), "flushes",
+           "Flushes rolled back because another worker had moved the offset."),
+    Series("vedette_consumer_lag_records", "gauge", ("topic", "partition"), "records",
+           "Records of a partition that are not yet committed."),
+    Series("vedette_stage_seconds", "histogram", ("stage",), "seconds",
+           "Time that a batch spent in a stage of the road, waiting apart from working.", _STAGE),
+    Series("vedette_flush_calls", "histogram", (), "calls",
+           "Calls written by one flush.", _FLUSH),
+    Series("vedette_closed_through_timestamp_seconds", "gauge", ("source",), "seconds",
+           "End of the last closed pane of a source."),
+    Series("vedette_open_panes", "gauge", (), "panes",
+           "Panes that still take calls."),
+    Series("vedette_label_overflow_total", "counter", ("label",), "values",
+           "Times a label's value was written as other, because the label had too many."),
+    Series("vedette_ready", "gauge", (), "ratio",
+           "1 when the process can do its work: its database and broker answer."),
+    Series("vedette_last_progress_timestamp_seconds", "gauge", (), "seconds",
+           "When the loop last completed a step."),
+    Series("vedette_build_info", "gauge", ("version",), "info",
+           "1, with the version that runs as a label."),
+)  # fmt: skip
+
+
+def metric_table() -> str:
+    """Both lists as Markdown tables, as the README shows them."""
+    metrics = [
+        f"| `{row.name}` | {row.dimension} | {row.text} | {row.kind} | {row.unit} | {row.good} |"
+        f" {'' if row.threshold is None else row.threshold} | {row.cost} | {row.help} |"
+        for row in METRICS
+    ]
+    series = [
+        f"| `{row.name}` | {row.kind} | {', '.join(row.labels)} | {row.unit} | {row.help} |"
+        for row in SERIES
+    ]
+    head = "| metric | dimension | reads | kind | unit | good | flagged from | cost | what it is |"
+    foot = "| series | kind | labels | unit | what it is |"
+    tables = ([head, _rule(head), *metrics], [foot, _rule(foot), *series])
+    return "\n\n".join("\n".join(table) for table in tables) + "\n"
+
+
+def _rule(head: str) -> str:
+    return "|" + "---|" * (head.count("|") - 1)

@@ -1,0 +1,87 @@
+"""From calls and their scores to columns: one array a metric, NaN where it is missing."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.buckets import Floats, Ints
+from agent.config import Objective
+from agent.panes import Column
+from agent.record import Call, Score
+
+ABSENT = ("", "absent")
+RECORD_METRICS = ("latency", "ttft", "tpot", "tokens_in", "tokens_out", "cost", "error", "feedback")
+
+
+def _tpot(call: Call) -> float | None:
+    # Time per token after the first; one token alone has no time between tokens.
+    if call.latency_s is None or call.ttft_s is None or not call.tokens_out or call.tokens_out < 2:
+        return None
+    return max(0.0, call.latency_s - call.ttft_s) / (call.tokens_out - 1)
+
+
+def record_columns(calls: Sequence[Call], slo: Mapping[str, Objective]) -> list[Column]:
+    """The metrics that the record itself states, and the breaches of the objectives."""
+    read: dict[str, Iterable[float | None]] = {
+        "latency": [call.latency_s for call in calls],
+        "ttft": [call.ttft_s for call in calls],
+        "tpot": [_tpot(call) for call in calls],
+        "tokens_in": [call.tokens_in for call in calls],
+        "tokens_out": [call.tokens_out for call in calls],
+        "cost": [call.cost_usd for call in calls],
+        "error": [0.0 if call.status == "ok" else 1.0 for call in calls],
+        "feedback": [None if c.feedback is None else (c.feedback + 1) / 2 for c in calls],
+    }
+    columns = {name: _numbers(name, values) for name, values in read.items()}
+    for name, objective in sorted(slo.items()):
+        values = columns[objective.metric].values
+        breach = np.where(np.isnan(values), np.nan, values > objective.at_most)
+        columns[f"slo_{name}"] = Column(f"slo_{name}", breach, _absence(breach), ABSENT)
+    return list(columns.values())
+
+
+def _numbers(name: str, values: Iterable[float | None]) -> Column:
+    numbers = np.array([math.nan if value is None else value for value in values], dtype=np.float64)
+    return Column(name, numbers, _absence(numbers), ABSENT)
+
+
+def _absence(numbers: Floats) -> NDArray[np.int16]:
+    return np.isnan(numbers).astype(np.int16)
+
+
+def score_column(metric: str, scores: Sequence[Score]) -> Column:
+    """One scorer's scores as a column; the reason of a missing one is its `why`."""
+    reasons: dict[str, int] = {"": 0}
+    numbers = np.empty(len(scores))
+    why = np.zeros(len(scores), dtype=np.int16)
+    for i, score in enumerate(scores):
+        if score.value is not None:
+            numbers[i] = score.value
+        else:
+            numbers[i] = math.nan
+            word = score.why or score.status
+            why[i] = reasons.setdefault(word, len(reasons))
+    return Column(metric, numbers, why, tuple(reasons))
+
+
+def take(column: Column, index: Ints) -> Column:
+    """The column of some of the calls."""
+    return Column(column.metric, column.values[index], column.why[index], column.reasons)
+
+
+def missing_by_reason(column: Column) -> dict[str, int]:
+    """How many values are missing, and why."""
+    counts = np.bincount(column.why, minlength=1)
+    return {column.reasons[i]: int(n) for i, n in enumerate(counts) if i and n}
+
+
+def rows_of(columns: Sequence[Column]) -> list[dict[str, float]]:
+    """The values of each call by metric, missing ones left out."""
+    names = [column.metric for column in columns]
+    table = [column.values.tolist() for column in columns]
+    return [
+        {name: value for name, value in zip(names, row, strict=True) if value == value}
+        for row in zip(*table, strict=True)
+    ]

@@ -1,0 +1,241 @@
+"""One typed tree from YAML and environment; an unknown key is an error, a secret is never printed.
+
+The environment wins over the file: `VEDETTE_STORE__URL` sets `store.url`.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from agent.errors import BadConfig
+
+Format = Literal["auto", "native", "litellm", "otlp"]
+
+
+class Tree(BaseModel):
+    """A frozen branch of the configuration."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Topic(Tree):
+    """One input topic."""
+
+    format: Format = "auto"
+    # All topics of a source share one watermark; a backfill never closes by the wall clock.
+    source: str = "live"
+
+
+class Security(Tree):
+    """How the broker is reached; clear text off loopback needs `insecure`."""
+
+    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    insecure: bool = False
+
+    @model_validator(mode="after")
+    def _sasl_is_whole(self) -> "Security":
+        if self.protocol.startswith("SASL"):
+            secret = self.password or self.password_file
+            if not (self.mechanism and self.username and secret):
+                raise ValueError(f"{self.protocol} needs mechanism, username and a password")
+        return self
+
+
+class Kafka(Tree):
+    """The broker and what is read from it."""
+
+    brokers: tuple[str, ...] = ("localhost:9092",)
+    group: str = "vedette"
+    topics: dict[str, Topic] = Field(default_factory=lambda: {"llm-calls": Topic()})
+    security: Security = Security()
+    # Where a partition without a stored offset starts; later partitions always start at the head.
+    start: Literal["earliest", "latest"] = "earliest"
+    # A poll above this many records only grows the queue; below 100 the client's overhead shows.
+    poll_records: int = Field(default=2000, ge=1, le=50_000)
+    # Queue bounds: above, partitions are paused; they resume at half.
+    queue_records: int = Field(default=8000, ge=1)
+    queue_bytes: int = Field(default=64 << 20, ge=1 << 20)
+    session_timeout_s: float = Field(default=30.0, gt=0)
+    heartbeat_s: float = Field(default=3.0, gt=0)
+    metadata_max_age_s: float = Field(default=60.0, gt=0)
+    dead_letters: str | None = None
+    scored: str | None = None
+
+
+class Store(Tree):
+    """The database and how long it keeps what."""
+
+    url: SecretStr = SecretStr("sqlite:///vedette.db")
+    # A repeated id is recognised for this long; a replay of older records counts again.
+    seen_days: float = Field(default=7.0, gt=0)
+    calls_days: float = Field(default=30.0, gt=0)
+    # 0 keeps no text at all; above, redacted text is kept that long.
+    text_days: float = Field(default=0.0, ge=0)
+    dead_letter_days: float = Field(default=14.0, gt=0)
+
+
+class Panes(Tree):
+    """The slices of request-start time."""
+
+    width_s: int = Field(default=10, ge=1, le=3600)
+    # A call is late when it arrives after pane end + request_timeout_s + 60 s.
+    request_timeout_s: float = Field(default=600.0, ge=0)
+    lateness_s: float | None = Field(default=None, ge=0)
+    fine_hours: float = Field(default=1.0, ge=0)
+    minute_hours: float = Field(default=48.0, ge=0)
+    # Groups (service, model, variant, segment) beyond this many fold into "other".
+    groups_max: int = Field(default=500, ge=1)
+
+    @property
+    def allowed_lateness_s(self) -> float:
+        """Seconds after a pane's end at which its calls stop being on time."""
+        return self.request_timeout_s + 60.0 if self.lateness_s is None else self.lateness_s
+
+
+class ScorerOptions(Tree):
+    """One scorer: on or off, its model, and the share of calls that it scores."""
+
+    enabled: bool = True
+    rate: float = Field(default=1.0, ge=0, le=1)
+    model: str | None = None
+    sha256: str | None = None
+    device: str = "auto"
+
+
+class Objective(Tree):
+    """A service-level objective on one record metric: a call breaches it above `at_most`."""
+
+    metric: Literal["latency", "ttft", "tpot", "cost", "tokens_in", "tokens_out"] = "latency"
+    at_most: float = Field(gt=0)
+
+
+class Exporter(Tree):
+    """The metrics and health endpoint."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=9464, ge=0, le=65535)
+    # Distinct values of one label beyond this become "other".
+    label_values_max: int = Field(default=200, ge=1)
+
+
+class Limits(Tree):
+    """Bounds that keep one hostile record cheap."""
+
+    record_bytes: int = Field(default=4 << 20, ge=1024)
+    text_chars: int = Field(default=200_000, ge=100)
+    depth: int = Field(default=64, ge=4)
+    # The clock of a producer may run ahead of the broker's by this much.
+    clock_skew_s: float = Field(default=300.0, ge=0)
+    attempts: int = Field(default=3, ge=1)
+    # No completed step for this long while records wait: the process ends for its supervisor.
+    stall_s: float = Field(default=120.0, gt=1)
+
+
+class Intake(Tree):
+    """Which calls are taken in."""
+
+    sample_rate: float = Field(default=1.0, ge=0, le=1)
+    models: tuple[str, ...] = ()
+    # Model groups that are LiteLLM silent twins: their calls become shadow:<group>.
+    silent_models: tuple[str, ...] = ()
+    # Where the variant is read from, first hit wins: a LiteLLM tag "variant:x" or a header.
+    variant_headers: tuple[str, ...] = ("x-experiment-variant", "x-variant")
+    # How long a span waits for its log events (and they for it).
+    join_wait_s: float = Field(default=30.0, ge=0)
+
+
+class Config(BaseSettings):
+    """The whole tree."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="VEDETTE_", env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    service: str = "default"
+    kafka: Kafka = Kafka()
+    store: Store = Store()
+    panes: Panes = Panes()
+    # Names of sources whose records are history: their watermark is what was read, not the clock.
+    backfill: tuple[str, ...] = ("backfill",)
+    segments: tuple[str, ...] = ()
+    scorers: dict[str, ScorerOptions] = Field(default_factory=dict)
+    slo: dict[str, Objective] = Field(default_factory=dict)
+    intake: Intake = Intake()
+    exporter: Exporter = Exporter()
+    limits: Limits = Limits()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (env_settings, init_settings)
+
+
+def load_config(path: Path | None = None, **overrides: Any) -> Config:
+    """Read the configuration; raises BadConfig with one line that names the key."""
+    tree = _read_yaml(path) if path else {}
+    _refuse_unknown_environment()
+    try:
+        return Config(**_merge(tree, overrides))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"]) or "configuration"
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            message = "unknown key"
+        raise BadConfig(key, message) from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfig(str(path), f"cannot be read ({type(error).__name__})") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise BadConfig(str(path), f"is not valid YAML{where}") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise BadConfig(str(path), "must hold a mapping of keys")
+    return {str(key): value for key, value in tree.items()}
+
+
+def _merge(tree: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(tree)
+    for key, value in overrides.items():
+        old = merged.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            value = _merge(old, value)
+        merged[key] = value
+    return merged
+
+
+def _refuse_unknown_environment() -> None:
+    known = set(Config.model_fields)
+    for name in os.environ:
+        if name.startswith("VEDETTE_"):
+            key = name.removeprefix("VEDETTE_").lower().split("__")[0]
+            if key not in known:
+                raise BadConfig(name, "unknown key in the environment")

@@ -1,0 +1,161 @@
+"""The order, visible: observe(readings) = plan -> score -> fold -> one transaction.
+
+Nothing is counted before the transaction commits; when it does not, what was folded in memory
+is dropped and read again from the store.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from agent import flush
+from agent.columns import record_columns, score_column, take
+from agent.config import Config
+from agent.errors import StoreDown
+from agent.flush import Books, Fenced, Met, Partition, Scored
+from agent.intake import Plan, Reading, Waiting, half_keys, make_plan, unpack_half
+from agent.panes import Column, PaneBook
+from agent.record import Call, DeadLetter
+from agent.score import Panel
+from agent.store import Store, halves, writes
+
+__all__ = ["Fenced", "Flush", "Monitor", "Partition"]
+
+
+@dataclass(slots=True)
+class Flush:
+    """What one transaction did, for those who count and publish it."""
+
+    calls: list[Call] = field(default_factory=list)
+    columns: list[Column] = field(default_factory=list)
+    ledgers: dict[str, Counter[str]] = field(default_factory=dict)
+    letters: list[DeadLetter] = field(default_factory=list)
+    open_panes: int = 0
+
+
+class Monitor:
+    """Takes readings through the whole road; one thread owns it.
+
+    `on_step` hears the name of each step as it begins, for timing and for planted faults.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        panel: Panel,
+        clock: Callable[[], float] = time.time,
+        on_step: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.config, self.store, self.panel = config, store, panel
+        self._clock, self._step = clock, on_step
+        self._books: Books = {}
+
+    def forget(self, partitions: Sequence[Partition] | None = None) -> None:
+        """Drop what is held of partitions (of all): the store knows it."""
+        for key in list(self._books) if partitions is None else partitions:
+            self._books.pop(key, None)
+
+    def observe(self, readings: Sequence[Reading], expire_before: float | None = None) -> Flush:
+        """Score, fold and store a batch with exactly-once effect.
+
+        Raises Fenced when a partition has moved on without us, StoreDown when the database is
+        away, and BadRecord when a value cannot be stored; then nothing was counted.
+        """
+        for _ in range(5):  # each round another transaction got a half of ours: five never happen
+            self._step("plan")
+            plan = self._plan(readings, expire_before)
+            self._step("score")
+            scored = self._score(plan)
+            try:
+                with self._dropping_on_failure():
+                    return self._write(readings, scored)
+            except Met:
+                continue
+        raise StoreDown("halves of the same calls keep moving", 0.1)
+
+    @contextmanager
+    def _dropping_on_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.forget()
+            raise
+
+    def _plan(self, readings: Sequence[Reading], expire_before: float | None) -> Plan:
+        keys, expired = half_keys(readings), []
+        waiting: dict[str, Waiting] = {}
+        if keys or expire_before is not None:
+            with self.store.transaction() as tx:
+                rows = halves.take(tx, keys)
+                waiting = {key: unpack_half(row) for key, row in rows.items()}
+                for part, reading in enumerate(readings if expire_before is not None else ()):
+                    old = halves.expired(tx, reading.position, expire_before or 0.0)
+                    expired += [(part, unpack_half(row)) for row in old if row.key not in keys]
+        return make_plan(readings, waiting, expired, self.config.intake)
+
+    def _score(self, plan: Plan) -> Scored:
+        calls = [work.call for work in plan.work]
+        given = self.panel.score(calls)
+        for metric, row in given.items():
+            for i, work in enumerate(plan.work):
+                # A score taken before redaction is better than one taken after.
+                old = work.taken.get(metric)
+                if old is not None and old.status == "ok":
+                    row[i] = old
+        columns = record_columns(calls, self.config.slo)
+        columns += [score_column(metric, row) for metric, row in given.items()]
+        scores = [{metric: row[i] for metric, row in given.items()} for i in range(len(calls))]
+        return Scored(plan, columns, scores)
+
+    def _write(self, readings: Sequence[Reading], scored: Scored) -> Flush:
+        now, plan = self._clock(), scored.plan
+        rows = flush.call_rows(scored, readings, now)
+        self._step("begin")
+        with self.store.transaction() as tx:
+            closed = writes.closed_through(tx, [r.position.source for r in readings])
+            for reading in readings:
+                self._open_book(reading, flush.load_book(tx, reading, self._books, self.config))
+            flush.write_halves(tx, readings, scored, now + self.config.intake.join_wait_s)
+            self._step("seen")
+            accepted = flush.accept_calls(tx, plan, rows, now)
+            judged = flush.accept_feedback(tx, plan, now)
+            self._step("fold")
+            sheet = flush.Sheet(self.config, self._books, closed)
+            sheet.fold_calls(readings, scored, accepted)
+            sheet.fold_feedback(readings, judged)
+            sheet.write(tx, readings, now)
+            flush.write_calls(tx, scored, rows, accepted, self.config, now)
+            writes.insert_dead_letters(tx, plan.letters, now)
+            self._step("advance")
+            flush.advance(tx, readings, plan)
+            self._step("commit")
+        self._step("committed")
+        return self._done(readings, scored, accepted, closed)
+
+    def _open_book(self, reading: Reading, book: PaneBook) -> None:
+        self._books[(reading.position.topic, reading.position.partition)] = book
+
+    def _done(
+        self,
+        readings: Sequence[Reading],
+        scored: Scored,
+        accepted: Sequence[int],
+        closed: dict[str, float],
+    ) -> Flush:
+        plan = scored.plan
+        done = Flush(letters=plan.letters)
+        for reading, ledger in zip(readings, plan.ledgers, strict=True):
+            position = reading.position
+            book = self._books[(position.topic, position.partition)]
+            book.drop_closed(closed.get(position.source, 0.0), self.config.panes.width_s)
+            done.ledgers.setdefault(position.topic, Counter()).update(ledger)
+        done.open_panes = sum(len(book) for book in self._books.values())
+        index = np.array(accepted, dtype=np.int64)
+        done.calls = [plan.work[i].call for i in accepted]
+        done.columns = [take(column, index) for column in scored.columns]
+        return done

@@ -1,0 +1,298 @@
+"""Slices of request-start time: which pane a call falls in, and what a pane holds.
+
+A pane row is one (pane, group) of one source partition; it holds a summary for each metric.
+Rows merge by addition, so any number of workers in any order gives the same bytes.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.buckets import Floats, Ints, Keys, dither_keys, dithered_bins, log_buckets, run_sums
+from agent.catalog import metric_named
+from agent.record import Call
+from agent.summaries import (
+    BoundedHistogram,
+    Counts,
+    LogHistogram,
+    Summary,
+    pack_summaries,
+    unpack_summaries,
+)
+
+MINUTE_S = 60
+HOUR_S = 3600
+OTHER = "other"
+
+
+class Group(NamedTuple):
+    """Whom a series is about; `segment` is "" or one `key=value`, never a cross product."""
+
+    service: str
+    model: str
+    variant: str
+    segment: str = ""
+
+
+class RowKey(NamedTuple):
+    """One pane of one group."""
+
+    pane: int
+    group: Group
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One metric over a batch of calls: values with NaN where missing, and why they are.
+
+    `why` holds an index into `reasons` for each call; 0 means that the value is there.
+    """
+
+    metric: str
+    values: Floats
+    why: NDArray[np.int16]
+    reasons: tuple[str, ...]
+
+
+class Row:
+    """What one pane row holds: how many calls by status, and a summary a metric."""
+
+    __slots__ = ("calls", "summaries")
+
+    def __init__(
+        self, summaries: dict[str, Summary] | None = None, calls: Counts | None = None
+    ) -> None:
+        self.summaries: dict[str, Summary] = summaries if summaries is not None else {}
+        self.calls = calls if calls is not None else Counts()
+
+    def summary(self, metric: str) -> Summary:
+        """The summary of a metric, empty where it was never counted."""
+        found = self.summaries.get(metric)
+        if found is None:
+            amount = metric_named(metric).kind == "amount"
+            found = LogHistogram() if amount else BoundedHistogram()
+            self.summaries[metric] = found
+        return found
+
+    def merge(self, other: "Row") -> "Row":
+        """Add another row's counts to this one."""
+        self.calls.merge(other.calls)
+        for name, summary in other.summaries.items():
+            own = self.summary(name)
+            if isinstance(own, BoundedHistogram):
+                if isinstance(summary, BoundedHistogram):
+                    own.merge(summary)
+            elif isinstance(summary, LogHistogram):
+                own.merge(summary)
+        return self
+
+    def to_bytes(self) -> bytes:
+        """Equal rows give equal bytes."""
+        return pack_summaries(self.summaries, self.calls)
+
+    @classmethod
+    def from_bytes(cls, blob: bytes) -> "Row":
+        """Read what `to_bytes` wrote."""
+        return cls(*unpack_summaries(blob))
+
+
+def pane_of(at: float, width_s: int) -> int:
+    """The start of the pane that holds a request start, in epoch seconds."""
+    return int(at // width_s) * width_s
+
+
+def is_late(at: float, arrival: float, width_s: int, lateness_s: float) -> bool:
+    """Whether a record came after its pane's time was up: a property of the record alone."""
+    return arrival > pane_of(at, width_s) + width_s + lateness_s
+
+
+def groups_of(call: Call, segments: Sequence[str]) -> list[Group]:
+    """The group of a call and its declared segments, each a marginal of its own."""
+    main = Group(call.service, call.model, call.variant)
+    if not segments or not call.segment:
+        return [main]
+    held = dict(call.segment)
+    return [main] + [main._replace(segment=f"{k}={held[k]}") for k in segments if k in held]
+
+
+class PaneBook:
+    """The open pane rows of one source partition, as its only writer holds them.
+
+    Rows that a flush did not touch are kept as bytes once more than 256 are unpacked: unpacked
+    a row is some 50 kB, packed 2 kB, and history replayed in one go opens thousands.
+    """
+
+    UNPACKED_MAX = 256
+
+    def __init__(self, groups_max: int) -> None:
+        self.groups_max = groups_max
+        self.overflowed = 0
+        self._rows: dict[RowKey, Row | bytes] = {}
+        self._groups: dict[int, int] = {}
+        self._dirty: set[RowKey] = set()
+
+    def load(self, rows: Iterable[tuple[RowKey, bytes]]) -> None:
+        """Start from the rows that the store holds."""
+        for key, blob in rows:
+            self._put(key, blob)
+
+    def open(self, key: RowKey) -> tuple[RowKey, Row]:
+        """The row to fold into; a group beyond the cap of its pane is folded into `other`."""
+        if key not in self._rows and self._groups.get(key.pane, 0) >= self.groups_max:
+            self.overflowed += 1
+            key = key._replace(group=key.group._replace(model=OTHER, segment=""))
+        found = self._rows.get(key)
+        row = found if isinstance(found, Row) else Row.from_bytes(found) if found else Row()
+        self._put(key, row)
+        self._dirty.add(key)
+        return key, row
+
+    def _put(self, key: RowKey, row: Row | bytes) -> None:
+        if key not in self._rows:
+            self._groups[key.pane] = self._groups.get(key.pane, 0) + 1
+        self._rows[key] = row
+
+    def take_dirty(self) -> list[tuple[RowKey, Row]]:
+        """The rows that changed since the last time, in key order."""
+        changed = sorted(self._dirty)
+        self._dirty.clear()
+        rows = [(key, row) for key in changed if isinstance(row := self._rows[key], Row)]
+        unpacked = [key for key, row in self._rows.items() if isinstance(row, Row)]
+        if len(unpacked) > self.UNPACKED_MAX:
+            touched = set(changed)
+            for key in unpacked:
+                row = self._rows[key]
+                if key not in touched and isinstance(row, Row):
+                    self._rows[key] = row.to_bytes()
+        return rows
+
+    def drop_closed(self, closed_through: float, width_s: int) -> None:
+        """Forget the rows of panes that are closed; the store has merged them."""
+        for key in [key for key in self._rows if key.pane + width_s <= closed_through]:
+            del self._rows[key]
+            self._groups.pop(key.pane, None)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where each call of a batch is folded: pairs (row, call), sorted by row."""
+
+    rows: list[Row]
+    row_index: Ints
+    call_index: Ints
+
+
+def place(
+    book: PaneBook, keys: Sequence[Sequence[RowKey]], statuses: Sequence[str | None]
+) -> Placement:
+    """Open the rows of every call, count its status (if any) in them, and sort the pairs by row."""
+    index: dict[RowKey, int] = {}
+    rows: list[Row] = []
+    pairs: list[tuple[int, int]] = []
+    for call, (wanted, status) in enumerate(zip(keys, statuses, strict=True)):
+        for key in wanted:
+            at = index.get(key)
+            if at is None:
+                _, row = book.open(key)
+                at = index[key] = len(rows)
+                rows.append(row)
+            if status is not None:
+                rows[at].calls.add(status)
+            pairs.append((at, call))
+    pairs.sort()
+    table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    return Placement(rows, table[:, 0], table[:, 1])
+
+
+def fold(placement: Placement, columns: Iterable[Column], events: Keys) -> None:
+    """Add every column's values to the summaries of the rows, by numpy and not by the event."""
+    for column in columns:
+        values = column.values[placement.call_index]
+        there = ~np.isnan(values)
+        if there.any():
+            bins = _bins(column, events)[placement.call_index][there]
+            _fold_values(placement, column.metric, values[there], bins, placement.row_index[there])
+        if not there.all():
+            _fold_missing(placement, column, ~there)
+
+
+def _bins(column: Column, events: Keys) -> Ints:
+    held = np.nan_to_num(column.values)
+    if metric_named(column.metric).kind == "amount":
+        return log_buckets(held)
+    return dithered_bins(held, dither_keys(events, column.metric), 0.0, 1.0)
+
+
+def _fold_values(
+    placement: Placement, metric: str, values: Floats, bins: Ints, row_index: Ints
+) -> None:
+    starts = np.flatnonzero(np.diff(row_index, prepend=-1))
+    totals, squares = run_sums(values, starts), run_sums(values * values, starts)
+    # One number for (row, bin), so that one unique() counts every row's bins; both parts fit 2^32.
+    codes, counts = np.unique((row_index << 32) | (bins & 0xFFFFFFFF), return_counts=True)
+    code_rows = codes >> 32
+    first = [*np.searchsorted(code_rows, row_index[starts]).tolist(), len(codes)]
+    low = (codes & 0xFFFFFFFF).astype(np.uint32).astype(np.int32).tolist()
+    times = counts.tolist()
+    sizes = np.diff(starts, append=len(row_index)).tolist()
+    for i, row in enumerate(row_index[starts].tolist()):
+        a, b = first[i], first[i + 1]
+        pairs = zip(low[a:b], times[a:b], strict=True)
+        placement.rows[row].summary(metric).add(pairs, sizes[i], totals[i], squares[i])
+
+
+def _fold_missing(placement: Placement, column: Column, missing: NDArray[np.bool_]) -> None:
+    why = column.why[placement.call_index][missing].astype(np.int64)
+    codes, counts = np.unique((placement.row_index[missing] << 16) | why, return_counts=True)
+    for code, n in zip(codes.tolist(), counts.tolist(), strict=True):
+        summary = placement.rows[code >> 16].summary(column.metric)
+        summary.missing.add(column.reasons[code & 0xFFFF], n)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one source partition was read, as the offsets row says.
+
+    `read_through` is the latest arrival that was read; `caught_up_at` is the last time at which
+    nothing was unread, under a live lease; `started` is False before anything was ever read.
+    """
+
+    started: bool
+    read_through: float | None
+    caught_up_at: float | None
+
+
+def closable_through(
+    partitions: Sequence[Progress], backfill: bool, width_s: int, lateness_s: float
+) -> float | None:
+    """The time through which panes may close: every partition was read past it.
+
+    A partition with a backlog holds back by what it has read; one with nothing unread does not,
+    unless the source is a backfill, whose next record may be older than the clock.
+    """
+    marks: list[float] = []
+    for partition in partitions:
+        known = [partition.read_through] + ([] if backfill else [partition.caught_up_at])
+        held = [mark for mark in known if mark is not None]
+        if not partition.started or not held:
+            return None
+        marks.append(max(held))
+    if not marks:
+        return None
+    # Records that arrive at the mark itself may follow, so a pane's time must end before it.
+    return float((math.ceil((min(marks) - lateness_s) / width_s) - 1) * width_s)
+
+
+def merged(rows: Iterable[bytes]) -> bytes:
+    """The sum of packed rows, packed."""
+    total = Row()
+    for blob in rows:
+        total.merge(Row.from_bytes(blob))
+    return total.to_bytes()

@@ -1,0 +1,88 @@
+"""Every configured scorer over a batch: a scorer that fails costs its own scores and no more."""
+
+import logging
+import math
+from collections.abc import Sequence
+
+from agent.catalog import BY_NAME
+from agent.config import Config
+from agent.errors import BadConfig
+from agent.intake import share_of
+from agent.record import Call, Score, unscored
+from agent.scoring import Options, Scorer, load, names
+
+_log = logging.getLogger("vedette.score")
+
+Scores = dict[str, list[Score]]
+
+
+class Panel:
+    """The scorers of a configuration, and the share of calls that each one reads."""
+
+    def __init__(self, scorers: Sequence[tuple[Scorer, float]]) -> None:
+        self._scorers = tuple(scorers)
+        self.versions = {scorer.name: scorer.version for scorer, _ in scorers}
+
+    def score(self, calls: Sequence[Call]) -> Scores:
+        """The scores of every metric, in the order of the calls."""
+        scores: Scores = {}
+        for scorer, rate in self._scorers:
+            chosen = [i for i, call in enumerate(calls) if rate >= 1 or share_of(call) < rate]
+            given = _guarded(scorer, [calls[i] for i in chosen])
+            for metric in scorer.metrics:
+                row = [unscored("sampled_out")] * len(calls)
+                for i, score in zip(chosen, given[metric], strict=True):
+                    row[i] = score
+                scores[metric] = row
+        return scores
+
+
+def _guarded(scorer: Scorer, calls: Sequence[Call]) -> Scores:
+    if not calls:
+        return {metric: [] for metric in scorer.metrics}
+    try:
+        given = {metric: [_checked(s) for s in row] for metric, row in scorer.score(calls).items()}
+        if all(len(given.get(metric, ())) == len(calls) for metric in scorer.metrics):
+            return given
+        failure = "returned another number of scores"
+    except Exception as error:  # a scorer is a plug: whatever it raises must not stop the road
+        failure = type(error).__name__
+    if len(calls) == 1:
+        _log.warning("scorer %s failed on one call: %s", scorer.name, failure)
+        return {metric: [unscored("scorer_failed")] for metric in scorer.metrics}
+    middle = len(calls) // 2
+    first, second = _guarded(scorer, calls[:middle]), _guarded(scorer, calls[middle:])
+    return {metric: first[metric] + second[metric] for metric in scorer.metrics}
+
+
+def _checked(score: Score) -> Score:
+    if score.value is None or (math.isfinite(score.value) and 0.0 <= score.value <= 1.0):
+        return score
+    return Score(None, "invalid", "out_of_range")
+
+
+def load_panel(config: Config) -> Panel:
+    """The enabled scorers; a model that is not there is an error before any record is read.
+
+    Raises BadConfig for an unknown scorer, or one whose model is missing.
+    """
+    for name in config.scorers:
+        if name not in names():
+            raise BadConfig(f"scorers.{name}", f"unknown scorer; known are {', '.join(names())}")
+    chosen = []
+    for name in names():
+        told = config.scorers.get(name)
+        if told is not None and not told.enabled:
+            continue
+        options = Options(told.model, told.sha256, told.device) if told else Options()
+        if name in NEEDS_MODEL and options.model is None:
+            continue
+        chosen.append((load(name, options), told.rate if told else 1.0))
+    for scorer, _ in chosen:
+        unknown = [metric for metric in scorer.metrics if metric not in BY_NAME]
+        if unknown:
+            raise BadConfig(f"scorers.{scorer.name}", f"has no catalogue row for {unknown[0]}")
+    return Panel(chosen)
+
+
+NEEDS_MODEL = frozenset({"toxicity"})

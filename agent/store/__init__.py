@@ -1,0 +1,141 @@
+"""SQL: SQLite for one process, PostgreSQL for many workers; the only home of SQLAlchemy."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, exc, text
+from sqlalchemy.engine import make_url
+
+from agent.errors import BadConfig, BadRecord, StoreDown
+from agent.store.tables import has_tables, migrate
+
+# A worker that is stopped inside its transaction must not hold its rows for longer than this.
+_IDLE_TRANSACTION_S = 10
+_LOCK_S = 15
+_STATEMENT_S = 60
+_MIGRATION_LOCK = 7_364_201  # any number, the same in every worker
+
+
+Transaction = Connection
+
+
+class Store:
+    """One database; every change goes through `transaction`."""
+
+    def __init__(self, engine: Engine, lock: IO[bytes] | None = None) -> None:
+        self._engine = engine
+        self._lock = lock
+        self.sqlite = engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One transaction: committed when the block ends, rolled back when it raises.
+
+        Raises StoreDown when the database is away, refuses to wait or found a deadlock (all of
+        them worth another try), and BadRecord when a value cannot be stored.
+        """
+        with translated():
+            connection = self._engine.connect()
+            try:
+                with connection.begin():
+                    yield connection
+            finally:
+                connection.close()
+
+    def close(self) -> None:
+        """Close the connections and, on SQLite, let another process write."""
+        self._engine.dispose()
+        if self._lock is not None:
+            self._lock.close()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the library's errors into ours."""
+    try:
+        yield
+    except (exc.OperationalError, exc.InterfaceError, exc.InternalError) as error:
+        raise StoreDown(f"database: {type(error.orig).__name__}") from error
+    except (exc.DataError, UnicodeEncodeError) as error:
+        raise BadRecord("unstorable", type(error).__name__) from error
+    except exc.DBAPIError as error:
+        if error.connection_invalidated:
+            raise StoreDown("database: connection lost") from error
+        raise
+
+
+def open_store(url: str, *, writer: bool = True) -> Store:
+    """Open a database, making or migrating its tables when `writer`.
+
+    Raises BadConfig for a bad address, or when another process writes to the same SQLite file,
+    and StoreDown when the server is away.
+    """
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        elif parsed.get_backend_name() != "sqlite":
+            raise BadConfig("store.url", "must be a sqlite: or postgresql: address")
+    except exc.ArgumentError:
+        raise BadConfig("store.url", "is not a database address") from None
+    lock = None
+    if parsed.get_backend_name() == "sqlite":
+        lock = _sqlite_lock(parsed.database) if writer else None
+        engine = _sqlite_engine(str(parsed))
+    else:
+        engine = _postgres_engine(parsed)
+    store = Store(engine, lock)
+    with store.transaction() as tx:
+        if writer:
+            if not store.sqlite:
+                tx.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+            migrate(tx)
+        elif not has_tables(tx):
+            raise BadConfig("store.url", "holds no Vedette tables yet")
+    return store
+
+
+def _sqlite_lock(database: str | None) -> IO[bytes] | None:
+    if not database or database == ":memory:":
+        return None
+    try:
+        lock = open(f"{database}.lock", "wb")  # noqa: SIM115 - held until the store closes
+    except OSError as error:
+        raise BadConfig("store.url", f"cannot be written ({error.strerror})") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        name = os.path.basename(database)
+        raise BadConfig("store.url", f"another process is writing to {name}") from None
+    return lock
+
+
+def _sqlite_engine(url: str) -> Engine:
+    engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": _LOCK_S})
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _: Any) -> None:
+        connection.isolation_level = None
+        # NORMAL loses no consistency at a power cut: offset and effects are one transaction.
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgres_engine(url: Any) -> Engine:
+    options = (
+        f"-c statement_timeout={_STATEMENT_S}s -c lock_timeout={_LOCK_S}s"
+        f" -c idle_in_transaction_session_timeout={_IDLE_TRANSACTION_S}s"
+    )
+    keepalive = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+    arguments = {"options": options, "connect_timeout": 5, "tcp_user_timeout": 20_000, **keepalive}
+    return create_engine(url, connect_args=arguments, pool_pre_ping=True, pool_size=2)

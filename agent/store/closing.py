@@ -1,0 +1,147 @@
+"""Closing panes, in order, by one process at a time; roll-up and retention with it."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, and_, delete, func, select, update
+
+from agent.config import Config
+from agent.panes import HOUR_S, MINUTE_S, closable_through, merged
+from agent.store.positions import progress_of
+from agent.store.tables import (
+    calls,
+    closing,
+    dead_letters,
+    inbox,
+    offsets,
+    open_panes,
+    panes,
+    seen,
+    texts,
+)
+from agent.store.writes import upsert
+
+_DAY_S = 86_400.0
+# One transaction merges at most this much time that has rows, so that flushes never wait long.
+_PANES_AT_ONCE = 360
+_GROUP = ("service", "model", "variant", "segment")
+
+
+def close_panes(tx: Connection, source: str, config: Config, now: float) -> float | None:
+    """Close what may be closed of a source; how far it is closed now, None when nothing moved."""
+    old = tx.scalar(
+        select(closing.c.closed_through).where(closing.c.source == source).with_for_update()
+    )
+    width, lateness = config.panes.width_s, config.panes.allowed_lateness_s
+    target = closable_through(progress_of(tx, source), source in config.backfill, width, lateness)
+    if old is None or target is None or target <= old:
+        return None
+    return _advance(tx, source, float(old), target, config, now)
+
+
+def finish_source(tx: Connection, source: str, config: Config, now: float) -> float | None:
+    """Close all of a source that has come to its end, whole hours at a time."""
+    old = tx.scalar(
+        select(closing.c.closed_through).where(closing.c.source == source).with_for_update()
+    )
+    last = tx.scalar(select(func.max(open_panes.c.pane)).where(open_panes.c.source == source))
+    if old is None or last is None:
+        return None
+    end = float((last // HOUR_S + 1) * HOUR_S)
+    through: float | None = None
+    while through is None or through < end:
+        through = _advance(tx, source, float(old if through is None else through), end, config, now)
+    return through
+
+
+def _advance(
+    tx: Connection, source: str, old: float, target: float, config: Config, now: float
+) -> float:
+    width = config.panes.width_s
+    here = open_panes.c.source == source
+    starts = select(open_panes.c.pane).where(here, open_panes.c.pane + width <= target)
+    ready = list(tx.scalars(starts.distinct().order_by(open_panes.c.pane).limit(_PANES_AT_ONCE)))
+    through = float(ready[-1] + width) if len(ready) == _PANES_AT_ONCE else target
+    if ready:
+        closed = here, open_panes.c.pane + width <= through
+        _write(tx, source, width, tx.execute(select(open_panes).where(*closed)), width, now)
+        tx.execute(delete(open_panes).where(*closed))
+    for level, finer in ((MINUTE_S, width), (HOUR_S, MINUTE_S)):
+        if finer < level:
+            _roll_up(tx, source, level, finer, (old, through), now)
+    tx.execute(
+        update(closing)
+        .where(closing.c.source == source, closing.c.closed_through == old)
+        .values(closed_through=through)
+    )
+    return through
+
+
+def _roll_up(
+    tx: Connection, source: str, level: int, finer: int, moved: tuple[float, float], now: float
+) -> None:
+    first, last = (int(edge // level) * level for edge in moved)
+    if last <= first:
+        return
+    rows = select(panes).where(
+        and_(panes.c.level_s == finer, panes.c.source == source, panes.c.late == 0),
+        and_(panes.c.pane >= first, panes.c.pane < last),
+    )
+    _write(tx, source, level, tx.execute(rows), level, now)
+
+
+def _write(
+    tx: Connection, source: str, level: int, rows: Iterable[Any], floor_s: int, now: float
+) -> None:
+    parts: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
+    for row in rows:
+        start = row.pane // floor_s * floor_s
+        parts[(start, *(getattr(row, name) for name in _GROUP))].append(row)
+    upsert(tx, panes, [_merged_row(key, parts[key], source, level, now) for key in sorted(parts)])
+
+
+def _merged_row(
+    key: Sequence[Any], rows: Sequence[Any], source: str, level: int, now: float
+) -> dict[str, Any]:
+    blobs = [bytes(row.summaries) for row in rows]
+    return {
+        "level_s": level,
+        "pane": key[0],
+        "source": source,
+        **dict(zip(_GROUP, key[1:], strict=True)),
+        "late": 0,
+        "calls": sum(row.calls for row in rows),
+        "summaries": blobs[0] if len(blobs) == 1 else merged(blobs),
+        "closed_at": now,
+    }
+
+
+def prune(tx: Connection, config: Config, now: float) -> None:
+    """Delete what is older than the configuration keeps."""
+    keep = config.store
+    for table, days in (
+        (seen, keep.seen_days),
+        (calls, keep.calls_days),
+        (texts, keep.text_days),
+        (dead_letters, keep.dead_letter_days),
+    ):
+        tx.execute(delete(table).where(table.c.stored_at < now - days * _DAY_S))
+    for row in list(tx.execute(select(closing))):
+        _prune_panes(tx, row.source, row.closed_through, config, now)
+    read = select(func.min(offsets.c.next)).where(offsets.c.topic == "inbox", offsets.c.next >= 0)
+    tx.execute(delete(inbox).where(inbox.c.id < read.scalar_subquery()))
+
+
+def _prune_panes(tx: Connection, source: str, through: float, config: Config, now: float) -> None:
+    width, keep = config.panes.width_s, config.panes
+    for level, coarser, hours in (
+        (width, MINUTE_S, keep.fine_hours),
+        (MINUTE_S, HOUR_S, keep.minute_hours),
+    ):
+        if level < coarser:
+            # What the coarser row was not yet made of must stay, however old it is.
+            rolled_up = panes.c.pane < int(through // coarser) * coarser
+            here = and_(panes.c.level_s == level, panes.c.source == source, panes.c.late == 0)
+            old = panes.c.closed_at < now - hours * HOUR_S
+            tx.execute(delete(panes).where(here, rolled_up, old))

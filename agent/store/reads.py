@@ -1,0 +1,107 @@
+"""What people and pages ask of the store; every function takes an open transaction."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, select
+
+from agent.panes import Group, Row
+from agent.record import Call
+from agent.store.tables import LEDGER, calls, closing, dead_letters, halves, offsets, panes
+
+_CHUNK = 500
+
+
+def calls_by_id(tx: Connection, ids: Sequence[str]) -> dict[str, Call]:
+    """Stored calls by id, for what is said of them later; production first where ids repeat."""
+    found: dict[str, Call] = {}
+    wanted = sorted(set(ids))
+    for i in range(0, len(wanted), _CHUNK):
+        query = select(calls).where(calls.c.id.in_(wanted[i : i + _CHUNK]))
+        for row in tx.execute(query.order_by(calls.c.origin.desc())):
+            segment = tuple(sorted(json.loads(row.segment).items()))
+            found[row.id] = Call(
+                row.id, row.at, row.model, row.service, row.variant, segment=segment
+            )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What became of everything that was received; `waiting` halves are between two ends."""
+
+    counts: dict[str, int]
+    waiting: int
+
+    @property
+    def received(self) -> int:
+        """Calls found, and records that no call could be found in."""
+        counts = self.counts
+        return counts["received"] - counts["parsed"] + counts["found"]
+
+    @property
+    def terms(self) -> dict[str, int]:
+        """The ends that `received` is the sum of."""
+        counts = self.counts
+        return {
+            "scored": counts["scored"],
+            "invalid": counts["invalid"],
+            "filtered": counts["filtered"] + counts["skipped"],
+            "sampled_out": counts["sampled_out"],
+            "shed": counts["shed"],
+            "failed": counts["failed"] + counts["quarantined"],
+            "duplicate": counts["duplicate"],
+            "unreadable": counts["unreadable_records"],
+            "joined": counts["joined"],
+            "feedback": counts["feedback"],
+            "waiting": self.waiting,
+        }
+
+    @property
+    def sums(self) -> bool:
+        """Whether nothing was lost or invented on the way."""
+        return self.received == sum(self.terms.values())
+
+
+def ledger(tx: Connection) -> Ledger:
+    """The two ledgers over all partitions."""
+    row = tx.execute(select(*(func.sum(offsets.c[name]) for name in LEDGER))).one()
+    counts = {name: int(n or 0) for name, n in zip(LEDGER, row, strict=True)}
+    return Ledger(counts, int(tx.scalar(select(func.count()).select_from(halves)) or 0))
+
+
+def partitions(tx: Connection) -> list[dict[str, Any]]:
+    """Where every partition stands."""
+    query = select(offsets).order_by(offsets.c.topic, offsets.c.partition)
+    return [dict(row._mapping) for row in tx.execute(query)]
+
+
+def closed_times(tx: Connection) -> dict[str, float]:
+    """How far each source is closed."""
+    return {row.source: row.closed_through for row in tx.execute(select(closing))}
+
+
+def pane_rows(
+    tx: Connection, start: float, end: float, level_s: int, *, late: bool = False
+) -> list[tuple[int, str, Group, Row]]:
+    """Closed panes of one level within [start, end): (pane, source, group, row), in order."""
+    here = and_(panes.c.level_s == level_s, panes.c.late == int(late))
+    query = select(panes).where(here, panes.c.pane >= start, panes.c.pane + level_s <= end)
+    found = [
+        (
+            row.pane,
+            row.source,
+            Group(row.service, row.model, row.variant, row.segment),
+            Row.from_bytes(bytes(row.summaries)),
+        )
+        for row in tx.execute(query)
+    ]
+    return sorted(found, key=lambda item: item[:3])
+
+
+def letters(tx: Connection, limit: int) -> list[dict[str, Any]]:
+    """The newest dead letters."""
+    query = select(dead_letters).order_by(dead_letters.c.id.desc()).limit(limit)
+    return [dict(row._mapping) for row in tx.execute(query)]

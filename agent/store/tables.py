@@ -1,0 +1,218 @@
+"""The tables, and the numbered migrations that make them."""
+
+from collections.abc import Callable
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    insert,
+    inspect,
+    select,
+)
+
+META = MetaData()
+_BIG = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only in an INTEGER key
+
+# Where each source partition stands and what became of its records and calls. One row, so that
+# the position and the two ledgers cannot part.
+RECORD_OUTCOMES = ("parsed", "skipped", "unreadable_records", "quarantined")
+CALL_OUTCOMES = (
+    "scored", "invalid", "filtered", "sampled_out", "shed", "failed", "duplicate", "joined",
+    "feedback",
+)  # fmt: skip
+LEDGER = ("received", *RECORD_OUTCOMES, "found", *CALL_OUTCOMES, "lost", "late", "conflicts")
+
+offsets = Table(
+    "offsets",
+    META,
+    Column("topic", String(249), primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("source", String(128), nullable=False),
+    Column("next", BigInteger, nullable=False),  # -1 before anything was read
+    Column("topic_id", String(64)),
+    Column("read_through", Float),
+    Column("caught_up_at", Float),
+    Column("worker", String(128)),
+    *(Column(name, BigInteger, nullable=False, server_default="0") for name in LEDGER),
+)
+
+# The record being worked on, committed before the work starts: a crash leaves it behind.
+attempts = Table(
+    "attempts",
+    META,
+    Column("topic", String(249), primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("offset", BigInteger, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("n", Integer, nullable=False),
+)
+
+seen = Table(
+    "seen",
+    META,
+    Column("key", LargeBinary(16), primary_key=True),
+    Column("content", BigInteger, nullable=False),
+    Column("stored_at", Float, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+calls = Table(
+    "calls",
+    META,
+    Column("key", LargeBinary(16), primary_key=True),
+    Column("id", String(128), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("arrival", Float, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("variant", Text, nullable=False),
+    Column("segment", Text, nullable=False),
+    Column("unit", Text),
+    Column("session", Text),
+    Column("origin", String(16), nullable=False),
+    Column("pair", Text),
+    Column("status", String(16), nullable=False),
+    Column("prompt_hash", LargeBinary(16)),
+    Column("prompt_chars", Integer),
+    Column("response_hash", LargeBinary(16)),
+    Column("response_chars", Integer),
+    Column("scores", Text, nullable=False),  # {"metric": value | {"status", "why"}}
+    Column("topic", String(249), nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("stored_at", Float, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("calls_id", calls.c.id)
+Index("calls_unit", calls.c.unit)
+
+texts = Table(
+    "texts",
+    META,
+    Column("key", LargeBinary(16), primary_key=True),
+    Column("prompt", Text),
+    Column("response", Text),
+    Column("stored_at", Float, nullable=False),
+)
+
+_GROUP = ("service", "model", "variant", "segment")
+
+open_panes = Table(
+    "open_panes",
+    META,
+    Column("pane", BigInteger, primary_key=True),
+    Column("topic", String(249), primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    *(Column(name, String(256), primary_key=True) for name in _GROUP),
+    Column("source", String(128), nullable=False),
+    Column("calls", BigInteger, nullable=False),
+    Column("summaries", LargeBinary, nullable=False),
+)
+Index("open_panes_partition", open_panes.c.topic, open_panes.c.partition)
+
+# Closed panes, merged over partitions; level_s is 10, 60 or 3600; late rows are hours.
+panes = Table(
+    "panes",
+    META,
+    Column("level_s", Integer, primary_key=True),
+    Column("pane", BigInteger, primary_key=True),
+    Column("source", String(128), primary_key=True),
+    *(Column(name, String(256), primary_key=True) for name in _GROUP),
+    Column("late", Integer, primary_key=True),
+    Column("calls", BigInteger, nullable=False),
+    Column("summaries", LargeBinary, nullable=False),
+    Column("closed_at", Float, nullable=False),
+)
+
+closing = Table(
+    "closing",
+    META,
+    Column("source", String(128), primary_key=True),
+    Column("closed_through", Float, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    META,
+    Column("name", String(64), primary_key=True),
+    Column("holder", String(128), nullable=False),
+    Column("until", Float, nullable=False),
+)
+
+halves = Table(
+    "halves",
+    META,
+    Column("key", String(128), primary_key=True),
+    Column("side", String(8), nullable=False),
+    Column("body", LargeBinary, nullable=False),  # redacted call and the scores already taken
+    Column("deadline", Float, nullable=False),
+    Column("topic", String(249), nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("arrival", Float, nullable=False),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    META,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("topic", String(249), nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("last_offset", BigInteger, nullable=False),
+    Column("reason", String(64), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("arrival", Float, nullable=False),
+    Column("record_key", LargeBinary),
+    Column("value", LargeBinary),
+    Column("headers", LargeBinary),
+    Column("attempts", Integer, nullable=False),
+    Column("stored_at", Float, nullable=False),
+    Column("sent_at", Float),
+    Column("replayed_at", Float),
+    sqlite_autoincrement=True,
+)
+
+# Raw bytes taken in without a broker: read as a topic with one partition.
+inbox = Table(
+    "inbox",
+    META,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("arrival", Float, nullable=False),
+    Column("value", LargeBinary),
+    sqlite_autoincrement=True,
+)
+
+migrations = Table("migrations", META, Column("name", String(64), primary_key=True))
+
+
+def m001_first_tables(connection: Connection) -> None:
+    """Every table of the first release."""
+    META.create_all(connection)
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (m001_first_tables,)
+
+
+def migrate(connection: Connection) -> None:
+    """Apply, in order, what this database has not seen; each is recorded by its name."""
+    migrations.create(connection, checkfirst=True)
+    done = set(connection.scalars(select(migrations.c.name)))
+    for migration in MIGRATIONS:
+        if migration.__name__ not in done:
+            migration(connection)
+            connection.execute(insert(migrations).values(name=migration.__name__))
+
+
+def has_tables(connection: Connection) -> bool:
+    """Whether a database was ever used by Vedette."""
+    return inspect(connection).has_table("migrations")

@@ -1,0 +1,1 @@
+"""The shell: everything that waits, retries or owns a process."""

@@ -1,0 +1,121 @@
+"""Keeping house between batches: ends, waiting halves, closing, retention."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.config import Config
+from agent.intake import Reading
+from agent.monitor import Fenced, Flush, Monitor
+from agent.store import Store, closing, halves, positions
+from agent.store.positions import Attempt
+from agent.store.writes import Position
+from consumers.source import Partition, Source
+
+_HOUSE_S = 1.0  # closing and lag are looked at this often
+_PRUNE_S = 60.0
+_LEASE_S = 10.0  # a dead closer is replaced after this
+
+
+class Listener(Protocol):
+    """Whoever counts and publishes what the worker did."""
+
+    def flushed(self, flush: Flush, waited_s: float) -> None: ...
+    def fenced(self) -> None: ...
+    def lag(self, partition: Partition, records: int) -> None: ...
+    def closed(self, source: str, through: float) -> None: ...
+    def progress(self) -> None: ...
+    def ready(self, state: bool, why: str) -> None: ...
+    def house(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Held:
+    """A partition that we read: where it stands, and the crash that it may have caused."""
+
+    position: Position
+    generation: int
+    suspect: Attempt | None = None
+
+
+class House:
+    """What one worker does besides its batches; `name` is who holds its leases."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        source: Source,
+        monitor: Monitor,
+        listener: Listener,
+        name: str,
+        clock: Callable[[], float],
+    ) -> None:
+        self.config, self.store, self.source = config, store, source
+        self.monitor, self.listener, self.name = monitor, listener, name
+        self._clock = clock
+        self._next_house = self._next_prune = 0.0
+
+    def keep(self, held: Mapping[Partition, Held]) -> None:
+        """Do what is due: note the ends, score halves that waited enough, close, prune."""
+        if time.monotonic() < self._next_house:
+            return
+        self._next_house = time.monotonic() + _HOUSE_S
+        self._note_tips(held)
+        self._expire_halves(held, self._clock())
+        self._close(held)
+        self.listener.house()
+
+    def _note_tips(self, held: Mapping[Partition, Held]) -> None:
+        caught, at = [], 0.0
+        for partition, tip in self.source.tips().items():
+            if partition not in held:
+                continue
+            at_offset = held[partition].position.next
+            self.listener.lag(partition, max(0, tip.end - at_offset))
+            if at_offset >= tip.end:
+                caught.append((*partition, at_offset))
+                at = tip.at if not at else min(at, tip.at)
+        if caught:
+            with self.store.transaction() as tx:
+                positions.mark_caught_up(tx, caught, at)
+
+    def _expire_halves(self, held: Mapping[Partition, Held], before: float) -> None:
+        readings = [Reading(one.position, one.position.next) for one in held.values()]
+        if not readings or not self._halves_wait(held, before):
+            return
+        try:
+            done = self.monitor.observe(readings, expire_before=before)
+        except Fenced:
+            self.listener.fenced()
+            self.source.restart(list(held))
+        else:
+            self.listener.flushed(done, 0.0)
+
+    def _halves_wait(self, held: Mapping[Partition, Held], before: float) -> bool:
+        with self.store.transaction() as tx:
+            return any(halves.expired(tx, h.position, before) for h in held.values())
+
+    def _close(self, held: Mapping[Partition, Held]) -> None:
+        now = self._clock()
+        with self.store.transaction() as tx:
+            if not positions.take_lease(tx, "closer", self.name, now, _LEASE_S):
+                return
+        for source in sorted({one.position.source for one in held.values()}):
+            with self.store.transaction() as tx:
+                through = closing.close_panes(tx, source, self.config, now)
+            if through is not None:
+                self.listener.closed(source, through)
+        if time.monotonic() >= self._next_prune:
+            self._next_prune = time.monotonic() + _PRUNE_S
+            with self.store.transaction() as tx:
+                closing.prune(tx, self.config, now)
+
+    def finish(self, held: Mapping[Partition, Held], source: str) -> None:
+        """The source has ended: score its waiting halves alone and close all of its panes."""
+        self._expire_halves(held, float("inf"))
+        with self.store.transaction() as tx:
+            through = closing.finish_source(tx, source, self.config, self._clock())
+        if through is not None:
+            self.listener.closed(source, through)

@@ -1,0 +1,80 @@
+"""The embedded source: raw bytes committed to a table and read as a topic with one partition."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from agent.record import RawRecord
+from agent.store import Store, positions, writes
+from consumers.source import Chunk, Partition, Start, Tip
+
+TOPIC = "inbox"
+
+
+class Inbox:
+    """Reads the inbox through the same worker and the same compare-and-set as a broker."""
+
+    def __init__(
+        self, store: Store, batch: int = 2000, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._store, self._batch, self._clock = store, batch, clock
+        self._next: int | None = None
+        self._generation = 1
+
+    def append(self, records: Sequence[tuple[float, bytes]]) -> None:
+        """Take records in, (arrival, value) each: they are durable when this returns."""
+        with self._store.transaction() as tx:
+            writes.append_inbox(tx, records)
+
+    def starts(self) -> Sequence[Start]:
+        """The one partition, until it was told where to begin."""
+        if self._next is not None:
+            return ()
+        with self._store.transaction() as tx:
+            held = positions.load_position(tx, TOPIC, 0)
+            known = held[0].next if held and held[0].next >= 0 else 1
+            end = max(known, positions.inbox_end(tx, known))
+        return (Start(TOPIC, 0, self._generation, min(known, end), end, (0,)),)
+
+    def seek(self, start: Start, offset: int) -> None:
+        """Begin delivering at an offset."""
+        self._next = offset
+
+    def restart(self, partitions: Sequence[Partition]) -> None:
+        """Ask again where to begin."""
+        self._next = None
+
+    def revoked(self) -> Sequence[Partition]:
+        """Nobody takes the inbox away."""
+        return ()
+
+    def take(self, timeout_s: float) -> Sequence[Chunk]:
+        """The next records; waits a little when there are none."""
+        if self._next is None:
+            return ()
+        with self._store.transaction() as tx:
+            rows = positions.read_inbox(tx, self._next, self._batch)
+        if not rows:
+            time.sleep(timeout_s)
+            return ()
+        self._next = rows[-1][0] + 1
+        now = self._clock()
+        records = tuple(
+            RawRecord(TOPIC, 0, offset, min(arrival, now), value) for offset, arrival, value in rows
+        )
+        return (Chunk(TOPIC, 0, self._generation, records),)
+
+    def tips(self) -> Mapping[Partition, Tip]:
+        """Where the inbox ends now."""
+        at, known = self._clock(), self._next or 1
+        with self._store.transaction() as tx:
+            end = positions.inbox_end(tx, known)
+        return {(TOPIC, 0): Tip(end, at)}
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """What was read is deleted; its effects are stored."""
+        if (TOPIC, 0) in offsets:
+            with self._store.transaction() as tx:
+                positions.trim_inbox(tx, offsets[(TOPIC, 0)])
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,287 @@
+"""What this process has counted, folded at once: no list of events, one lock."""
+
+import math
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.catalog import METRICS, SERIES, Metric, Series, metric_named
+from agent.config import Objective
+
+Group = tuple[str, str, str]
+Labels = tuple[str, ...]
+Array = npt.NDArray[np.float64]
+
+OTHER = "other"
+# Prometheus servers often refuse a whole scrape over one long value; 128 is a usual limit.
+LABEL_CHARS = 128
+
+_SHOWN = {row.metric: row for row in SERIES if row.metric}
+_LABELS = {row.name: row.labels for row in SERIES}
+# Closed sets: partitions come from the broker (a gauge of two written as one would show neither),
+# and a cap on `label` would have to count itself.
+_UNCAPPED = frozenset({"partition", "label"})
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One label set of a series: its labels, its ready lines and its numbers.
+
+    A counter or gauge has one number; a histogram has one a bucket, then the sum.
+    """
+
+    labels: Labels
+    lines: tuple[str, ...]
+    numbers: Array
+
+    def shown(self) -> list[float]:
+        """The numbers in the order of the lines: cumulated buckets, count, sum."""
+        if len(self.numbers) == 1:
+            return [float(self.numbers[0])]
+        cumulated = np.cumsum(self.numbers[:-1])
+        return [*cumulated.tolist(), float(cumulated[-1]), float(self.numbers[-1])]
+
+
+class Tally:
+    """Thread-safe counters, gauges and histograms of the series in the catalogue.
+
+    `slo` merges the objectives into the buckets; `label_values_max` bounds the values of a label
+    and `groups_max` the label sets of service, model and variant.
+    """
+
+    def __init__(
+        self,
+        slo: Mapping[str, Objective] | None = None,
+        label_values_max: int = 200,
+        groups_max: int = 500,
+        version: str = "unknown",
+    ) -> None:
+        self._lock = threading.Lock()
+        self._values_max = label_values_max
+        self._groups_max = groups_max
+        self._values: dict[str, set[str]] = {}
+        self._groups: set[Group] = set()
+        self._bounds = {row.name: _bounds(row, slo or {}) for row in SERIES if row.buckets}
+        self._children: dict[str, dict[Labels, Child]] = {row.name: {} for row in SERIES}
+        for row in SERIES:
+            if not row.labels:
+                self._child(row.name, ())
+        self._add("vedette_build_info", (version,), 1)
+
+    def requests(self, group: Group, status: str, n: int) -> None:
+        """Count `n` calls that ended with `status`."""
+        with self._lock:
+            labels = self._group(group)
+            self._add("vedette_requests_total", (*labels, status), n)
+            self._add("vedette_request_errors_total", labels, 0 if status == "ok" else n)
+
+    def observe(
+        self, group: Group, metric: str, values: npt.ArrayLike, missing: Mapping[str, int]
+    ) -> None:
+        """Fold a batch of one metric; values outside its range count as unscored, invalid."""
+        row = metric_named(metric)
+        given = np.asarray(values, dtype=np.float64)
+        low, high = row.range
+        high = np.finfo(np.float64).max if high is None else high
+        taken = given[(given >= low) & (given <= high)]
+        with self._lock:
+            self._each("vedette_unscored_total", metric, missing)
+            if len(taken) < len(given):
+                self._add("vedette_unscored_total", (metric, "invalid"), len(given) - len(taken))
+            if len(taken):
+                self._take(self._group(group), row, taken)
+
+    def records(self, topic: str, outcomes: Mapping[str, int]) -> None:
+        """Count records of a topic by what became of them."""
+        with self._lock:
+            self._each("vedette_records_total", topic, outcomes)
+
+    def calls(self, topic: str, outcomes: Mapping[str, int]) -> None:
+        """Count calls found in a topic's records by what became of them."""
+        with self._lock:
+            self._each("vedette_calls_total", topic, outcomes)
+
+    def dead_letter(self, reason: str, n: int = 1) -> None:
+        """Count records set aside."""
+        self._count("vedette_dead_letters_total", (reason,), n)
+
+    def lost(self, topic: str, n: int) -> None:
+        """Count records that were gone before they were read."""
+        self._count("vedette_records_lost_total", (topic,), n)
+
+    def fenced(self) -> None:
+        """Count a flush that another worker's offset refused."""
+        self._count("vedette_offset_fenced_total", (), 1)
+
+    def lag(self, topic: str, partition: int, n: int | None) -> None:
+        """Show what a partition has left to read; None forgets a partition that went away."""
+        labels = (topic, str(partition))
+        with self._lock:
+            if n is None:
+                known = self._known("vedette_consumer_lag_records", labels)
+                self._children["vedette_consumer_lag_records"].pop(known, None)
+            else:
+                self._child("vedette_consumer_lag_records", labels).numbers[0] = n
+
+    def stage(self, name: str, seconds: float) -> None:
+        """Fold the time that one batch spent in a stage."""
+        with self._lock:
+            self._fold("vedette_stage_seconds", (name,), np.array([max(seconds, 0.0)]))
+
+    def flush(self, calls: int) -> None:
+        """Fold the size of one flush."""
+        with self._lock:
+            self._fold("vedette_flush_calls", (), np.array([float(calls)]))
+
+    def closed_through(self, source: str, epoch_s: float) -> None:
+        """Show the end of the last closed pane of a source."""
+        self._show("vedette_closed_through_timestamp_seconds", (source,), epoch_s)
+
+    def open_panes(self, n: int) -> None:
+        """Show how many panes still take calls."""
+        self._show("vedette_open_panes", (), n)
+
+    def health(self, ready: bool, progress_at: float) -> None:
+        """Show readiness and the time of the last completed step."""
+        self._show("vedette_ready", (), ready)
+        self._show("vedette_last_progress_timestamp_seconds", (), progress_at)
+
+    def parts(self, series: Series) -> list[tuple[str, str | None]]:
+        """The samples of one label set: suffix of the name and bucket bound."""
+        if series.kind != "histogram":
+            return [("", None)]
+        bounds = [*(repr(bound) for bound in self._bounds[series.name].tolist()), "+Inf"]
+        return [*(("_bucket", bound) for bound in bounds), ("_count", None), ("_sum", None)]
+
+    def snapshot(self) -> Iterator[tuple[Series, list[Child]]]:
+        """A copy of all numbers of one moment, in the order of the catalogue."""
+        with self._lock:
+            copies = [
+                [Child(one.labels, one.lines, one.numbers.copy()) for one in children.values()]
+                for children in self._children.values()
+            ]
+        return zip(SERIES, copies, strict=True)
+
+    def page(self, openmetrics: bool = False) -> bytes:
+        """The page as text; its lines are ready, only their numbers are written."""
+        out: list[str] = []
+        for series, children in self.snapshot():
+            name = series.name
+            if openmetrics and series.kind == "counter":
+                name = name.removesuffix("_total")
+            out.append(f"# HELP {name} {series.help}\n# TYPE {name} {series.kind}\n")
+            for child in children:
+                pairs = zip(child.lines, child.shown(), strict=True)
+                out.extend([f"{line}{number!r}\n" for line, number in pairs])
+        if openmetrics:
+            out.append("# EOF\n")
+        return "".join(out).encode()
+
+    def _take(self, group: Group, row: Metric, values: Array) -> None:
+        if row.kind == "score":
+            self._fold("vedette_score_ratio", (*group, row.name), values)
+        elif row.kind == "amount":
+            series = _SHOWN[row.name]
+            if series.kind == "histogram":
+                self._fold(series.name, group, values)
+            else:
+                self._add(series.name, group, float(values.sum()))
+        bar = 0.5 if row.kind == "flag" and row.threshold is None else row.threshold
+        if bar is not None:
+            high = int(np.count_nonzero(values >= bar))
+            low = len(values) - high
+            good, bad = (high, low) if row.good == "high" else (low, high)
+            self._add("vedette_evaluations_total", (*group, row.name, "pass"), good)
+            self._add("vedette_evaluations_total", (*group, row.name, "fail"), bad)
+
+    def _count(self, name: str, labels: Labels, n: float) -> None:
+        with self._lock:
+            self._add(name, labels, n)
+
+    def _show(self, name: str, labels: Labels, value: float) -> None:
+        with self._lock:
+            self._child(name, labels).numbers[0] = value
+
+    def _each(self, name: str, first: str, counts: Mapping[str, int]) -> None:
+        for second, n in counts.items():
+            self._add(name, (first, second), n)
+
+    def _add(self, name: str, labels: Labels, n: float) -> None:
+        self._child(name, labels).numbers[0] += n
+
+    def _fold(self, name: str, labels: Labels, values: Array) -> None:
+        numbers = self._child(name, labels).numbers
+        places = np.searchsorted(self._bounds[name], values, side="left")
+        numbers[:-1] += np.bincount(places, minlength=len(numbers) - 1)
+        numbers[-1] += values.sum()
+
+    def _child(self, name: str, labels: Labels) -> Child:
+        children = self._children[name]
+        child = children.get(labels)
+        if child is None:
+            known = self._known(name, labels)
+            child = children.get(known) or self._born(name, known)
+        return child
+
+    def _born(self, name: str, labels: Labels) -> Child:
+        series = next(row for row in SERIES if row.name == name)
+        pairs = list(zip(series.labels, labels, strict=True))
+        lines = []
+        for suffix, bound in self.parts(series):
+            shown = pairs if bound is None else [*pairs, ("le", bound)]
+            inner = ",".join(f'{key}="{_escape(value)}"' for key, value in shown)
+            lines.append(f"{name}{suffix}{{{inner}}} " if inner else f"{name}{suffix} ")
+        size = max(1, len(lines) - 1)
+        child = Child(labels, tuple(lines), np.zeros(size))
+        self._children[name][labels] = child
+        return child
+
+    def _known(self, name: str, labels: Labels) -> Labels:
+        return tuple(map(self._label, _LABELS[name], labels))
+
+    def _group(self, group: Group) -> Group:
+        if group in self._groups:
+            return group
+        service, model, variant = map(self._label, ("service", "model", "variant"), group)
+        known = (service, model, variant)
+        if known not in self._groups:
+            if len(self._groups) >= self._groups_max:
+                self._add("vedette_label_overflow_total", ("group",), 1)
+                return (OTHER, OTHER, OTHER)
+            self._groups.add(known)
+        return known
+
+    def _label(self, name: str, value: str) -> str:
+        clean = _clean(value)
+        values = self._values.setdefault(name, set())
+        if clean in values or clean == OTHER or name in _UNCAPPED:
+            return clean
+        if len(values) >= self._values_max:
+            self._add("vedette_label_overflow_total", (name,), 1)
+            return OTHER
+        values.add(clean)
+        return clean
+
+
+def _bounds(series: Series, slo: Mapping[str, Objective]) -> Array:
+    merged = set(series.buckets)
+    if series.metric:
+        merged |= {one.at_most for one in slo.values() if one.metric == series.metric}
+    elif series.name == "vedette_score_ratio":
+        merged |= {row.threshold for row in METRICS if row.threshold is not None}
+    return np.array(sorted(bound for bound in merged if math.isfinite(bound)))
+
+
+def _clean(value: str) -> str:
+    # A lone surrogate cannot be written as UTF-8: unreplaced, it takes the whole page down.
+    short = value[:LABEL_CHARS]
+    if short.isprintable():
+        return short
+    return "".join(char if char.isprintable() else "\ufffd" for char in short)
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"")

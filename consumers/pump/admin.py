@@ -1,0 +1,71 @@
+"""Topics: which there are, and making those that the configuration names."""
+
+from dataclasses import dataclass
+
+from kafka import KafkaAdminClient
+from kafka.admin import NewTopic
+from kafka.errors import TopicAlreadyExistsError
+
+from agent.config import Kafka
+from consumers.pump.connection import settings, translated
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """A configured topic and how many partitions the broker has of it (0: none such)."""
+
+    name: str
+    role: str
+    partitions: int
+
+
+def topic_roles(config: Kafka) -> dict[str, str]:
+    """Every topic that the configuration names, and what it is for."""
+    roles = {name: f"input ({topic.format})" for name, topic in config.topics.items()}
+    if config.dead_letters:
+        roles[config.dead_letters] = "dead letters"
+    if config.scored:
+        roles[config.scored] = "scored calls"
+    return roles
+
+
+def topic_states(config: Kafka) -> list[TopicState]:
+    """The configured topics as the broker has them; raises StoreDown when it is away."""
+    with translated("listing topics"):
+        client = KafkaAdminClient(**settings(config), request_timeout_ms=10_000)
+        try:
+            known = {
+                row["name"]: len(row["partitions"])
+                for row in client.describe_topics()
+                if not row.get("error_code")
+            }
+        finally:
+            client.close()
+    return [
+        TopicState(name, role, known.get(name, 0)) for name, role in topic_roles(config).items()
+    ]
+
+
+def create_topics(config: Kafka, partitions: int, replication: int) -> list[str]:
+    """Make the configured topics that are missing; the names of those made."""
+    missing = [state.name for state in topic_states(config) if not state.partitions]
+    made = []
+    with translated("creating topics"):
+        client = KafkaAdminClient(**settings(config), request_timeout_ms=10_000)
+        try:
+            for name in missing:
+                # The broker then unpacks batches itself and refuses a decompression bomb.
+                topic = NewTopic(
+                    name,
+                    partitions,
+                    replication,
+                    topic_configs={"compression.type": "uncompressed"},
+                )
+                try:
+                    client.create_topics([topic])
+                    made.append(name)
+                except TopicAlreadyExistsError:
+                    continue
+        finally:
+            client.close()
+    return made

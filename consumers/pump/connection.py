@@ -1,0 +1,103 @@
+"""How a broker is reached: settings for every Kafka client, and their errors in our words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
+from typing import Any
+
+from kafka.errors import (
+    AuthorizationError,
+    KafkaConfigurationError,
+    KafkaError,
+    SaslAuthenticationFailedError,
+)
+from kafka.record import util
+
+from agent.config import Kafka, Security
+from agent.errors import BadConfig, StoreDown
+
+MAX_BACKOFF_MS = 1000  # 30 s, the default, kept a consumer waiting 11 s after its broker was back
+
+
+def has_fast_crc() -> bool:
+    """Whether the C checksum is there: without it a record costs 250 us instead of 12."""
+    return getattr(util, "crc32c_c", None) is not None
+
+
+def settings(config: Kafka) -> dict[str, Any]:
+    """What every client is made with; raises BadConfig for clear text off loopback."""
+    security = config.security
+    clear = security.protocol in ("PLAINTEXT", "SASL_PLAINTEXT")
+    if clear and not security.insecure and not all(_is_loopback(b) for b in config.brokers):
+        raise BadConfig(
+            "kafka.security.protocol",
+            f"{security.protocol} sends clear text to a broker that is not on this machine; "
+            "use SSL or SASL_SSL, or set kafka.security.insecure: true",
+        )
+    return {
+        "bootstrap_servers": list(config.brokers),
+        "client_id": "vedette",
+        "security_protocol": security.protocol,
+        "reconnect_backoff_max_ms": MAX_BACKOFF_MS,
+        "metadata_max_age_ms": int(config.metadata_max_age_s * 1000),
+        **_sasl(security),
+        **_tls(security),
+    }
+
+
+def _sasl(security: Security) -> dict[str, Any]:
+    if not security.protocol.startswith("SASL"):
+        return {}
+    return {
+        "sasl_mechanism": security.mechanism,
+        "sasl_plain_username": security.username,
+        "sasl_plain_password": _password(security),
+    }
+
+
+def _password(security: Security) -> str:
+    if security.password is not None:
+        return security.password.get_secret_value()
+    try:
+        return security.password_file.read_text().strip() if security.password_file else ""
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror})"
+        raise BadConfig("kafka.security.password_file", problem) from None
+
+
+def _tls(security: Security) -> dict[str, Any]:
+    if not security.protocol.endswith("SSL"):
+        return {}
+    files = {"ca_file": "ssl_cafile", "cert_file": "ssl_certfile", "key_file": "ssl_keyfile"}
+    tls: dict[str, Any] = {"ssl_check_hostname": True}
+    for key, name in files.items():
+        path = getattr(security, key)
+        if path is not None and not path.is_file():
+            raise BadConfig(f"kafka.security.{key}", "no such file")
+        tls[name] = str(path) if path is not None else None
+    return tls
+
+
+def _is_loopback(broker: str) -> bool:
+    host = broker.rsplit(":", 1)[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turn the client's errors into ours; a password never gets into the message."""
+    try:
+        yield
+    except SaslAuthenticationFailedError:
+        raise BadConfig("kafka.security", "the broker refused the credentials") from None
+    except AuthorizationError as error:
+        raise BadConfig("kafka.topics", f"not allowed ({type(error).__name__})") from None
+    except KafkaConfigurationError as error:
+        raise BadConfig("kafka", str(error)) from None
+    except (KafkaError, OSError) as error:
+        raise StoreDown(f"broker: {what} failed ({type(error).__name__})") from error

@@ -1,0 +1,80 @@
+"""Producing: dead letters, scored calls, and what `vedette send` reads from files."""
+
+from collections.abc import Sequence
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError, MessageSizeTooLargeError
+
+from agent.config import Kafka
+from consumers.pump.connection import settings, translated
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class Sender:
+    """A producer with acks from all replicas; made at the first use."""
+
+    def __init__(self, config: Kafka) -> None:
+        self._config = config
+        self._producer: KafkaProducer | None = None
+        self._failed: list[str] = []
+        self.sent = 0
+
+    def _open(self) -> KafkaProducer:
+        if self._producer is None:
+            with translated("connecting"):
+                self._producer = KafkaProducer(
+                    **settings(self._config),
+                    acks="all",
+                    linger_ms=5,
+                    batch_size=64 << 10,
+                    max_request_size=16 << 20,
+                    max_block_ms=10_000,
+                    delivery_timeout_ms=30_000,
+                    request_timeout_ms=10_000,
+                )
+        return self._producer
+
+    def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        arrival: float | None = None,
+        headers: Headers = (),
+    ) -> None:
+        """Queue one record; `arrival` (epoch seconds) becomes its timestamp.
+
+        Raises StoreDown when the broker cannot be reached, ValueError when it is too large.
+        """
+        at = None if arrival is None else int(arrival * 1000)
+        producer = self._open()
+        with translated(f"sending to {topic}"):
+            try:
+                future = producer.send(
+                    topic, value=value, key=key, headers=list(headers), timestamp_ms=at
+                )
+            except MessageSizeTooLargeError:
+                raise ValueError("record is too large for the producer") from None
+        future.add_errback(self._note)
+        self.sent += 1
+
+    def _note(self, error: BaseException) -> None:
+        self._failed.append(type(error).__name__)
+
+    def flush(self, timeout_s: float = 30.0) -> list[str]:
+        """Wait for the acknowledgements; the names of the errors that records ended with."""
+        if self._producer is not None:
+            try:
+                self._producer.flush(timeout=timeout_s)
+            except KafkaError as error:
+                self._failed.append(type(error).__name__)
+        failed, self._failed = self._failed, []
+        return failed
+
+    def close(self) -> None:
+        """Give up what is queued after two seconds."""
+        if self._producer is not None:
+            self._producer.close(timeout=2)
+            self._producer = None

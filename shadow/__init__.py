@@ -1,0 +1,1 @@
+"""Asks the candidate the same question, off the user's path."""

@@ -1,0 +1,113 @@
+"""Fixtures: real servers, fresh topics and databases, a clock to advance, a seeded generator."""
+
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+import numpy as np
+import pytest
+from kafka import KafkaAdminClient
+
+from tests.live.broker import Broker
+from tests.live.child import Unavailable
+from tests.live.database import Database
+
+
+class Clock:
+    """Time that moves only when a test says so; called, it gives epoch seconds."""
+
+    def __init__(self, now: float = 1_767_225_600.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class MakeTopic(Protocol):
+    """Create a topic named after the test; the options are the broker's names, dots as `_`."""
+
+    def __call__(self, partitions: int = 1, **options: str) -> str: ...
+
+
+def absent(why: Unavailable) -> NoReturn:
+    """Skip with the sentence; in CI fail, so that no green run can have tested nothing."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"in CI nothing may be missing: {why}", pytrace=False)
+    pytest.skip(str(why))
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Broker]:
+    """One Kafka for the whole run; a test that kills it starts it again."""
+    try:
+        with Broker() as server:
+            yield server
+    except Unavailable as why:
+        absent(why)
+
+
+@pytest.fixture
+def topic(broker: Broker, request: pytest.FixtureRequest) -> MakeTopic:
+    """Gives `topic(partitions=1, retention_ms="1000")`, the name of a new topic."""
+    stem = re.sub(r"[^A-Za-z0-9_-]", "-", request.node.name)[:80]
+
+    def make(partitions: int = 1, **options: str) -> str:
+        name = f"{stem}-{uuid.uuid4().hex[:8]}"
+        configs = {key.replace("_", "."): value for key, value in options.items()}
+        wanted = {"num_partitions": partitions, "replication_factor": 1, "configs": configs}
+        admin = KafkaAdminClient(bootstrap_servers=broker.address)
+        try:
+            admin.create_topics({name: wanted}, wait_for_metadata=True)
+        finally:
+            admin.close()
+        return name
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Database]:
+    """One PostgreSQL for the whole run, without fsync; a test that crashes it starts it again."""
+    try:
+        with Database() as server:
+            yield server
+    except Unavailable as why:
+        absent(why)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Database) -> Iterator[str]:
+    """The URL of a fresh PostgreSQL database, dropped after the test."""
+    url = postgres_server.create_database()
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of a SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'vedette.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """The test runs twice: on SQLite and on PostgreSQL."""
+    name = "sqlite_url" if request.param == "sqlite" else "postgres_url"
+    return str(request.getfixturevalue(name))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Seeded: a failure can be seen again."""
+    return np.random.default_rng(20_260_101)

@@ -1,0 +1,75 @@
+"""A filled tally and how to read its page, for the tests of the metrics and of the server."""
+
+import urllib.error
+import urllib.request
+from typing import Any
+
+import numpy as np
+from prometheus_client.openmetrics import parser as openmetrics_parser
+from prometheus_client.parser import text_string_to_metric_families
+
+from agent.catalog import METRICS
+from agent.config import Objective
+from consumers.exporter import Server
+from consumers.metrics import Tally
+
+GROUP = ("shop", "wren", "production")
+PROMETHEUS = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+    "text/plain;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4,*/*;q=0.1"
+)
+
+
+def parse_plain(page: str) -> list[Any]:
+    """The metric families of a page in the plain format."""
+    return list(text_string_to_metric_families(page))
+
+
+def parse_openmetrics(page: str) -> list[Any]:
+    """The metric families of a page in the OpenMetrics format."""
+    return list(openmetrics_parser.text_string_to_metric_families(page))  # type: ignore[no-untyped-call]  # it has no types
+
+
+def samples(tally: Tally) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    families = parse_plain(tally.page().decode())
+    return {(s.name, frozenset(s.labels.items())): s.value for f in families for s in f.samples}
+
+
+def value(tally: Tally, name: str, **labels: str) -> float:
+    return samples(tally)[name, frozenset(labels.items())]
+
+
+def group(**more: str) -> dict[str, str]:
+    return dict(zip(("service", "model", "variant"), GROUP, strict=True)) | more
+
+
+def filled(groups: int = 3) -> Tally:
+    tally = Tally({"fast": Objective(metric="latency", at_most=3.3)})
+    draws = np.random.default_rng(1)
+    for number in range(groups):
+        one = ("shop", f"model-{number}", "production")
+        tally.requests(one, "ok", 90)
+        tally.requests(one, "timeout", 10)
+        for row in METRICS:
+            tally.observe(one, row.name, draws.random(100), {"no_text": 1})
+        tally.observe(one, "slo_fast", np.array([0.0, 1.0]), {})
+    tally.records("calls", {"accepted": 300, "unreadable": 2})
+    tally.calls("calls", {"scored": 300})
+    tally.dead_letter("encoding", 2)
+    tally.lost("calls", 5)
+    tally.fenced()
+    tally.lag("calls", 0, 7)
+    tally.stage("score", 0.02)
+    tally.flush(300)
+    tally.closed_through("live", 1_700_000_000.0)
+    tally.open_panes(4)
+    return tally
+
+
+def get(server: Server, path: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+    request = urllib.request.Request(f"http://127.0.0.1:{server.port}{path}", headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return answer.status, answer.read(), dict(answer.headers)
+    except urllib.error.HTTPError as error:
+        return error.code, error.read(), dict(error.headers)

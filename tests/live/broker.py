@@ -1,0 +1,159 @@
+"""A real single-node Apache Kafka, from Maven artefacts or in a container."""
+
+import signal
+import socket
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Self
+
+from tests.live import containers, jars
+from tests.live.child import Server, Unavailable, await_ready, free_port, remove
+
+Spawn = Callable[[Path, Sequence[int]], Server]
+
+
+def properties(ports: dict[str, int], folder: Path, host: str) -> dict[str, str]:
+    """The settings of a single node that is broker and controller."""
+    internal = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
+    return {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        # FAULTY is advertised at the port of a proxy, so that clients cannot go round it.
+        "listeners": f"PLAINTEXT://{host}:{ports['plain']},FAULTY://{host}:{ports['faulty']},"
+        f"CONTROLLER://127.0.0.1:{ports['controller']}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{ports['plain']},"
+        f"FAULTY://127.0.0.1:{ports['proxy']}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,FAULTY:PLAINTEXT,"
+        "CONTROLLER:PLAINTEXT",
+        "controller.listener.names": "CONTROLLER",
+        "inter.broker.listener.name": "PLAINTEXT",
+        "controller.quorum.voters": f"1@127.0.0.1:{ports['controller']}",
+        "log.dirs": str(folder / "data"),
+        "num.partitions": "1",
+        "auto.create.topics.enable": "false",
+        **{f"{name}.replication.factor": "1" for name in internal},
+        **{f"{name}.num.partitions": "1" for name in internal},
+        **{f"{name}.min.isr": "1" for name in internal[1:]},
+        "group.initial.rebalance.delay.ms": "0",
+        # Default 6 s: a killed consumer must be missed within a test.
+        "group.min.session.timeout.ms": "1000",
+        # Default 9 s: a killed broker is let in again only when its old session has ended.
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "500",
+        "num.network.threads": "2",
+        "num.io.threads": "2",
+        "num.recovery.threads.per.data.dir": "1",
+        "log.cleaner.dedupe.buffer.size": "2097152",
+    }
+
+
+class Broker:
+    """One broker on 127.0.0.1 that keeps its ports and its data over `kill` and `start`.
+
+    `address` is for ordinary clients. For faults, put a `Proxy` that listens on `proxy_port`
+    in front of `faulty_port` and give clients `proxied_address`.
+    """
+
+    def __init__(self, spawn: Spawn | None = None) -> None:
+        self._spawn = spawn or find_kafka()
+        self._folder = Path(tempfile.mkdtemp(prefix="vedette-kafka-"))
+        self._ports = {name: free_port() for name in ("plain", "faulty", "proxy", "controller")}
+        # A published port comes in by the container's own address, never by its loopback.
+        host = "0.0.0.0" if self._spawn is containers.spawn_kafka else "127.0.0.1"
+        settings = properties(self._ports, self._folder, host)
+        text = "".join(f"{key}={value}\n" for key, value in settings.items())
+        (self._folder / "server.properties").write_text(text)
+        self._server: Server | None = None
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self._ports['plain']}"
+
+    @property
+    def faulty_port(self) -> int:
+        return self._ports["faulty"]
+
+    @property
+    def proxy_port(self) -> int:
+        return self._ports["proxy"]
+
+    @property
+    def proxied_address(self) -> str:
+        return f"127.0.0.1:{self.proxy_port}"
+
+    def start(self) -> None:
+        """Start it and return once it answers clients; also after `stop` and `kill`."""
+        if self._server is None:
+            plain = self._ports["plain"]
+            self._server = self._spawn(self._folder, (plain, self.faulty_port))
+            await_ready(self._server, lambda: answers(plain), "Kafka did not start")
+
+    def stop(self) -> None:
+        """End it in good order, keeping the data."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it by kill -9, keeping the data."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Kill it and start it again."""
+        self.kill()
+        self.start()
+
+    def pause(self) -> None:
+        """Freeze it: connections stay open, nothing is answered."""
+        self._running().send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Undo `pause`."""
+        self._running().send(signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._server is not None:
+            self.kill()
+        remove(self._folder)
+
+    def _end(self, number: signal.Signals) -> None:
+        self._running().end(number)
+        self._server = None
+
+    def _running(self) -> Server:
+        if self._server is None:
+            raise RuntimeError("the broker is not running")
+        return self._server
+
+
+def answers(port: int) -> bool:
+    """Whether a Kafka broker answers there; a container's port accepts before its server does."""
+    # Length 10, ApiVersions (18) version 0, correlation id 1, no client id.
+    ask = bytes.fromhex("0000000a 0012 0000 00000001 ffff")
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(ask)
+            return connection.recv(1) != b""
+    except OSError:
+        return False
+
+
+@cache
+def find_kafka() -> Spawn:
+    """How a broker is started on this machine; Unavailable where it cannot be."""
+    with jars.locked():
+        try:
+            jars.install()
+        except Unavailable:
+            if containers.engine_runs():
+                return containers.spawn_kafka
+            raise
+        if not jars.ARCHIVE.exists():
+            with Broker(jars.spawn_recording) as broker:
+                broker.stop()
+            jars.FRESH.rename(jars.ARCHIVE)
+    return jars.spawn

