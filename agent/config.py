@@ -170,6 +170,8 @@ class Config(BaseSettings):
     kafka: Kafka = Kafka()
     store: Store = Store()
     panes: Panes = Panes()
+    # How what is taken in without a broker is read.
+    inbox: Topic = Topic()
     # Names of sources whose records are history: their watermark is what was read, not the clock.
     backfill: tuple[str, ...] = ("backfill",)
     segments: tuple[str, ...] = ()

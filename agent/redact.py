@@ -81,14 +81,14 @@ def _emails(text: str) -> Spans:
 _DIGITS = re.compile(r"\d(?:[ .\-()/\u00a0\u2011]{0,2}\d){5}")
 
 _CARD = re.compile(
-    r"\d(?<!\d\d)(?:\d{11,18}(?!\d)"
+    r"\d(?<![\d+].)(?:\d{11,18}(?!\d)"
     r"|\d{3}([ .\-\u00a0\u2011])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?(?!\d)"
     r"|\d{3}([ .\-\u00a0\u2011])\d{6}\2\d{4,5}(?!\d))"
 )
 # First digits of the issuers; twelve and thirteen digits are also order numbers and clocks in
-# milliseconds, so there only Maestro and old Visa count.
+# milliseconds, so there only Maestro, and for thirteen Visa, count.
 _ISSUER = re.compile(r"[3-6]|2[2-7]|2131|1800")
-_SHORT_ISSUER = re.compile(r"50[1-3]|5[6-9]|6304|67|4")
+_SHORT_ISSUER = re.compile(r"50[1-3]|5[6-9]|6304|67|4\d{12}")
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 
@@ -108,7 +108,7 @@ def _cards(text: str) -> Spans:
             yield match.span()
 
 
-_IBAN = re.compile(r"[A-Z](?<![A-Za-z0-9].)[A-Z][0-9]{2}(?:[ -]?[A-Z0-9]){11,30}+")
+_IBAN = re.compile(r"(?i:[A-Z](?<![A-Z0-9].)[A-Z][0-9]{2}(?:[ -]?[A-Z0-9]){11,30}+)", re.ASCII)
 # ISO 13616: the length of an IBAN by country.
 _IBAN_TABLE = (
     "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 "
@@ -132,16 +132,17 @@ def _ibans(text: str) -> Spans:
     if not _DIGITS.search(text):
         return
     for match in _IBAN.finditer(text):
-        places = [at for at, c in enumerate(match[0]) if c not in " -"]
-        length = _IBAN_LENGTHS.get(match[0][:2], len(places) + 1)
-        # What follows an IBAN in capitals was matched with it: the country says where it ends.
-        if length <= len(places) and iban("".join(match[0][at] for at in places[:length])):
+        run = match[0].upper()
+        places = [at for at, c in enumerate(run) if c not in " -"]
+        length = _IBAN_LENGTHS.get(run[:2], len(places) + 1)
+        # The words behind an IBAN were matched with it: the country says where it ends.
+        if length <= len(places) and iban("".join(run[at] for at in places[:length])):
             yield match.start(), match.start() + places[length - 1] + 1
 
 
-# Loopback and "any" addresses name nobody.
+# Loopback, "any" and netmasks name nobody.
 _IPV4 = re.compile(
-    r"(?<![\w.])(?!127\.|0\.0\.0\.0)(?:25[0-5]|2[0-4]\d|1?\d?\d)"
+    r"(?<![\w.])(?!127\.|0\.0\.0\.0|255\.255\.)(?:25[0-5]|2[0-4]\d|1?\d?\d)"
     r"(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}(?!\w|\.\d)"
 )
 _DOTTED = re.compile(r"\d\.\d{1,3}\.\d")
@@ -161,7 +162,7 @@ def _addresses(text: str) -> Spans:
 
 _PHONES = (
     # International, with its plus or double zero.
-    re.compile(r"(?<!\w)(?:\+|00(?=[1-9]))(?:[ .\-()/]{0,2}\d){8,15}+(?!\w)"),
+    re.compile(r"(?<!\w)(?:\+|00(?=[1-9]))(?:[ .\-()/]{0,2}\d){8,15}+(?:x\d{1,5})?(?!\w)"),
     # North American, grouped 3-3-4, with an extension.
     re.compile(
         r"(?<![\w.+\-/])(?:(?:1|001)[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}"
@@ -169,7 +170,7 @@ _PHONES = (
     ),
     # National with a trunk zero, 9 to 12 digits in groups; a date is none.
     re.compile(
-        r"(?<![\w.+\-/,:])(?!\d\d([./-])\d\d\1(?:19|20)\d\d)"
+        r"(?<![\w.+\-/,:])(?<!\d )(?=\(?0)(?!\d\d([./-])\d\d\1(?:19|20)\d\d)"
         r"(?=(?:[ .\-/()]{0,2}\d){9,12}(?![ .\-/]?\d))"
         r"\(?0\d{1,4}\)?(?:[ .\-/]\d{2,7}){1,4}+(?!\w)"
     ),
@@ -179,7 +180,8 @@ _CALLED = re.compile(
     r"(?i:phone|mobile|cell|\btel\b|\bfax\b|whatsapp|\bcall(?:ing|ed)?\b|\bdial|\bsms\b"
     r"|text (?:me|us)|\bring\b|reach (?:me|us|him|her|them))"
 )
-_DATE = re.compile(r"(?:19|20)\d\d[-/.]")
+_OFFICE = re.compile(r"[ (]{0,2}(?i:phone|mobile|cell|fax|tel|office|work|home)\b")
+_DATE = re.compile(r"\(?(?:19|20)\d\d[-/. ]")
 
 
 def _phones(text: str) -> Spans:
@@ -188,9 +190,10 @@ def _phones(text: str) -> Spans:
     for pattern in _PHONES:
         yield from (match.span() for match in pattern.finditer(text))
     for match in _NUMBER.finditer(text):
-        # A bare number is a phone only where the words before it, 28 characters, say so.
+        # A bare number is a phone only where 28 characters before or the word after say so.
         before = text[max(0, match.start() - 28) : match.start()]
-        if _CALLED.search(before) and not _DATE.match(match[0]):
+        named = _CALLED.search(before) or _OFFICE.match(text, match.end())
+        if named and not _DATE.match(match[0]):
             yield match.span()
 
 
@@ -217,7 +220,10 @@ _KEYS = tuple(
             r"(?:[^-]|-(?!----)){0,10000}+(?:-----END [A-Z0-9 ]{0,40}-----)?",
         ),
         ("://", r"://[^\s:/@\[\]'\"<>]{0,128}+:(?P<value>[^\s/@\[\]<>{}]{1,256}+)@"),
-        ("bearer basic", r"(?i:\b(?:bearer|basic)) {1,3}(?P<value>(?=\D{0,60}\d)[\w.~+/=-]{16,}+)"),
+        (
+            "bearer basic",
+            r"(?i)\b(?:bearer|basic) {1,3}(?P<value>(?=[a-z._~+/=-]{0,60}\d)[\w.~+/=-]{16,}+)",
+        ),
     )
 )
 _NAMED = re.compile(

@@ -20,7 +20,7 @@ LINE_BYTES = 64 << 20
 # How the first line of a document that goes on over more lines ends.
 _OPEN_ENDS = (b"{", b"[", b",", b":")
 # Possessive, and content with a missing quote: linear on whatever is in the file.
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)
+_TOKEN = re.compile(rb'"(?:[^"\\]+|\\.)*+"?|[\[\]{},]', re.DOTALL)
 
 
 def read_records(path: str, format: Format) -> Iterator[bytes]:

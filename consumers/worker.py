@@ -101,7 +101,7 @@ class Worker:
 
     def _source_name(self, topic: str) -> str:
         known = self.config.kafka.topics.get(topic)
-        return known.source if known else "live"
+        return known.source if known else self.config.inbox.source
 
     def _place(self, tx: Transaction, position: Position, start: Start) -> Position:
         """Where to begin; a gap is counted, and a topic that is not the one we read is refused."""
@@ -194,7 +194,7 @@ class Worker:
                 entries.append(Entry(record))
             else:
                 topic = self.config.kafka.topics.get(record.topic)
-                form = topic.format if topic else "auto"
+                form = topic.format if topic else self.config.inbox.format
                 items = parse(record.value, form, self.config, record.arrival)
                 entries.append(Entry(record, tuple(items)))
         return entries

@@ -70,6 +70,12 @@ def test_texts_in_span_events(happened: list[tuple[str, dict[str, Any]]]) -> Non
     assert (call.prompt, call.response) == ("Hello?", "Hi.")
 
 
+def test_flattened_messages_are_in_the_order_of_their_numbers() -> None:
+    rows = {f"gen_ai.prompt.{i}.content": str(i) for i in (10, 2, 0)}
+    call = call_of({**CHAT, **rows, "gen_ai.prompt.2.role": "system"})
+    assert call.messages == (Message("user", "0"), Message("system", "2"), Message("user", "10"))
+
+
 def test_a_text_in_brackets_need_not_be_json() -> None:
     call = call_of({**CHAT, "gen_ai.prompt": "[sic] {x}", "gen_ai.completion": "{}"})
     assert (call.prompt, call.response) == ("[sic] {x}", None)

@@ -26,6 +26,8 @@ def register(tx: Connection, topic: str, partitions: Iterable[int], source: str)
     for partition in sorted(partitions):
         row = {"topic": topic, "partition": partition, "source": source, "next": -1}
         tx.execute(dialect.insert(offsets).values(row).on_conflict_do_nothing())
+    moved = update(offsets).where(offsets.c.topic == topic, offsets.c.source != source)
+    tx.execute(moved.values(source=source))
     first = {"source": source, "closed_through": 0.0}
     tx.execute(dialect.insert(closing).values(first).on_conflict_do_nothing())
 

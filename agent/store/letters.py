@@ -1,0 +1,49 @@
+"""Dead letters in the store: what waits to be sent, and forgetting a subject."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, delete, select, update
+
+from agent.store.tables import calls, dead_letters, halves, texts
+from agent.store.writes import unpack_headers
+
+_CHUNK = 500
+
+
+def headers_of(row: dict[str, Any]) -> list[tuple[str, bytes]]:
+    """The headers that the record came with."""
+    return list(unpack_headers(bytes(row["headers"] or b"")))
+
+
+def unsent(tx: Connection, limit: int) -> list[dict[str, Any]]:
+    """The oldest letters that no topic has taken."""
+    query = select(dead_letters).where(dead_letters.c.sent_at.is_(None))
+    rows = tx.execute(query.order_by(dead_letters.c.id).limit(limit))
+    return [dict(row._mapping) for row in rows]
+
+
+def mark_sent(tx: Connection, ids: Sequence[int], now: float) -> None:
+    """These letters are on the topic."""
+    tx.execute(update(dead_letters).where(dead_letters.c.id.in_(ids)).values(sent_at=now))
+
+
+def forget(tx: Connection, unit: str) -> dict[str, int]:
+    """Delete a subject's call rows, texts, waiting halves and dead letters; how many of each.
+
+    Sums in panes stay: they hold no subject. The `seen` keys stay, so that a repeat counts once.
+    """
+    keys = select(calls.c.key).where(calls.c.unit == unit)
+    done = {"texts": tx.execute(delete(texts).where(texts.c.key.in_(keys))).rowcount}
+    done["calls"] = tx.execute(delete(calls).where(calls.c.unit == unit)).rowcount
+    needle = unit.encode()
+    for name, table, body in (
+        ("dead_letters", dead_letters, dead_letters.c.value),
+        ("halves", halves, halves.c.body),
+    ):
+        key = next(iter(table.primary_key))
+        held = [row[0] for row in tx.execute(select(key, body)) if row[1] and needle in row[1]]
+        for i in range(0, len(held), _CHUNK):
+            tx.execute(delete(table).where(key.in_(held[i : i + _CHUNK])))
+        done[name] = len(held)
+    return done

@@ -1,0 +1,197 @@
+"""The command line: `vedette COMMAND`; people's words go to stderr, results to stdout."""
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from agent.catalog import METRICS, metric_table
+from agent.config import Config, load_config
+from agent.errors import BadConfig, StoreDown
+from consumers import commands
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+out = Console()
+err = Console(stderr=True)
+
+ConfigFile = Annotated[Path | None, typer.Option("-c", "--config", help="The YAML file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine output on stdout.")]
+Form = Annotated[str, typer.Option("--format", help="auto, native, litellm or otlp.")]
+
+
+def main() -> None:
+    """Run a command; 0 done, 1 a finding, 2 bad usage or configuration, 3 a dependency is away."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    logging.getLogger("kafka").setLevel(logging.ERROR)
+    try:
+        app()
+    except BadConfig as error:
+        err.print(f"vedette: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except StoreDown as error:
+        err.print(f"vedette: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(3)
+
+
+def _config(path: Path | None, form: str = "auto", **overrides: Any) -> Config:
+    return load_config(path, inbox={"format": form}, **overrides)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False))  # noqa: T201 - stdout is the machine's
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int], None]]:
+    with Progress(console=err, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda n: progress.update(task, advance=n)
+
+
+def _show_report(result: dict[str, Any]) -> None:
+    ledger = result["ledger"]
+    ends = " + ".join(
+        f"{n} {name}" for name, n in ledger.items() if n and name not in ("received", "sums")
+    )
+    verdict = "" if ledger["sums"] else "  (IT DOES NOT SUM)"
+    out.print(f"received {ledger['received']} = {ends or '0'}{verdict}", markup=False)
+    for key, model in result["models"].items():
+        means = "  ".join(f"{name} {mean:.4g}" for name, mean in model["means"].items())
+        out.print(f"{key}: {model['calls']} calls\n  {means}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def run(config: ConfigFile = None) -> None:
+    """Read Kafka, score, store and export until SIGTERM."""
+    from consumers.service import run_worker
+
+    run_worker(load_config(config))
+
+
+@app.command()
+def watch(
+    file: str, config: ConfigFile = None, form: Form = "auto", as_json: AsJson = False
+) -> None:
+    """Take a file (or - for stdin) through the whole road on the store, without a broker."""
+    with _progress("records") as heard:
+        report = commands.watch(_config(config, form), file, heard)
+    if as_json:
+        _print_json(report)
+    else:
+        _show_report(report)
+
+
+@app.command()
+def score(
+    file: str, config: ConfigFile = None, form: Form = "auto", as_json: AsJson = False
+) -> None:
+    """Score every call of a file; stores nothing. One line a call."""
+    for row in commands.score(_config(config, form), file):
+        if as_json:
+            _print_json(row)
+        else:
+            shown = {k: v["value"] for k, v in row["scores"].items() if v["value"] is not None}
+            out.print(row["id"], shown, soft_wrap=True)
+
+
+@app.command()
+def send(
+    file: str,
+    topic: Annotated[str | None, typer.Option(help="The topic; default: the first input.")] = None,
+    config: ConfigFile = None,
+    form: Form = "auto",
+) -> None:
+    """Send the records of a file to a topic, each stamped with the end of its answer."""
+    with _progress("sent") as heard:
+        sent = commands.send(_config(config, form), file, topic, heard)
+    err.print(f"sent {sent} records")
+
+
+@app.command()
+def check(config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Try the configuration, the store, the broker, the topics and the models."""
+    rows = commands.check(load_config(config))
+    if as_json:
+        _print_json(rows)
+    for row in () if as_json else rows:
+        out.print(
+            f"{'ok  ' if row['ok'] else 'FAIL'} {row['what']}: {row['detail']}",
+            markup=False,
+            soft_wrap=True,
+        )
+    if not all(row["ok"] for row in rows):
+        raise typer.Exit(3)
+
+
+@app.command()
+def catalog(
+    as_json: AsJson = False,
+    markdown: Annotated[bool, typer.Option(help="The README's tables.")] = False,
+) -> None:
+    """The list of metrics."""
+    if markdown:
+        print(metric_table())  # noqa: T201 - stdout is the machine's
+    elif as_json:
+        _print_json([commands.catalog_row(metric) for metric in METRICS])
+    else:
+        table = Table("metric", "dimension", "reads", "unit", "good", "cost")
+        for m in METRICS:
+            table.add_row(m.name, m.dimension, m.text, m.unit, m.good, m.cost)
+        out.print(table)
+
+
+@app.command()
+def schema() -> None:
+    """The JSON schema of the configuration."""
+    _print_json(Config.model_json_schema())
+
+
+@app.command()
+def topics(
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+    create: Annotated[bool, typer.Option(help="Make what is missing.")] = False,
+    partitions: int = 4,
+    replication: int = 1,
+    restart: Annotated[str | None, typer.Option(help="Accept that a topic was made anew.")] = None,
+) -> None:
+    """The topics that the configuration names, as the broker has them."""
+    rows = commands.topics(load_config(config), create, partitions, replication, restart)
+    if as_json:
+        _print_json(rows)
+    for row in () if as_json else rows:
+        out.print(f"{row['name']}  {row['role']}  {row['partitions']} partitions", markup=False)
+
+
+@app.command("dead-letters")
+def dead_letters(config: ConfigFile = None, as_json: AsJson = False, limit: int = 20) -> None:
+    """What was set aside, newest first, and why."""
+    for row in commands.dead_letters(load_config(config), limit):
+        if as_json:
+            _print_json(row)
+        else:
+            where = f"{row['topic']}-{row['partition']}@{row['offset']}"
+            out.print(
+                f"{row['id']}  {where}  {row['reason']}  {row['detail']}",
+                markup=False,
+                soft_wrap=True,
+            )
+
+
+@app.command()
+def forget(
+    unit: Annotated[str, typer.Option(help="The user or session to forget.")],
+    config: ConfigFile = None,
+) -> None:
+    """Delete a subject's rows, dead letters and kept text."""
+    _print_json(commands.forget(load_config(config), unit))

@@ -1,0 +1,181 @@
+"""What the commands do; each returns plain data, and the command line prints it."""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from agent.catalog import Metric
+from agent.columns import record_columns
+from agent.config import Config
+from agent.errors import BadConfig, StoreDown
+from agent.panes import HOUR_S
+from agent.record import Call, Half
+from agent.score import load_panel
+from agent.store import Store, letters, open_store, positions, reads
+from consumers.files import read_records
+from consumers.formats import parse
+from consumers.pump.admin import create_topics, topic_states
+from consumers.pump.sender import Sender
+from consumers.service import arrivals, watch_records
+
+_SCORE_BATCH = 256
+
+
+def watch(config: Config, file: str, heard: Callable[[int], None]) -> dict[str, Any]:
+    """The whole road for a file; what it came to. `heard` is told of records as they are done."""
+    source = f"file:{os.path.basename(file)}"
+    told = config.inbox.model_copy(update={"source": source})
+    history = (*config.backfill, source)
+    config = config.model_copy(update={"inbox": told, "backfill": history})
+    panel = load_panel(config)
+    store = open_store(config.store.url.get_secret_value())
+    try:
+        watch_records(config, store, panel, read_records(file, config.inbox.format), heard)
+        return report(store)
+    finally:
+        store.close()
+
+
+def report(store: Store) -> dict[str, Any]:
+    """The ledger, and the mean of every metric by model over all closed panes."""
+    with store.transaction() as tx:
+        ledger = reads.ledger(tx)
+        rows = reads.pane_rows(tx, 0, 4e9, HOUR_S) + reads.pane_rows(tx, 0, 4e9, HOUR_S, late=True)
+    totals: dict[str, Any] = {}
+    for _, _, group, row in rows:
+        if not group.segment:
+            key = f"{group.service}/{group.model}/{group.variant}"
+            totals[key] = totals[key].merge(row) if key in totals else row
+    models = {
+        key: {
+            "calls": row.calls.total(),
+            "means": {name: s.mean() for name, s in sorted(row.summaries.items()) if s.n},
+        }
+        for key, row in sorted(totals.items())
+    }
+    account = {"received": ledger.received, **ledger.terms, "sums": ledger.sums}
+    return {"ledger": account, "models": models}
+
+
+def score(config: Config, file: str) -> Iterator[dict[str, Any]]:
+    """The scores of every call in a file, in order."""
+    panel = load_panel(config)
+    calls: list[Call] = []
+    for value in read_records(file, config.inbox.format):
+        for item in parse(value, config.inbox.format, config, time.time()):
+            call = item.call if isinstance(item, Half) else item
+            if isinstance(call, Call):
+                calls.append(call)
+        if len(calls) >= _SCORE_BATCH:
+            yield from _scored(config, panel.score(calls), calls)
+            calls = []
+    yield from _scored(config, panel.score(calls), calls)
+
+
+def _scored(config: Config, given: dict[str, Any], calls: list[Call]) -> Iterator[dict[str, Any]]:
+    columns = record_columns(calls, config.slo)
+    for i, call in enumerate(calls):
+        scores: dict[str, Any] = {}
+        for column in columns:
+            value = float(column.values[i])
+            there = value == value
+            scores[column.metric] = {
+                "value": value if there else None,
+                "status": "ok" if there else "unscored",
+                "why": None if there else "absent",
+            }
+        for metric, row in given.items():
+            one = row[i]
+            scores[metric] = {"value": one.value, "status": one.status, "why": one.why}
+        yield {"id": call.id, "scores": scores}
+
+
+def send(config: Config, file: str, topic: str | None, heard: Callable[[int], None]) -> int:
+    """Send a file's records; raises StoreDown when some were not acknowledged."""
+    chosen = topic or next(iter(config.kafka.topics), None)
+    if chosen is None:
+        raise BadConfig("kafka.topics", "names no topic to send to")
+    sender = Sender(config.kafka)
+    try:
+        for arrival, value in arrivals(read_records(file, config.inbox.format), config):
+            # The same record always goes to the same partition.
+            key = hashlib.blake2b(value, digest_size=8).digest()
+            sender.send(chosen, value, key=key, arrival=arrival)
+            heard(1)
+        if failed := sender.flush():
+            raise StoreDown(f"broker: {len(failed)} records were not taken ({failed[0]})")
+        return sender.sent
+    finally:
+        sender.close()
+
+
+def check(config: Config) -> list[dict[str, Any]]:
+    """Try every part that `vedette run` needs."""
+    rows = [_tried("scorers", lambda: ", ".join(load_panel(config).versions) or "none")]
+    rows.append(_tried("store", lambda: _store_state(config)))
+    rows.append(_tried("broker", lambda: _topic_state(config)))
+    return rows
+
+
+def _tried(what: str, action: Any) -> dict[str, Any]:
+    try:
+        return {"what": what, "ok": True, "detail": action()}
+    except (BadConfig, StoreDown) as error:
+        return {"what": what, "ok": False, "detail": str(error)}
+
+
+def _store_state(config: Config) -> str:
+    open_store(config.store.url.get_secret_value()).close()
+    return "reachable, tables are there"
+
+
+def _topic_state(config: Config) -> str:
+    states = topic_states(config.kafka)
+    missing = [state.name for state in states if not state.partitions]
+    if missing:
+        raise BadConfig(f"kafka.topics.{missing[0]}", "no such topic; `vedette topics --create`")
+    return ", ".join(f"{state.name} ({state.partitions})" for state in states)
+
+
+def catalog_row(metric: Metric) -> dict[str, Any]:
+    """A metric as `vedette catalog --json` prints it."""
+    names = ("name", "dimension", "text", "kind", "unit", "range", "good", "threshold", "cost")
+    return {name: getattr(metric, name) for name in (*names, "help")}
+
+
+def topics(
+    config: Config, create: bool, partitions: int, replication: int, restart: str | None
+) -> list[dict[str, Any]]:
+    """The configured topics; makes or restarts them when asked."""
+    if restart is not None:
+        store = open_store(config.store.url.get_secret_value())
+        with store.transaction() as tx:
+            moved = positions.restart_topic(tx, restart)
+        store.close()
+        if not moved:
+            raise BadConfig("topics --restart", f"{restart} was never read")
+    if create:
+        create_topics(config.kafka, partitions, replication)
+    states = topic_states(config.kafka)
+    return [{"name": s.name, "role": s.role, "partitions": s.partitions} for s in states]
+
+
+def dead_letters(config: Config, limit: int) -> list[dict[str, Any]]:
+    """The newest dead letters, without their bytes."""
+    store = open_store(config.store.url.get_secret_value(), writer=False)
+    with store.transaction() as tx:
+        rows = reads.letters(tx, limit)
+    store.close()
+    hidden = ("value", "record_key", "headers")
+    return [{name: value for name, value in row.items() if name not in hidden} for row in rows]
+
+
+def forget(config: Config, unit: str) -> dict[str, int]:
+    """Delete what is stored of a subject."""
+    store = open_store(config.store.url.get_secret_value())
+    with store.transaction() as tx:
+        done = letters.forget(tx, unit)
+    store.close()
+    return done

@@ -1,0 +1,92 @@
+"""Tells the metrics what the worker did, and carries dead letters and scored calls out."""
+
+import time
+from collections import Counter, defaultdict
+from importlib.metadata import version
+
+import numpy as np
+
+from agent.columns import missing_by_reason, take
+from agent.config import Config
+from agent.errors import StoreDown
+from agent.monitor import Flush
+from agent.store import Store
+from agent.store.tables import CALL_OUTCOMES, RECORD_OUTCOMES
+from consumers.deadletter import publish_letters
+from consumers.exporter import Health
+from consumers.metrics import Tally
+from consumers.pump.sender import Sender
+from consumers.source import Partition
+
+_PUBLISH_S = 2.0
+
+
+class Recorder:
+    """The worker's listener in a running process."""
+
+    def __init__(self, config: Config, store: Store, sender: Sender | None) -> None:
+        exporter = config.exporter
+        self.tally = Tally(config.slo, exporter.label_values_max, version=version("vedette"))
+        self.health = Health(config.limits.stall_s)
+        self._config, self._store, self._sender = config, store, sender
+        self._next_publish = 0.0
+
+    def step(self, name: str) -> None:
+        """A step of the monitor begins: the loop lives."""
+        self.health.progress()
+
+    def flushed(self, flush: Flush, waited_s: float) -> None:
+        """Count what a transaction did."""
+        for topic, ledger in flush.ledgers.items():
+            self.tally.records(topic, {name: ledger[name] for name in RECORD_OUTCOMES})
+            self.tally.calls(topic, {name: ledger[name] for name in CALL_OUTCOMES})
+        for reason, n in Counter(letter.reason for letter in flush.letters).items():
+            self.tally.dead_letter(reason, n)
+        self.tally.open_panes(flush.open_panes)
+        self.tally.stage("flush", waited_s)
+        self.tally.flush(len(flush.calls))
+        self._observe(flush)
+
+    def _observe(self, flush: Flush) -> None:
+        groups: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+        for i, call in enumerate(flush.calls):
+            groups[call.service, call.model, call.variant].append(i)
+        for group, members in groups.items():
+            for status, n in Counter(flush.calls[i].status for i in members).items():
+                self.tally.requests(group, status, n)
+            index = np.array(members, dtype=np.int64)
+            for column in (take(column, index) for column in flush.columns):
+                there = column.values[~np.isnan(column.values)]
+                self.tally.observe(group, column.metric, there, missing_by_reason(column))
+
+    def fenced(self) -> None:
+        """Another worker has moved a partition on."""
+        self.tally.fenced()
+
+    def lag(self, partition: Partition, records: int) -> None:
+        """How many records of a partition are unread."""
+        self.tally.lag(*partition, records)
+
+    def closed(self, source: str, through: float) -> None:
+        """Panes were closed."""
+        self.tally.closed_through(source, through)
+
+    def progress(self) -> None:
+        """The loop came round."""
+        self.health.progress()
+
+    def ready(self, state: bool, why: str) -> None:
+        """Whether the dependencies are there."""
+        self.health.ready(state, why)
+
+    def house(self) -> None:
+        """Send the dead letters that wait; when the topic is away they stay in the store."""
+        if self._sender is None or time.monotonic() < self._next_publish:
+            return
+        self._next_publish = time.monotonic() + _PUBLISH_S
+        topic = self._config.kafka.dead_letters
+        if topic is not None:
+            try:
+                publish_letters(self._store, self._sender, topic, self._config.kafka.group)
+            except StoreDown:
+                self._next_publish = time.monotonic() + 10 * _PUBLISH_S

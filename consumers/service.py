@@ -1,0 +1,138 @@
+"""The processes: a worker on Kafka with its endpoint, and one that reads a file to its end."""
+
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from agent.config import Config
+from agent.errors import StoreDown
+from agent.monitor import Monitor
+from agent.record import Call, Half
+from agent.score import Panel, load_panel
+from agent.store import Store, open_store
+from consumers.exporter import serve
+from consumers.formats import parse
+from consumers.inbox import Inbox
+from consumers.pump import Pump
+from consumers.pump.sender import Sender
+from consumers.recorder import Recorder
+from consumers.worker import Worker
+
+_log = logging.getLogger("vedette")
+T = TypeVar("T")
+
+_APPEND = 1000  # records a commit of the inbox
+_GRACE_S = 25.0  # a stop that takes longer ends hard; Kubernetes gives 30 s
+
+
+def worker_name() -> str:
+    """Who holds this process's leases."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def run_worker(config: Config) -> None:
+    """Read Kafka until SIGTERM; raises BadConfig and StoreDown when it cannot start."""
+    panel = load_panel(config)
+    store = _patiently(lambda: open_store(config.store.url.get_secret_value()))
+    sender = Sender(config.kafka) if config.kafka.dead_letters else None
+    recorder = Recorder(config, store, sender)
+    server = serve(recorder.tally, recorder.health, config.exporter.host, config.exporter.port)
+    try:
+        pump = _patiently(lambda: Pump(config))
+        monitor = Monitor(config, store, panel, on_step=recorder.step)
+        worker = Worker(config, store, pump, monitor, recorder, worker_name())
+        with _stopping(worker.stop):
+            _log.info("reading %s, metrics on port %d", sorted(config.kafka.topics), server.port)
+            try:
+                worker.run()
+            finally:
+                pump.close()
+    finally:
+        server.close()
+        if sender is not None:
+            sender.close()
+        store.close()
+
+
+def _patiently(action: Callable[[], T]) -> T:
+    """A dependency that is away at the start is waited for, two minutes."""
+    for _ in range(60):
+        try:
+            return action()
+        except StoreDown as error:
+            _log.warning("waiting: %s", error)
+            time.sleep(2)
+    return action()
+
+
+@contextmanager
+def _stopping(stop: Callable[[], None]) -> Iterator[None]:
+    def ask(_: int, __: Any) -> None:
+        stop()
+        # The second signal, or the end of the grace, ends the process at once.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(1))
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
+        signal.setitimer(signal.ITIMER_REAL, _GRACE_S)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def arrival_of(call: Call, now: float) -> float:
+    """When a record of a file would have arrived: at its answer's end, never later than now."""
+    return min(now, call.at + (call.latency_s or 0.0))
+
+
+def arrivals(values: Iterable[bytes], config: Config) -> Iterator[tuple[float, bytes]]:
+    """Each record with its arrival; one that holds no call arrives now."""
+    for value in values:
+        now = time.time()
+        found = [
+            item.call if isinstance(item, Half) else item
+            for item in parse(value, config.inbox.format, config, now)
+        ]
+        calls = [item for item in found if isinstance(item, Call)]
+        yield max((arrival_of(call, now) for call in calls), default=now), value
+
+
+def watch_records(
+    config: Config,
+    store: Store,
+    panel: Panel,
+    values: Iterable[bytes],
+    heard: Callable[[int], None] = lambda _: None,
+) -> Recorder:
+    """Take records through the whole road to their end: inbox, worker, compare-and-set, closing."""
+    recorder = Recorder(config, store, None)
+    inbox = Inbox(store)
+    monitor = Monitor(config, store, panel, on_step=recorder.step)
+    worker = Worker(config, store, inbox, monitor, recorder, worker_name())
+    batch: list[tuple[float, bytes]] = []
+    for row in arrivals(values, config):
+        batch.append(row)
+        if len(batch) >= _APPEND:
+            heard(_take(inbox, worker, batch))
+            batch = []
+    heard(_take(inbox, worker, batch))
+    worker.finish(config.inbox.source)
+    return recorder
+
+
+def _take(inbox: Inbox, worker: Worker, batch: list[tuple[float, bytes]]) -> int:
+    inbox.append(batch)
+    taken, idle = 0, 0
+    while idle < 2:
+        moved = worker.step(0.0)
+        taken += moved
+        idle = 0 if moved else idle + 1
+    return taken

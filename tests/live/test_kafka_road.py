@@ -1,0 +1,183 @@
+"""The road from a real broker: every call once, whoever reads it and whatever breaks."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.admin import NewPartitions
+from sqlalchemy import func, select
+
+from agent.config import Config, load_config
+from agent.errors import BadConfig
+from agent.monitor import Monitor
+from agent.score import Panel
+from agent.store import Store, open_store, reads
+from agent.store.tables import calls, dead_letters
+from consumers.pump import Pump
+from consumers.worker import Worker
+from tests.conftest import MakeTopic
+from tests.live.broker import Broker
+from tests.road import Quiet, native
+
+N = 2000
+
+
+def configured(broker: Broker, topic: str, group: str = "g") -> Config:
+    kafka = {
+        "brokers": [broker.address],
+        "topics": {topic: {}},
+        "group": f"{topic}-{group}",
+        "session_timeout_s": 6,
+        "heartbeat_s": 0.5,
+        "metadata_max_age_s": 1,
+    }
+    return load_config(kafka=kafka)
+
+
+def produce(broker: Broker, topic: str, numbers: range) -> None:
+    producer = KafkaProducer(bootstrap_servers=broker.address, acks="all", linger_ms=5)
+    for number in numbers:
+        record = native(number)
+        stamp = int((record["at"] + record["latency_s"]) * 1000)
+        value = json.dumps(record).encode()
+        producer.send(topic, value=value, key=str(number).encode(), timestamp_ms=stamp)
+    producer.flush()
+    producer.close()
+
+
+class Running:
+    """A worker in a thread of its own, with a store of its own."""
+
+    def __init__(self, config: Config, url: str, name: str) -> None:
+        self.store: Store = open_store(url)
+        self.listener = Quiet()
+        self.pump = Pump(config)
+        monitor = Monitor(config, self.store, Panel([]))
+        self.worker = Worker(config, self.store, self.pump, monitor, self.listener, name)
+        self.failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.worker.run()
+        except BaseException as error:
+            self.failure = error
+
+    def close(self) -> None:
+        self.worker.stop()
+        self._thread.join(20)
+        self.pump.close()
+        self.store.close()
+
+
+@contextmanager
+def running(config: Config, url: str, *names: str) -> Iterator[list[Running]]:
+    workers = [Running(config, url, name) for name in names]
+    try:
+        yield workers
+    finally:
+        for worker in workers:
+            worker.close()
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 45) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
+
+
+def received(store: Store) -> int:
+    with store.transaction() as tx:
+        return reads.ledger(tx).received
+
+
+def test_two_workers_count_every_call_once(
+    broker: Broker, topic: MakeTopic, postgres_url: str
+) -> None:
+    name = topic(partitions=4)
+    produce(broker, name, range(N))
+    with running(configured(broker, name), postgres_url, "one", "two") as workers:
+        wait_until(lambda: received(workers[0].store) >= N)
+        produce(broker, name, range(N, N + 100))
+        wait_until(lambda: received(workers[0].store) >= N + 100)
+    store = open_store(postgres_url)
+    with store.transaction() as tx:
+        ledger = reads.ledger(tx)
+        rows = tx.scalar(select(func.count()).select_from(calls))
+        positions = reads.partitions(tx)
+    assert ledger.sums
+    assert rows == ledger.terms["scored"] == N + 100
+    assert sum(row["next"] for row in positions) == N + 100
+    store.close()
+
+
+class Raw(str):
+    """A header key that encodes to bytes which are not UTF-8; the broker takes it."""
+
+    def encode(self, *_: object) -> bytes:
+        return b"\xff\xfe"
+
+
+def test_a_poisoned_record_is_stepped_over_and_told(
+    broker: Broker, topic: MakeTopic, sqlite_url: str
+) -> None:
+    name = topic()
+    producer = KafkaProducer(bootstrap_servers=broker.address, linger_ms=500)
+    for number in range(10):
+        headers = [(Raw("x"), b"1")] if number == 5 else []
+        producer.send(name, value=json.dumps(native(number)).encode(), headers=headers)
+    producer.flush()
+    producer.close()
+    produce(broker, name, range(10, 15))
+    with running(configured(broker, name), sqlite_url, "one") as (worker,):
+        wait_until(lambda: received(worker.store) >= 15)
+        with worker.store.transaction() as tx:
+            ledger = reads.ledger(tx)
+            lost = tx.execute(select(dead_letters)).all()
+    assert ledger.sums
+    assert ledger.terms["scored"] == 10
+    assert ledger.terms["unreadable"] == 5
+    assert sum(row.last_offset - row.offset + 1 for row in lost) == 5
+    assert {row.reason for row in lost} == {"undecodable"}
+
+
+def test_a_topic_made_anew_is_refused(broker: Broker, topic: MakeTopic, sqlite_url: str) -> None:
+    name = topic()
+    produce(broker, name, range(20))
+    config = configured(broker, name)
+    with running(config, sqlite_url, "one") as (worker,):
+        wait_until(lambda: received(worker.store) >= 20)
+    admin = KafkaAdminClient(bootstrap_servers=broker.address)
+    admin.delete_topics([name])
+    time.sleep(1)
+    wanted = {"num_partitions": 1, "replication_factor": 1}
+    admin.create_topics({name: wanted}, wait_for_metadata=True)
+    admin.close()
+    produce(broker, name, range(20, 60))
+    with running(config, sqlite_url, "one") as (worker,):
+        wait_until(lambda: worker.failure is not None)
+        assert isinstance(worker.failure, BadConfig)
+        assert "made anew" in str(worker.failure)
+        assert received(worker.store) == 20
+
+
+def test_partitions_added_while_running_are_read_from_their_head(
+    broker: Broker, topic: MakeTopic, sqlite_url: str
+) -> None:
+    name = topic()
+    with running(configured(broker, name), sqlite_url, "one") as (worker,):
+        produce(broker, name, range(10))
+        wait_until(lambda: received(worker.store) >= 10)
+        admin = KafkaAdminClient(bootstrap_servers=broker.address)
+        admin.create_partitions({name: NewPartitions(3)})
+        admin.close()
+        time.sleep(1)
+        produce(broker, name, range(10, 100))
+        wait_until(lambda: received(worker.store) >= 100)
+        with worker.store.transaction() as tx:
+            assert reads.ledger(tx).terms["scored"] == 100

@@ -1,0 +1,91 @@
+"""The command line as people and scripts use it, in processes of its own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.road import native
+
+MAIN = "from consumers.cli import main; main()"
+
+
+def vedette(folder: Path, *words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-c", MAIN, *words],
+        cwd=folder,
+        input=stdin,
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "calls.jsonl"
+    path.write_text("\n".join(json.dumps(native(i)) for i in range(300)) + "\n{broken\n")
+    return path
+
+
+def test_watch_accounts_for_every_record_and_a_second_run_adds_nothing(log: Path) -> None:
+    done = vedette(log.parent, "watch", log.name, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["ledger"]["sums"]
+    assert report["ledger"]["scored"] == 300
+    assert report["ledger"]["unreadable"] == 1
+    again = json.loads(vedette(log.parent, "watch", log.name, "--json").stdout)
+    assert again["models"] == report["models"]
+    assert again["ledger"]["duplicate"] == 300
+
+
+def test_score_prints_one_line_a_call_in_order(log: Path) -> None:
+    lines = vedette(log.parent, "score", "-", "--json", stdin=log.read_bytes()).stdout.splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [row["id"] for row in rows] == [f"call-{i}" for i in range(300)]
+    assert rows[0]["scores"]["latency"] == {"value": 0.5, "status": "ok", "why": None}
+    assert rows[0]["scores"]["ttft"] == {"value": None, "status": "unscored", "why": "absent"}
+
+
+@pytest.mark.parametrize(
+    ("yaml", "words"),
+    [
+        ("kafkaa: 1", "kafkaa: unknown key"),
+        ("panes: {width_s: ten}", "panes.width_s:"),
+        ("store: {url: 'mysql://u:canary@h/x'}", "store.url: must be"),
+        ("scorers: {nosuch: {}}", "scorers.nosuch: unknown scorer"),
+        ("kafka: {brokers: ['example.com:9092']}", "kafka.security.protocol:"),
+        ("a: [", "is not valid YAML"),
+    ],
+)
+def test_a_bad_configuration_is_one_line_that_names_the_key(
+    tmp_path: Path, yaml: str, words: str
+) -> None:
+    (tmp_path / "v.yaml").write_text(yaml)
+    done = vedette(tmp_path, "send" if "brokers" in yaml else "watch", "-", "-c", "v.yaml",
+                   stdin=json.dumps(native(1)).encode())  # fmt: skip
+    lines = [line for line in done.stderr.decode().splitlines() if line.strip()]
+    assert done.returncode == 2
+    assert len(lines) == 1
+    assert words in lines[0]
+    assert "canary" not in done.stderr.decode() + done.stdout.decode()
+
+
+def test_the_catalogue_is_data() -> None:
+    rows = json.loads(vedette(Path.cwd(), "catalog", "--json").stdout)
+    names = {"name", "dimension", "text", "kind", "unit", "range", "good", "threshold", "cost"}
+    assert all(set(row) == names | {"help"} for row in rows)
+
+
+def test_forget_deletes_a_subject_and_keeps_the_sums(log: Path) -> None:
+    marked = log.parent / "marked.jsonl"
+    marked.write_text(json.dumps(native(1, unit="subject-7")) + '\n{"unit": "subject-7", broken\n')
+    vedette(log.parent, "watch", marked.name)
+    done = json.loads(vedette(log.parent, "forget", "--unit", "subject-7").stdout)
+    assert done["calls"] == 1
+    assert done["dead_letters"] == 1
+    report = json.loads(vedette(log.parent, "watch", marked.name, "--json").stdout)
+    assert report["ledger"]["scored"] == 1
