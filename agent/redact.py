@@ -8,6 +8,7 @@ repeats is possessive or bounded.
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 Kind = Literal["SECRET", "CARD", "IBAN", "EMAIL", "IP", "PHONE"]
@@ -77,8 +78,15 @@ def _emails(text: str) -> Spans:
         yield from (match.span() for match in _EMAIL.finditer(text))
 
 
-# Six digits with at most two light separators between: fewer are no phone, card or IBAN.
-_DIGITS = re.compile(r"\d(?:[ .\-()/\u00a0\u2011]{0,2}\d){5}")
+# Six digits with at most two light separators between, or three numbers with dots: a text
+# without either holds no card, IBAN, phone or IPv4 address. Asked by each of the four finders.
+_NUMERIC = re.compile(r"\d(?:(?:[ .\-()/\u00a0\u2011]{0,2}\d){5}|\d{0,2}\.\d{1,3}\.\d)")
+
+
+@lru_cache(maxsize=1)
+def _numeric(text: str) -> bool:
+    return _NUMERIC.search(text) is not None
+
 
 _CARD = re.compile(
     r"\d(?<![\d+].)(?:\d{11,18}(?!\d)"
@@ -99,7 +107,7 @@ def luhn(digits: str) -> bool:
 
 
 def _cards(text: str) -> Spans:
-    if not _DIGITS.search(text):
+    if not _numeric(text):
         return
     for match in _CARD.finditer(text):
         digits = "".join(filter(str.isdecimal, match[0]))
@@ -129,7 +137,7 @@ def iban(letters: str) -> bool:
 
 
 def _ibans(text: str) -> Spans:
-    if not _DIGITS.search(text):
+    if not _numeric(text):
         return
     for match in _IBAN.finditer(text):
         run = match[0].upper()
@@ -145,12 +153,11 @@ _IPV4 = re.compile(
     r"(?<![\w.])(?!127\.|0\.0\.0\.0|255\.255\.)(?:25[0-5]|2[0-4]\d|1?\d?\d)"
     r"(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}(?!\w|\.\d)"
 )
-_DOTTED = re.compile(r"\d\.\d{1,3}\.\d")
 _IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,8}+(?![\w:])")
 
 
 def _addresses(text: str) -> Spans:
-    if _DOTTED.search(text):
+    if _numeric(text):
         yield from (match.span() for match in _IPV4.finditer(text))
     if "::" in text or text.count(":") > 6:
         for match in _IPV6.finditer(text):
@@ -185,7 +192,7 @@ _DATE = re.compile(r"\(?(?:19|20)\d\d[-/. ]")
 
 
 def _phones(text: str) -> Spans:
-    if not _DIGITS.search(text):
+    if not _numeric(text):
         return
     for pattern in _PHONES:
         yield from (match.span() for match in pattern.finditer(text))
@@ -197,21 +204,21 @@ def _phones(text: str) -> Spans:
             yield match.span()
 
 
-# (what must be in the lowered text for the pattern to be worth a search, pattern)
+# What must be in the lowered text for a pattern to be worth a search, the pattern, its group.
 _KEYS = tuple(
-    (needles.split(), re.compile(pattern))
+    (needle, re.compile(pattern), 1 if "<value>" in pattern else 0)
     for needles, pattern in (
-        ("akia asia abia acca", r"(?<!\w)(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?!\w)"),
-        ("gho_ ghp_ ghu_ ghs_ ghr_", r"(?<!\w)gh[opusr]_[A-Za-z0-9]{20,}+"),
+        ("akia|asia|abia|acca", r"(?<!\w)(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?!\w)"),
+        ("gho_|ghp_|ghu_|ghs_|ghr_", r"(?<!\w)gh[opusr]_[A-Za-z0-9]{20,}+"),
         ("github_pat_", r"(?<!\w)github_pat_\w{22,}+"),
         ("glpat-", r"(?<!\w)glpat-[\w.-]{20,}+"),
         ("xox", r"(?<!\w)xox[abeoprs]-[A-Za-z0-9-]{10,}+"),
         ("hooks.slack", r"(?<=hooks\.slack\.com/services/)[\w/]{20,}+"),
-        ("k_live_ k_test_ whsec_", r"(?<!\w)(?:[srp]k_(?:live|test)|whsec)_[A-Za-z0-9]{16,}+"),
+        ("k_live_|k_test_|whsec_", r"(?<!\w)(?:[srp]k_(?:live|test)|whsec)_[A-Za-z0-9]{16,}+"),
         ("sk-", r"(?<![\w-])sk-(?=[A-Za-z_-]{0,60}\d)[\w-]{20,}+"),
         ("hf_", r"(?<!\w)hf_[A-Za-z0-9]{30,}+"),
-        ("aiza ya29. gocspx-", r"(?<!\w)(?:AIza[\w-]{35}|ya29\.[\w-]{20,}+|GOCSPX-[\w-]{20,}+)"),
-        ("npm_ pypi- sg.", r"(?<!\w)(?:npm_\w{36}|pypi-[\w-]{50,}+|SG\.[\w-]{16,}+\.[\w-]{16,}+)"),
+        ("aiza|ya29.|gocspx-", r"(?<!\w)(?:AIza[\w-]{35}|ya29\.[\w-]{20,}+|GOCSPX-[\w-]{20,}+)"),
+        ("npm_|pypi-|sg.", r"(?<!\w)(?:npm_\w{36}|pypi-[\w-]{50,}+|SG\.[\w-]{16,}+\.[\w-]{16,}+)"),
         ("eyj", r"(?<![\w-])eyJ[\w-]{10,}+\.[\w-]{10,}+(?:\.[\w-]*+)?"),
         # A key without its end is cut at 10,000 characters: RSA 8192 is 6,400.
         (
@@ -221,10 +228,12 @@ _KEYS = tuple(
         ),
         ("://", r"://[^\s:/@\[\]'\"<>]{0,128}+:(?P<value>[^\s/@\[\]<>{}]{1,256}+)@"),
         (
-            "bearer basic",
-            r"(?i)\b(?:bearer|basic) {1,3}(?P<value>(?=[a-z._~+/=-]{0,60}\d)[\w.~+/=-]{16,}+)",
+            "bearer|authorization",
+            r"(?i)\b(?:bearer|authorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?basic) {1,3}"
+            r"(?P<value>(?=[a-z._~+/=-]{0,60}\d)[\w.~+/=-]{16,}+)",
         ),
     )
+    for needle in needles.split("|")
 )
 _NAMED = re.compile(
     r"(?i:pass(?:word|wd|phrase|code)|pwd|api[_-]?key|(?:access|account|private)[_-]?key"
@@ -232,7 +241,11 @@ _NAMED = re.compile(
     r"(?:\"(?P<double>[^\"\n]{6,200})\"|'(?P<single>[^'\n]{6,200})'"
     r"|`?(?P<plain>[^\s\"'`,;&<>()\[\]{}]{6,200}+)(?![(\[]))"
 )
-_NAMES = ("pass", "pwd", "key", "secret", "token")
+_NAMES = (
+    *("passw", "passp", "passc", "pwd", "apikey", "api_key", "api-key", "secret", "token"),
+    *("accesskey", "access_key", "access-key", "accountkey", "account_key", "account-key"),
+    *("privatekey", "private_key", "private-key"),
+)
 _PLACEHOLDER = re.compile(
     r"(?i:your|example|placeholder|changeme|redacted|xxx|\.\.\.|\*\*\*|env\b|getenv|password|passwd"
     r"|secret|token|api[_-]?key|string|required|optional|null|none|true|false|undefined|[$<{\[])"
@@ -250,13 +263,14 @@ def _is_value(match: re.Match[str]) -> bool:
 
 def _secrets(text: str) -> Spans:
     low = text.lower()
-    for needles, pattern in _KEYS:
-        if any(needle in low for needle in needles):
-            group = "value" if "value" in pattern.groupindex else 0
+    for needle, pattern, group in _KEYS:
+        if needle in low:
             yield from (match.span(group) for match in pattern.finditer(text))
-    if any(name in low for name in _NAMES):
-        for match in filter(_is_value, _NAMED.finditer(text)):
-            yield match.span(match.lastgroup or 0)
+    for name in _NAMES:
+        if name in low:
+            for match in filter(_is_value, _NAMED.finditer(text)):
+                yield match.span(match.lastgroup or 0)
+            return
 
 
 _FINDERS: dict[Kind, Callable[[str], Spans]] = {

@@ -27,7 +27,7 @@ def insert(tx: Connection, row: Mapping[str, Any]) -> bool:
     """Let a half wait; False when another transaction's half of the same key came first."""
     dialect = sqlite if tx.dialect.name == "sqlite" else postgresql
     statement = dialect.insert(halves).values(row).on_conflict_do_nothing()
-    return tx.execute(statement).rowcount == 1
+    return tx.execute(statement.returning(halves.c.key)).first() is not None
 
 
 def remove(tx: Connection, keys: Sequence[str]) -> None:

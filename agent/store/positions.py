@@ -107,7 +107,8 @@ def take_lease(tx: Connection, name: str, holder: str, now: float, ttl_s: float)
         set_={"holder": holder, "until": now + ttl_s},
         where=(leases.c.holder == holder) | (leases.c.until < now),
     )
-    return tx.execute(taken).rowcount == 1
+    # RETURNING, because the driver for PostgreSQL gives no row count for an INSERT.
+    return tx.execute(taken.returning(leases.c.holder)).first() is not None
 
 
 def drop_lease(tx: Connection, holder: str) -> None:

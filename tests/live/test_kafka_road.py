@@ -37,10 +37,10 @@ def configured(broker: Broker, topic: str, group: str = "g") -> Config:
     return load_config(kafka=kafka)
 
 
-def produce(broker: Broker, topic: str, numbers: range) -> None:
+def produce(broker: Broker, topic: str, numbers: range, **changes: object) -> None:
     producer = KafkaProducer(bootstrap_servers=broker.address, acks="all", linger_ms=5)
     for number in numbers:
-        record = native(number)
+        record = native(number, **changes)
         stamp = int((record["at"] + record["latency_s"]) * 1000)
         value = json.dumps(record).encode()
         producer.send(topic, value=value, key=str(number).encode(), timestamp_ms=stamp)
