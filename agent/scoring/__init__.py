@@ -1,12 +1,13 @@
 """Scorers: one Protocol, one registry; batches only."""
 
 import importlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from agent.errors import BadConfig
-from agent.record import Call, Score
+from agent.record import Call, Score, unscored
 
 
 class Scorer(Protocol):
@@ -34,7 +35,17 @@ class Options:
 
 
 # Where each scorer lives: adding one is its file and a line here.
-_MODULES: dict[str, str] = {}
+_MODULES: dict[str, str] = {
+    "refusal": "agent.scoring.refusal",
+    "repetition": "agent.scoring.repetition",
+    "readability": "agent.scoring.readability",
+    "json_valid": "agent.scoring.json_valid",
+    "language": "agent.scoring.language",
+    "pii": "agent.scoring.pii",
+    "secrets": "agent.scoring.secrets",
+    "relevance": "agent.scoring.relevance",
+    "toxicity": "agent.scoring.toxicity",
+}
 
 _FACTORIES: dict[str, Callable[[Options], Scorer]] = {}
 
@@ -60,3 +71,29 @@ def load(name: str, options: Options) -> Scorer:
         raise BadConfig(f"scorers.{name}", f"unknown scorer; known are {', '.join(_MODULES)}")
     importlib.import_module(_MODULES[name])
     return _FACTORIES[name](options)
+
+
+# A rule reads this much of a text: a longer one costs no more, and its start says what it is.
+SCANNED_CHARS = 20_000
+NO, YES = Score(0.0), Score(1.0)
+NO_PROMPT, NO_RESPONSE = unscored("no_prompt"), unscored("no_response")
+TOO_SHORT = unscored("too_short")
+
+
+def of_prompts(calls: Sequence[Call], rule: Callable[[str], Score]) -> list[Score]:
+    """The rule over every prompt's first `SCANNED_CHARS`; `no_prompt` where there is none."""
+    return [NO_PROMPT if c.prompt is None else rule(c.prompt[:SCANNED_CHARS]) for c in calls]
+
+
+def of_responses(calls: Sequence[Call], rule: Callable[[str], Score]) -> list[Score]:
+    """The rule over every answer's first `SCANNED_CHARS`; `no_response` where there is none."""
+    return [NO_RESPONSE if c.response is None else rule(c.response[:SCANNED_CHARS]) for c in calls]
+
+
+def bounded(value: float) -> Score:
+    """A model's number as a score; one that is none, or outside [0, 1], is invalid."""
+    if not math.isfinite(value):
+        return Score(None, "invalid", "not_finite")
+    if not 0.0 <= value <= 1.0:
+        return Score(None, "invalid", "out_of_range")
+    return Score(value)
