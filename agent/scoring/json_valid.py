@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from agent.record import Call, Score, unscored
 from agent.scoring import NO, NO_RESPONSE, SCANNED_CHARS, YES, Options, scorer
 
-_STARTS = re.compile(r"\s*(?:```json\b|\{|\[\s*[\[{\"\]]|\[[\d\s,.eE+-]*\]\s*$)")
-_FENCED = re.compile(r"\s*```(?:json)?\s*\n")
+_STARTS = re.compile(r"\A\s*+(?:```json\b|\{|\[\s*+[\[{\"\]]|\[[\d\s,.eE+-]*+\]\s*+\Z)")
+_FENCED = re.compile(r"\A\s*+```(?:json)?[ \t]*+\r?\n")
 # The word JSON asks for it where one of these stands within 60 characters before, or 30 behind.
 _WISH = re.compile(
     r"\b(?:return|respond|answer|reply|output|produce|generate|format|give|write|in|as|only)\b"
