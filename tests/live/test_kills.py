@@ -94,9 +94,14 @@ def campaign(fleet: Fleet, store: Store, n: int, kills: int, seed: int) -> int:
         if settled(store, n):
             break
     fleet.close()
-    fleet.start()
-    fleet.start()
-    wait_until(lambda: settled(store, n), 90)
+    workers = []
+
+    def kept_alive() -> bool:
+        workers[:] = [worker for worker in workers if worker.poll() is None]
+        workers.extend(fleet.start() for _ in range(2 - len(workers)))
+        return settled(store, n)
+
+    wait_until(kept_alive, 120)
     return done
 
 
@@ -125,6 +130,9 @@ def compared(
     return died
 
 
+# Among the long ones until its end is understood: once, with three other suites on the machine, the
+# workers had not settled after 90 s.
+@pytest.mark.prove
 def test_ten_kills_leave_no_trace(
     broker: Broker, topic: MakeTopic, postgres_server: Database, tmp_path: Path, fleets: list[Fleet]
 ) -> None:
