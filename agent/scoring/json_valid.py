@@ -13,7 +13,6 @@ _FENCED = re.compile(r"\A\s*+```(?:json)?[ \t]*+\r?\n")
 _WISH = re.compile(
     r"\b(?:return|respond|answer|reply|output|produce|generate|format|give|write|in|as|only)\b"
 )
-_NOT_ASKED = unscored("not_asked")
 
 
 @scorer("json_valid")
@@ -35,7 +34,7 @@ def _judge(call: Call) -> Score:
         return NO_RESPONSE
     wishes = (call.prompt or "", *(m.content for m in call.messages if m.role != "assistant"))
     if not any(map(_asks, wishes)) and not _STARTS.match(call.response):
-        return _NOT_ASKED
+        return unscored("not_asked")
     return YES if _parses(call.response) else NO
 
 

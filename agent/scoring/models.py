@@ -68,7 +68,11 @@ def _detoxify(key: str, path: Path, device: str) -> tuple[Encoder, tuple[str, ..
     folder = path.parent if beside else _cached(key, kind, f"or beside {path.name}")
     with _Reading(key, path):
         config = transformers.AutoConfig.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, num_labels=len(labels)
+            folder,
+            local_files_only=True,
+            trust_remote_code=False,
+            id2label=dict(enumerate(labels)),
+            label2id={label: at for at, label in enumerate(labels)},
         )
         model = transformers.AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]  # it has no types
         found = model.load_state_dict(state, strict=False)

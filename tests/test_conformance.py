@@ -1,0 +1,144 @@
+"""What every scorer promises, asked of each that the registry knows."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tokenizers
+import torch
+import transformers as typed
+
+from agent.catalog import BY_NAME
+from agent.record import Call, Message, Score
+from agent.score import NEEDS_MODEL
+from agent.scoring import Options, Scorer, load, names
+
+transformers: Any = typed  # most of what is called there has no types
+
+PROMPT = "How do I reset the password of my account? Answer in valid JSON."
+CALLS = [
+    Call("a", 0.0, "m", prompt=PROMPT, response='{"answer": "Open the settings of the account."}'),
+    Call("b", 0.0, "m", prompt="Why?", response="I'm sorry, but I cannot help with that request."),
+    Call(
+        "c", 0.0, "m", prompt="My card is 4111 1111 1111 1111.", response="same words again " * 60
+    ),
+    Call("d", 0.0, "m", prompt=None, response="Write to ann@example.org, password=hunter22."),
+    Call("e", 0.0, "m", prompt="Is anybody there?", response=None, status="timeout"),
+    Call("f", 0.0, "m", messages=(Message("user", "Hello"),)),
+    Call("g", 0.0, "m", prompt="", response=""),
+    Call("h", 0.0, "m", prompt=PROMPT * 40, response="Das Wetter ist heute sch\u00f6n. " * 30),
+]
+HOSTILE = {
+    "empty": "",
+    "one megabyte": "a lot of words " * 70_000,
+    "one word": "a" * 1_000_000,
+    "spaces": " " * 1_000_000,
+    "NUL": "before \x00 behind " * 100,
+    "lone surrogate": "before \ud800 behind \udfff the text goes on",
+    "combining marks": "e" + "\u0301" * 100_000,
+    "one code point that grows": "\ufdfa" * 200_000,
+    "right to left": "\u202eevil\u2066 \u200b\U000e0041" * 2_000,
+    "brackets": "[" * 100_000,
+    "digits": "1-" * 50_000,
+    "signs": "a@" * 50_000,
+}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Options:
+    """A classifier of random weights for the scorers that have no default model."""
+    folder = tmp_path_factory.mktemp("tiny")
+    torch.manual_seed(3)
+    shape = transformers.BertConfig(
+        vocab_size=256, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=32, max_position_embeddings=64, initializer_range=0.5,
+        id2label={0: "toxicity", 1: "insult"}, label2id={"toxicity": 0, "insult": 1},
+    )  # fmt: skip
+    transformers.BertForSequenceClassification(shape).save_pretrained(folder)
+    letters = {word: at for at, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]"])}
+    letters |= {chr(at): len(letters) + at - 33 for at in range(33, 127)}
+    letters |= {f"##{chr(at)}": 98 + at - 33 for at in range(33, 127)}
+    made = tokenizers.Tokenizer(tokenizers.models.WordPiece(letters, unk_token="[UNK]"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    made.post_processor = tokenizers.processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    made.save(str(Path(folder) / "tokenizer.json"))
+    return Options(str(folder), device="cpu")
+
+
+@pytest.fixture(scope="module", params=names())
+def scorer(request: pytest.FixtureRequest, tiny: Options) -> Scorer:
+    name: str = request.param
+    return load(name, tiny if name in NEEDS_MODEL else Options(device="cpu"))
+
+
+def near(given: Sequence[Score], wanted: Sequence[Score]) -> bool:
+    """Whether two rows say the same; models may move in the last digits with their pack."""
+    return len(given) == len(wanted) and all(
+        (one.status, one.why) == (other.status, other.why)
+        and abs((one.value or 0.0) - (other.value or 0.0)) <= 1e-5
+        for one, other in zip(given, wanted, strict=True)
+    )
+
+
+def test_names_version_and_metrics_are_stated(scorer: Scorer) -> None:
+    assert scorer.name in names() and scorer.version
+    assert scorer.metrics and all(metric in BY_NAME for metric in scorer.metrics)
+    assert all(BY_NAME[metric].kind != "amount" for metric in scorer.metrics)
+
+
+def test_an_empty_batch_gives_empty_rows(scorer: Scorer) -> None:
+    assert {metric: list(row) for metric, row in scorer.score([]).items()} == {
+        metric: [] for metric in scorer.metrics
+    }
+
+
+def test_a_row_is_the_same_alone_in_a_batch_and_in_another_order(scorer: Scorer) -> None:
+    together = scorer.score(CALLS)
+    assert set(together) == set(scorer.metrics)
+    backwards = scorer.score(CALLS[::-1])
+    for metric in scorer.metrics:
+        alone = [scorer.score([call])[metric][0] for call in CALLS]
+        assert near(together[metric], alone)
+        assert near(list(backwards[metric])[::-1], alone)
+        assert len({score.value for score in alone}) > 1, "one answer for all calls proves nothing"
+
+
+def test_what_is_missing_has_a_reason_and_no_number(scorer: Scorer) -> None:
+    absent = [replace(call, prompt=None, response=None) for call in CALLS]
+    for row in scorer.score(absent).values():
+        assert {score.status for score in row} == {"unscored"}
+        assert {score.why for score in row} <= {"no_prompt", "no_response"}
+    given = scorer.score(CALLS)
+    for metric in scorer.metrics:
+        reads = "prompt" if BY_NAME[metric].text == "prompt" else "response"
+        for call, score in zip(CALLS, given[metric], strict=True):
+            assert (score.value is None) == (score.status != "ok") == (score.why is not None)
+            assert score.value is None or 0.0 <= score.value <= 1.0
+            assert getattr(call, reads) is not None or score.why == f"no_{reads}" or (
+                call.prompt is None and score.why == "no_prompt"
+            )  # fmt: skip
+
+
+def test_scoring_changes_no_call(scorer: Scorer) -> None:
+    copies = [replace(call) for call in CALLS]
+    scorer.score(copies)
+    assert copies == CALLS
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_text_has_a_status_and_costs_little(scorer: Scorer, kind: str) -> None:
+    text = HOSTILE[kind]
+    calls = [replace(CALLS[0], prompt=text, response=text), CALLS[0]]
+    began = time.perf_counter()
+    given: Mapping[str, Sequence[Score]] = scorer.score(calls)
+    took_s = time.perf_counter() - began
+    clean = scorer.score(CALLS[:1])
+    for metric in scorer.metrics:
+        assert given[metric][0].status in ("ok", "unscored", "invalid")
+        assert near(list(given[metric])[1:], clean[metric]), "the neighbour's score moved"
+    json.dumps({metric: [score.value for score in row] for metric, row in given.items()})
+    assert took_s < 2.0

