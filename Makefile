@@ -37,7 +37,7 @@ prove: $(READY) ## long simulations and crash campaigns
 	$(BIN)/python -m pytest -m prove --timeout 3600
 
 bench: $(READY) ## what this machine does, as a table
-	$(BIN)/vedette bench road
+	$(BIN)/python -m tests.bench.road
 
 clean: ## remove .venv and everything else that was made here
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -52,7 +52,7 @@ class Monitor:
         on_step: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.config, self.store, self.panel = config, store, panel
-        self._clock, self._step = clock, on_step
+        self._clock, self.step = clock, on_step
         self._books: Books = {}
 
     def forget(self, partitions: Sequence[Partition] | None = None) -> None:
@@ -67,9 +67,9 @@ class Monitor:
         away, and BadRecord when a value cannot be stored; then nothing was counted.
         """
         for _ in range(5):  # each round another transaction got a half of ours: five never happen
-            self._step("plan")
+            self.step("plan")
             plan = self._plan(readings, expire_before)
-            self._step("score")
+            self.step("score")
             scored = self._score(plan)
             try:
                 with self._dropping_on_failure():
@@ -115,26 +115,27 @@ class Monitor:
     def _write(self, readings: Sequence[Reading], scored: Scored) -> Flush:
         now, plan = self._clock(), scored.plan
         rows = flush.call_rows(scored, readings, now)
-        self._step("begin")
+        self.step("begin")
         with self.store.transaction() as tx:
             closed = writes.closed_through(tx, [r.position.source for r in readings])
             for reading in readings:
                 self._open_book(reading, flush.load_book(tx, reading, self._books, self.config))
             flush.write_halves(tx, readings, scored, now + self.config.intake.join_wait_s)
-            self._step("seen")
+            self.step("seen")
             accepted = flush.accept_calls(tx, plan, rows, now)
             judged = flush.accept_feedback(tx, plan, now)
-            self._step("fold")
+            self.step("fold")
             sheet = flush.Sheet(self.config, self._books, closed)
             sheet.fold_calls(readings, scored, accepted)
             sheet.fold_feedback(readings, judged)
+            self.step("write")
             sheet.write(tx, readings, now)
             flush.write_calls(tx, scored, rows, accepted, self.config, now)
             writes.insert_dead_letters(tx, plan.letters, now)
-            self._step("advance")
+            self.step("advance")
             flush.advance(tx, readings, plan)
-            self._step("commit")
-        self._step("committed")
+            self.step("commit")
+        self.step("committed")
         return self._done(readings, scored, accepted, closed)
 
     def _open_book(self, reading: Reading, book: PaneBook) -> None:

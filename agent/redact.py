@@ -2,7 +2,8 @@
 
 One set of patterns serves the PII and secrets scorers and everything that leaves the process.
 Every pattern is linear in the text: a run of characters is tried from its start only, and what
-repeats is possessive or bounded.
+repeats is possessive or bounded. Patterns begin with a set of characters, what must not stand
+before comes after it: `re` skips to such a set, and tries a look-behind at every character.
 """
 
 import re
@@ -150,7 +151,8 @@ def _ibans(text: str) -> Spans:
 
 # Loopback, "any" and netmasks name nobody.
 _IPV4 = re.compile(
-    r"(?<![\w.])(?!127\.|0\.0\.0\.0|255\.255\.)(?:25[0-5]|2[0-4]\d|1?\d?\d)"
+    r"\d(?<![\w.].)(?!(?<=1)27\.|(?<=0)\.0\.0\.0|(?<=2)55\.255\.)"
+    r"(?:(?<=2)(?:5[0-5]|[0-4]\d)|(?<=1)\d\d|\d?)"
     r"(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}(?!\w|\.\d)"
 )
 _IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,8}+(?![\w:])")
@@ -169,20 +171,26 @@ def _addresses(text: str) -> Spans:
 
 _PHONES = (
     # International, with its plus or double zero.
-    re.compile(r"(?<!\w)(?:\+|00(?=[1-9]))(?:[ .\-()/]{0,2}\d){8,15}+(?:x\d{1,5})?(?!\w)"),
+    re.compile(
+        r"[+0](?<!\w.)(?:(?<=\+)|(?<=0)0(?=[1-9]))(?:[ .\-()/]{0,2}\d){8,15}+(?:x\d{1,5})?(?!\w)"
+    ),
     # North American, grouped 3-3-4, with an extension.
     re.compile(
-        r"(?<![\w.+\-/])(?:(?:1|001)[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}"
+        r"[(\d](?<![\w.+\-/].)(?:(?<=\()\d{3}\) ?|(?<=\d)\d\d[ .-]"
+        r"|(?:(?<=1)|(?<=0)01)[ .-](?:\(\d{3}\) ?|\d{3}[ .-]))\d{3}[ .-]\d{4}"
         r"(?:x\d{1,5})?(?!\w|[.-]\d)"
     ),
     # National with a trunk zero, 9 to 12 digits in groups; a date is none.
     re.compile(
-        r"(?<![\w.+\-/,:])(?<!\d )(?=\(?0)(?!\d\d([./-])\d\d\1(?:19|20)\d\d)"
-        r"(?=(?:[ .\-/()]{0,2}\d){9,12}(?![ .\-/]?\d))"
-        r"\(?0\d{1,4}\)?(?:[ .\-/]\d{2,7}){1,4}+(?!\w)"
+        r"[(0](?<![\w.+\-/,:].)(?<!\d .)(?:(?<=\()0|(?<=0))(?!\d([./-])\d\d\1(?:19|20)\d\d)"
+        r"(?=(?:[ .\-/()]{0,2}\d){8,11}(?![ .\-/]?\d))"
+        r"\d{1,4}\)?(?:[ .\-/]\d{2,7}){1,4}+(?!\w)"
     ),
 )
-_NUMBER = re.compile(r"(?<![\w.+\-/,])(?<!\d )\(?\d(?:[ .\-()/]{0,2}\d){5,14}+(?:x\d{1,5})?(?!\w)")
+_NUMBER = re.compile(
+    r"[(\d](?<![\w.+\-/,].)(?<!\d .)(?:(?<=\()\d|(?<=\d))(?:[ .\-()/]{0,2}\d){5,14}+"
+    r"(?:x\d{1,5})?(?!\w)"
+)
 _CALLED = re.compile(
     r"(?i:phone|mobile|cell|\btel\b|\bfax\b|whatsapp|\bcall(?:ing|ed)?\b|\bdial|\bsms\b"
     r"|text (?:me|us)|\bring\b|reach (?:me|us|him|her|them))"

@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -186,6 +187,35 @@ def dead_letters(config: ConfigFile = None, as_json: AsJson = False, limit: int 
                 markup=False,
                 soft_wrap=True,
             )
+
+
+@app.command()
+def bench(
+    what: Annotated[str, typer.Argument(help="road: through the broker into SQLite.")] = "road",
+    calls: Annotated[int, typer.Option(min=1000, help="Calls sent in each run.")] = 60_000,
+    chars: Annotated[int, typer.Option(min=1, help="Characters of each text.")] = 1000,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """How fast this machine is: broker, sender, worker and store all on it."""
+    from consumers.bench import bench_road
+
+    if what != "road":
+        raise BadConfig("bench", f"measures road, not {what}")
+    with _progress("measuring"):
+        runs = bench_road(load_config(config), calls, chars)
+    if as_json:
+        _print_json([asdict(one) for one in runs])
+        return
+    for one in runs:
+        ratio = one.calls_per_s / runs[0].calls_per_s
+        out.print(f"{one.calls_per_s:8,.0f} calls/s  {ratio:5.0%} of {runs[0].name}  {one.name}")
+    table = Table("us a call", *(one.name for one in runs[1:]))
+    for stage in runs[1].stages_us:
+        table.add_row(stage, *(f"{one.stages_us.get(stage, 0.0):.1f}" for one in runs[1:]))
+    out.print(table)
+    parse_fold = runs[-1].stages_us["parse"] + runs[-1].stages_us["fold"]
+    out.print(f"parse + fold {parse_fold:.1f} us a call ({runs[-1].name})")
 
 
 @app.command()

@@ -30,9 +30,13 @@ class Recorder:
         self.health = Health(config.limits.stall_s)
         self._config, self._store, self._sender = config, store, sender
         self._next_publish = 0.0
+        self._step, self._step_began = "start", time.perf_counter()
 
     def step(self, name: str) -> None:
-        """A step of the monitor begins: the loop lives."""
+        """A step of the road begins and the one before it ends: the loop lives."""
+        now = time.perf_counter()
+        self.tally.stage(self._step, now - self._step_began)
+        self._step, self._step_began = name, now
         self.health.progress()
 
     def flushed(self, flush: Flush, waited_s: float) -> None:
@@ -43,7 +47,6 @@ class Recorder:
         for reason, n in Counter(letter.reason for letter in flush.letters).items():
             self.tally.dead_letter(reason, n)
         self.tally.open_panes(flush.open_panes)
-        self.tally.stage("flush", waited_s)
         self.tally.flush(len(flush.calls))
         self._observe(flush)
 

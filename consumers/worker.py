@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 
 from agent.config import Config
@@ -42,6 +42,11 @@ class Worker:
         self.house = House(config, store, source, monitor, listener, name, clock)
         self._stopping = False
 
+    @property
+    def partitions(self) -> Set[Partition]:
+        """What it reads now."""
+        return self._held.keys()
+
     def stop(self) -> None:
         """Finish the batch in hand and return from `run`; safe in a signal handler."""
         self._stopping = True
@@ -64,9 +69,11 @@ class Worker:
                 self.monitor.forget([partition])
             for start in self.source.starts():
                 self._start(start)
+            self.monitor.step("take")
             chunks = self.source.take(timeout_s)
             if chunks:
                 self._work(chunks)
+            self.monitor.step("house")
             self.house.keep(self._held)
         except StoreDown as error:
             self.listener.ready(False, str(error))
@@ -162,6 +169,8 @@ class Worker:
         return True
 
     def _attempt(self, batch: Mapping[Partition, Sequence[RawRecord | Unreadable]]) -> None:
+        self.monitor.step("attempt")
+
         def write() -> None:
             with self.store.transaction() as tx:
                 for (topic, partition), records in sorted(batch.items()):
@@ -188,6 +197,7 @@ class Worker:
             self._flush({partition: self._parse([record])}, taken)
 
     def _parse(self, records: Sequence[RawRecord | Unreadable]) -> list[Entry]:
+        self.monitor.step("parse")
         entries = []
         for record in records:
             if isinstance(record, Unreadable) or record.value is None:

@@ -74,7 +74,9 @@ class Planted(Exception):
     """Stands for a crash: nothing of ours may catch it."""
 
 
-@pytest.mark.parametrize("at", ["plan", "score", "begin", "seen", "fold", "advance", "commit"])
+@pytest.mark.parametrize(
+    "at", ["plan", "score", "begin", "seen", "fold", "write", "advance", "commit"]
+)
 def test_a_crash_before_the_commit_leaves_no_effect(store_url: str, at: str) -> None:
     store = open_store(store_url)
     crashes = iter([True, False])

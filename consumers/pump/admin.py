@@ -1,5 +1,6 @@
 """Topics: which there are, and making those that the configuration names."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kafka import KafkaAdminClient
@@ -69,3 +70,13 @@ def create_topics(config: Kafka, partitions: int, replication: int) -> list[str]
         finally:
             client.close()
     return made
+
+
+def delete_topics(config: Kafka, names: Sequence[str]) -> None:
+    """Delete topics; raises StoreDown when the broker is away."""
+    with translated("deleting topics"):
+        client = KafkaAdminClient(**settings(config), request_timeout_ms=10_000)
+        try:
+            client.delete_topics(list(names))
+        finally:
+            client.close()

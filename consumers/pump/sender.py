@@ -20,7 +20,8 @@ class Sender:
         self._failed: list[str] = []
         self.sent = 0
 
-    def _open(self) -> KafkaProducer:
+    def open(self) -> KafkaProducer:
+        """Connect now and not at the first record; raises StoreDown when the broker is away."""
         if self._producer is None:
             with translated("connecting"):
                 self._producer = KafkaProducer(
@@ -49,7 +50,7 @@ class Sender:
         Raises StoreDown when the broker cannot be reached, ValueError when it is too large.
         """
         at = None if arrival is None else int(arrival * 1000)
-        producer = self._open()
+        producer = self.open()
         with translated(f"sending to {topic}"):
             try:
                 future = producer.send(

@@ -21,7 +21,7 @@ from tests.live.killer import MARK
 from tests.live.test_kafka_road import produce, wait_until
 
 ROOT = Path(__file__).parents[2]
-STEPS = ("plan", "score", "begin", "seen", "fold", "advance", "commit", "committed")
+STEPS = ("plan", "score", "begin", "seen", "fold", "write", "advance", "commit", "committed")
 
 
 class Fleet:

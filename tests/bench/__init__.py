@@ -1,0 +1,1 @@
+"""Timings on servers that they start themselves."""
