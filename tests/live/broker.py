@@ -32,6 +32,8 @@ def properties(ports: dict[str, int], folder: Path, host: str) -> dict[str, str]
         "controller.quorum.voters": f"1@127.0.0.1:{ports['controller']}",
         "log.dirs": str(folder / "data"),
         "num.partitions": "1",
+        # Tests send records with old timestamps; after 5 minutes the broker would delete them.
+        "log.retention.ms": "-1",
         "auto.create.topics.enable": "false",
         **{f"{name}.replication.factor": "1" for name in internal},
         **{f"{name}.num.partitions": "1" for name in internal},

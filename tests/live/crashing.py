@@ -14,6 +14,9 @@ from consumers.worker import Worker
 from tests.live.killer import Killer
 from tests.road import Quiet
 
+# A worker that took all there is in its first second would leave nothing for the next kill.
+_PAUSE_S = 0.001
+
 
 def main(path: str, step: str, nth: int) -> None:
     config = load_config(Path(path))
@@ -26,7 +29,7 @@ def main(path: str, step: str, nth: int) -> None:
         if left == 0 and name == step:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    monitor = Monitor(config, store, Panel([(Killer(), 1.0)]), on_step=die)
+    monitor = Monitor(config, store, Panel([(Killer(_PAUSE_S), 1.0)]), on_step=die)
     pump = Pump(config)
     worker = Worker(config, store, pump, monitor, Quiet(), f"pid-{os.getpid()}")
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
