@@ -144,6 +144,8 @@ SERIES: tuple[Series, ...] = (
            "Calls found in records, by what became of them."),
     Series("vedette_dead_letters_total", "counter", ("reason",), "records",
            "Records set aside, by reason."),
+    Series("vedette_scored_unpublished_total", "counter", (), "calls",
+           "Stored calls that could not be published to the topic of scored calls."),
     Series("vedette_records_lost_total", "counter", ("topic",), "records",
            "Records that the broker had deleted before they were read."),
     Series("vedette_offset_fenced_total", "counter", (), "flushes",

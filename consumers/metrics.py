@@ -108,6 +108,10 @@ class Tally:
         """Count records set aside."""
         self._count("vedette_dead_letters_total", (reason,), n)
 
+    def unpublished(self, n: int) -> None:
+        """Count stored calls that did not reach the topic of scored calls."""
+        self._count("vedette_scored_unpublished_total", (), n)
+
     def lost(self, topic: str, n: int) -> None:
         """Count records that were gone before they were read."""
         self._count("vedette_records_lost_total", (topic,), n)

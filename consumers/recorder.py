@@ -16,6 +16,7 @@ from consumers.deadletter import publish_letters
 from consumers.exporter import Health
 from consumers.metrics import Tally
 from consumers.pump.sender import Sender
+from consumers.scored import ScoredTopic
 from consumers.source import Partition
 
 _PUBLISH_S = 2.0
@@ -24,11 +25,17 @@ _PUBLISH_S = 2.0
 class Recorder:
     """The worker's listener in a running process."""
 
-    def __init__(self, config: Config, store: Store, sender: Sender | None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        sender: Sender | None = None,
+        scored: ScoredTopic | None = None,
+    ) -> None:
         exporter = config.exporter
         self.tally = Tally(config.slo, exporter.label_values_max, version=version("vedette"))
         self.health = Health(config.limits.stall_s)
-        self._config, self._store, self._sender = config, store, sender
+        self._config, self._store, self._sender, self._scored = config, store, sender, scored
         self._next_publish = 0.0
         self._step, self._step_began = "start", time.perf_counter()
 
@@ -49,6 +56,8 @@ class Recorder:
         self.tally.open_panes(flush.open_panes)
         self.tally.flush(len(flush.calls))
         self._observe(flush)
+        if self._scored is not None:
+            self.tally.unpublished(self._scored.publish(flush))
 
     def _observe(self, flush: Flush) -> None:
         groups: dict[tuple[str, str, str], list[int]] = defaultdict(list)

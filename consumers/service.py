@@ -21,6 +21,7 @@ from consumers.inbox import Inbox
 from consumers.pump import Pump
 from consumers.pump.sender import Sender
 from consumers.recorder import Recorder
+from consumers.scored import ScoredTopic
 from consumers.worker import Worker
 
 _log = logging.getLogger("vedette")
@@ -39,8 +40,13 @@ def run_worker(config: Config) -> None:
     """Read Kafka until SIGTERM; raises BadConfig and StoreDown when it cannot start."""
     panel = load_panel(config)
     store = _patiently(lambda: open_store(config.store.url.get_secret_value()))
-    sender = Sender(config.kafka) if config.kafka.dead_letters else None
-    recorder = Recorder(config, store, sender)
+    letters, scored = Sender(config.kafka), Sender(config.kafka)
+    recorder = Recorder(
+        config,
+        store,
+        letters if config.kafka.dead_letters else None,
+        ScoredTopic(scored, config.kafka.scored) if config.kafka.scored else None,
+    )
     server = serve(recorder.tally, recorder.health, config.exporter.host, config.exporter.port)
     try:
         pump = _patiently(lambda: Pump(config))
@@ -54,8 +60,8 @@ def run_worker(config: Config) -> None:
                 pump.close()
     finally:
         server.close()
-        if sender is not None:
-            sender.close()
+        letters.close()
+        scored.close()
         store.close()
 
 
@@ -113,7 +119,7 @@ def watch_records(
     heard: Callable[[int], None] = lambda _: None,
 ) -> Recorder:
     """Take records through the whole road to their end: inbox, worker, compare-and-set, closing."""
-    recorder = Recorder(config, store, None)
+    recorder = Recorder(config, store)
     inbox = Inbox(store)
     monitor = Monitor(config, store, panel, on_step=recorder.step)
     worker = Worker(config, store, inbox, monitor, recorder, worker_name())

@@ -74,6 +74,11 @@ class Sender:
         failed, self._failed = self._failed, []
         return failed
 
+    def take_failures(self) -> int:
+        """How many records were given up since the last call or flush; waits for nothing."""
+        failed, self._failed = self._failed, []
+        return len(failed)
+
     def close(self) -> None:
         """Give up what is queued after two seconds."""
         if self._producer is not None:
