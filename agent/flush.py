@@ -161,9 +161,15 @@ def accept_calls(
     return accepted
 
 
-def accept_feedback(tx: Transaction, plan: Plan, now: float) -> list[Judged]:
-    """Feedback about stored calls, each once; the rest becomes dead letters or duplicates."""
+def accept_feedback(
+    tx: Transaction, plan: Plan, accepted: Sequence[int], now: float
+) -> list[Judged]:
+    """Feedback about stored and about accepted calls, each once; the rest is set aside."""
     known = reads.calls_by_id(tx, [item.call_id for _, _, item in plan.feedback])
+    for i in accepted if plan.feedback else ():
+        call = plan.work[i].call
+        if call.id not in known or call.origin == "production":
+            known[call.id] = call
     found: dict[bytes, tuple[int, float, Feedback]] = {}
     for part, record, item in plan.feedback:
         key = event_key("feedback", item.call_id, repr(item.at))

@@ -123,7 +123,7 @@ class Monitor:
             flush.write_halves(tx, readings, scored, now + self.config.intake.join_wait_s)
             self.step("seen")
             accepted = flush.accept_calls(tx, plan, rows, now)
-            judged = flush.accept_feedback(tx, plan, now)
+            judged = flush.accept_feedback(tx, plan, accepted, now)
             self.step("fold")
             sheet = flush.Sheet(self.config, self._books, closed)
             sheet.fold_calls(readings, scored, accepted)

@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -18,6 +19,7 @@ from agent.catalog import METRICS, metric_table
 from agent.config import Config, load_config
 from agent.errors import BadConfig, StoreDown
 from consumers import commands
+from consumers.cli_demo import ledger_line, show_demo
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 out = Console()
@@ -53,22 +55,34 @@ def _print_json(value: Any) -> None:
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[Callable[[int], None]]:
+def _progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
     with Progress(console=err, transient=True) as progress:
-        task = progress.add_task(what, total=None)
+        task = progress.add_task(what, total=total)
         yield lambda n: progress.update(task, advance=n)
 
 
 def _show_report(result: dict[str, Any]) -> None:
-    ledger = result["ledger"]
-    ends = " + ".join(
-        f"{n} {name}" for name, n in ledger.items() if n and name not in ("received", "sums")
-    )
-    verdict = "" if ledger["sums"] else "  (IT DOES NOT SUM)"
-    out.print(f"received {ledger['received']} = {ends or '0'}{verdict}", markup=False)
+    out.print(ledger_line(result["ledger"]), markup=False)
     for key, model in result["models"].items():
         means = "  ".join(f"{name} {mean:.4g}" for name, mean in model["means"].items())
         out.print(f"{key}: {model['calls']} calls\n  {means}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def demo(
+    calls: Annotated[int, typer.Option(min=100, max=200_000, help="Calls of the day.")] = 6000,
+    seed: Annotated[int, typer.Option(help="Another seed, another day.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """A simulated day with two regressions through the whole road; no broker, no network."""
+    from consumers.demo import run_demo, yesterday
+
+    with _progress("calls", calls) as heard:
+        seen = run_demo(calls, seed, yesterday(time.time()), heard)
+    if as_json:
+        _print_json(seen)
+    else:
+        show_demo(out, seen)
 
 
 @app.command()

@@ -32,7 +32,8 @@ def watch(config: Config, file: str, heard: Callable[[int], None]) -> dict[str, 
     panel = load_panel(config)
     store = open_store(config.store.url.get_secret_value())
     try:
-        watch_records(config, store, panel, read_records(file, config.inbox.format), heard)
+        records = arrivals(read_records(file, config.inbox.format), config)
+        watch_records(config, store, panel, records, heard)
         return report(store)
     finally:
         store.close()

@@ -115,17 +115,17 @@ def watch_records(
     config: Config,
     store: Store,
     panel: Panel,
-    values: Iterable[bytes],
+    records: Iterable[tuple[float, bytes]],
     heard: Callable[[int], None] = lambda _: None,
 ) -> Recorder:
-    """Take records through the whole road to their end: inbox, worker, compare-and-set, closing."""
+    """Take records (arrival, value) through the whole road: inbox, worker, closing."""
     recorder = Recorder(config, store)
     inbox = Inbox(store)
     monitor = Monitor(config, store, panel, on_step=recorder.step)
     worker = Worker(config, store, inbox, monitor, recorder, worker_name())
     batch: list[tuple[float, bytes]] = []
-    for row in arrivals(values, config):
-        batch.append(row)
+    for record in records:
+        batch.append(record)
         if len(batch) >= _APPEND:
             heard(_take(inbox, worker, batch))
             batch = []

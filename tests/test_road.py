@@ -181,3 +181,20 @@ def test_feedback_joins_the_pane_of_its_call(sqlite_url: str) -> None:
     assert ledger.terms["duplicate"] == 1
     assert ledger.terms["invalid"] == 1
     store.close()
+
+
+def test_feedback_in_the_batch_of_its_call_is_about_the_production_answer(sqlite_url: str) -> None:
+    store = open_store(sqlite_url)
+    road = InboxRoad(store)
+    said = {"feedback_for": "call-1", "at": 1_767_225_700, "value": -1.0}
+    twin = native(1, model="candidate", variant="shadow:candidate")
+    road.inbox.append(as_bytes([native(1), twin, said]))
+    road.drain()
+    road.worker.finish("live")
+    with store.transaction() as tx:
+        rows = reads.pane_rows(tx, 0, 4e9, HOUR_S) + reads.pane_rows(tx, 0, 4e9, HOUR_S, late=True)
+        terms = reads.ledger(tx).terms
+    judged = {group.model for _, _, group, row in rows if row.summary("feedback").n}
+    assert judged == {"model-1"}
+    assert (terms["scored"], terms["feedback"], terms["invalid"]) == (2, 1, 0)
+    store.close()

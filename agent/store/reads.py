@@ -20,7 +20,7 @@ def calls_by_id(tx: Connection, ids: Sequence[str]) -> dict[str, Call]:
     wanted = sorted(set(ids))
     for i in range(0, len(wanted), _CHUNK):
         query = select(calls).where(calls.c.id.in_(wanted[i : i + _CHUNK]))
-        for row in tx.execute(query.order_by(calls.c.origin.desc())):
+        for row in tx.execute(query.order_by(calls.c.origin == "production")):
             segment = tuple(sorted(json.loads(row.segment).items()))
             found[row.id] = Call(
                 row.id, row.at, row.model, row.service, row.variant, segment=segment

@@ -1,0 +1,91 @@
+"""How the demonstration is printed."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+# Rows of the table by model: heading, metric, and what is read of it.
+_ROWS = (
+    ("errors", "error", "mean"),
+    ("latency p50, s", "latency", "p50"),
+    ("latency p95, s", "latency", "p95"),
+    ("ttft p95, s", "ttft", "p95"),
+    ("cost, usd a call", "cost", "mean"),
+    ("refusal", "response_refusal", "mean"),
+    ("relevance", "response_relevance", "mean"),
+    ("valid json", "response_json_valid", "mean"),
+    ("prompt pii", "prompt_pii", "mean"),
+    ("feedback", "feedback", "mean"),
+)
+
+
+def ledger_line(ledger: dict[str, Any]) -> str:
+    """What was received as the sum of its ends, or that it is not."""
+    ends = " + ".join(
+        f"{n} {name}" for name, n in ledger.items() if n and name not in ("received", "sums")
+    )
+    verdict = "" if ledger["sums"] else "  (IT DOES NOT SUM)"
+    return f"received {ledger['received']} = {ends or '0'}{verdict}"
+
+
+def show_demo(out: Console, seen: dict[str, Any]) -> None:
+    """Print what the demonstration saw."""
+    rate = seen["records"] / seen["took_s"]
+    _say(out, f"{seen['day']} of a simulated service, in {seen['took_s']:.0f} s ({rate:.0f} a s)")
+    _say(out, ledger_line(seen["ledger"]))
+    _say(out, f"{seen['late']} calls came too late for their pane and are counted beside it")
+    for key, counts in seen["segments"].items():
+        parts = ", ".join(f"{value} {n}" for value, n in counts.items())
+        _say(out, f"calls by {key}: {parts}")
+    _say(out, "")
+    out.print(_by_model(seen["models"]))
+    for change in seen["changes"]:
+        _show_change(out, change)
+    _say(out, "\nwhere to look next")
+    store = f"VEDETTE_STORE__URL=sqlite:///{seen['store']}"
+    _say(out, f"  {store} vedette dead-letters   # what could not be read, and why")
+    _say(out, "  vedette catalog               # what every metric means")
+    _say(out, "  vedette watch YOUR.jsonl      # the same for a log of your own")
+
+
+def _by_model(models: list[dict[str, Any]]) -> Table:
+    table = _table("", *(model["model"] for model in models))
+    table.add_row("calls", *(str(model["calls"]) for model in models))
+    for heading, metric, how in _ROWS:
+        table.add_row(heading, *(_number(_read(model, metric, how)) for model in models))
+    return table
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(first, box=None, pad_edge=False)
+    for heading in others:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _read(model: dict[str, Any], metric: str, how: str) -> float | None:
+    found = model["means"] if how == "mean" else model["quantiles"].get(metric, {})
+    value: float | None = found.get(metric if how == "mean" else how)
+    return value
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
+
+
+def _show_change(out: Console, change: dict[str, Any]) -> None:
+    _say(out, f"\n{change['kind']} regression, planted in {change['model']} at {change['at']}")
+    table = _table("", "before", "calls", "after", "calls")
+    for row in change["rows"]:
+        before, after = row["before"], row["after"]
+        table.add_row(
+            f"{row['metric']} {row['statistic']}",
+            *(_number(before["value"]), str(before["n"])),
+            *(_number(after["value"]), str(after["n"])),
+        )
+    out.print(table)
+
+
+def _say(out: Console, line: str) -> None:
+    out.print(line, markup=False, highlight=False, soft_wrap=True)

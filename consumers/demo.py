@@ -1,0 +1,148 @@
+"""The demonstration: a simulated bad day through the whole road in one process, and what it saw."""
+
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from agent.config import Config, load_config
+from agent.errors import BadConfig
+from agent.panes import HOUR_S, Group, Row
+from agent.score import load_panel
+from agent.store import Store, open_store, reads
+from agent.summaries import LogHistogram
+from consumers import commands
+from consumers.service import watch_records
+from consumers.simulate import Change, Scenario, bad_day, simulate
+
+DAY_S = 86_400
+STORE = Path("vedette-demo.db")
+# What shows each kind of regression: a metric and how it is read.
+_SHOWN = {
+    "quality": (("response_refusal", "mean"), ("response_relevance", "mean"), ("feedback", "mean")),
+    "latency": (("latency", "p50"), ("latency", "p95"), ("ttft", "p95")),
+}
+_QUANTILES = {"p50": 0.5, "p95": 0.95}
+
+PaneRow = tuple[int, str, Group, Row]
+
+
+def yesterday(now: float) -> float:
+    """The last midnight (UTC) that a whole day has passed since."""
+    return float(now // DAY_S * DAY_S - DAY_S)
+
+
+def run_demo(
+    calls: int, seed: int, start: float, heard: Callable[[int], None], path: Path = STORE
+) -> dict[str, Any]:
+    """Take a bad day that began at `start` through the road into a fresh SQLite file."""
+    scenario, config = bad_day(start, calls, seed), demo_config(path)
+    _clear(path)
+    records = [(record.arrival, record.value) for record in simulate(scenario)]
+    began, panel = time.monotonic(), load_panel(config)
+    store = open_store(config.store.url.get_secret_value())
+    try:
+        watch_records(config, store, panel, records, heard)
+        took_s = time.monotonic() - began
+        seen = _seen(store, scenario)
+    finally:
+        store.close()
+    return {"store": str(path), "records": len(records), "took_s": took_s} | seen
+
+
+def demo_config(path: Path) -> Config:
+    """The configuration of the demo; what the environment says of a store is not heard."""
+    told = {
+        "service": "assistant",
+        "segments": ("tenant", "language"),
+        "inbox": {"format": "native", "source": "demo"},
+        "backfill": ("demo",),
+        "slo": {"fast": {"metric": "latency", "at_most": 8.0}},
+    }
+    config = load_config(None, **told)
+    url = {"store": {**config.store.model_dump(), "url": f"sqlite:///{path}"}}
+    return config.model_copy(update={"store": config.store.model_validate(url["store"])})
+
+
+def _clear(path: Path) -> None:
+    for ending in ("", "-wal", "-shm", ".lock"):
+        try:
+            path.with_name(path.name + ending).unlink(missing_ok=True)
+        except OSError as error:
+            raise BadConfig(str(path), f"cannot be replaced ({type(error).__name__})") from None
+
+
+def _seen(store: Store, scenario: Scenario) -> dict[str, Any]:
+    end = scenario.start + 2 * DAY_S
+    with store.transaction() as tx:
+        rows = reads.pane_rows(tx, scenario.start, end, HOUR_S)
+        late = reads.pane_rows(tx, scenario.start, end, HOUR_S, late=True)
+    return {
+        "day": datetime.fromtimestamp(scenario.start, UTC).date().isoformat(),
+        "ledger": commands.report(store)["ledger"],
+        "late": sum(row.calls.total() for *_, group, row in late if not group.segment),
+        "segments": _segments(rows),
+        "models": [_model(name, rows) for name in sorted({group.model for *_, group, _ in rows})],
+        "changes": [_before_after(change, rows) for change in scenario.changes],
+    }
+
+
+def _segments(rows: Iterable[PaneRow]) -> dict[str, dict[str, int]]:
+    """How many calls each value of each declared segment had."""
+    found: dict[str, dict[str, int]] = {}
+    for *_, group, row in rows:
+        if group.segment:
+            key, _, value = group.segment.partition("=")
+            counts = found.setdefault(key, {})
+            counts[value] = counts.get(value, 0) + row.calls.total()
+    return found
+
+
+def _total(rows: Iterable[PaneRow], model: str, start: float = 0.0, end: float = 4e9) -> Row:
+    total = Row()
+    for pane, _, group, row in rows:
+        if group.model == model and not group.segment and start <= pane < end:
+            total.merge(row)
+    return total
+
+
+def _model(name: str, rows: Iterable[PaneRow]) -> dict[str, Any]:
+    total = _total(rows, name)
+    summaries = {metric: s for metric, s in sorted(total.summaries.items()) if s.n}
+    amounts = {m: s for m, s in summaries.items() if isinstance(s, LogHistogram)}
+    return {
+        "model": name,
+        "calls": total.calls.total(),
+        "means": {metric: s.mean() for metric, s in summaries.items()},
+        "quantiles": {
+            metric: {word: s.quantile(q) for word, q in _QUANTILES.items()}
+            for metric, s in amounts.items()
+        },
+    }
+
+
+def _before_after(change: Change, rows: Iterable[PaneRow]) -> dict[str, Any]:
+    before = _total(rows, change.model, end=change.at)
+    after = _total(rows, change.model, start=change.at)
+    return {
+        "kind": change.kind,
+        "model": change.model,
+        "at": datetime.fromtimestamp(change.at, UTC).strftime("%H:%M"),
+        "rows": [
+            {
+                "metric": metric,
+                "statistic": statistic,
+                "before": _read(before, metric, statistic),
+                "after": _read(after, metric, statistic),
+            }
+            for metric, statistic in _SHOWN[change.kind]
+        ],
+    }
+
+
+def _read(row: Row, metric: str, statistic: str) -> dict[str, Any]:
+    summary = row.summary(metric)
+    if isinstance(summary, LogHistogram) and statistic in _QUANTILES:
+        return {"n": summary.n, "value": summary.quantile(_QUANTILES[statistic])}
+    return {"n": summary.n, "value": summary.mean()}
