@@ -50,7 +50,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("feedback", "quality", "record", "score", "ratio", "high", "record",
            "A person's judgement, -1..1 in the record, kept as 0..1."),
     Metric("response_refusal", "quality", "response", "score", "ratio", "none", "rule",
-           "1 when the answer declines to help, by its opening phrases.", 0.5),
+           "1 when the opening of an English answer declines to help.", 0.5),
     Metric("response_repetition", "quality", "response", "score", "ratio", "low", "rule",
            "Share of the answer's word 4-grams that repeat an earlier one."),
     Metric("response_readability", "quality", "response", "score", "ratio", "high", "rule",

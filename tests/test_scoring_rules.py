@@ -54,6 +54,11 @@ def test_refusals_are_told_by_their_opening(response: str, value: float) -> None
     assert score("response_refusal", response) == Score(value)
 
 
+def test_a_refusal_in_another_language_is_no_number() -> None:
+    german = "Es tut mir leid, aber ich kann Ihnen bei dieser Anfrage leider nicht helfen."
+    assert score("response_refusal", german) == unscored("not_english")
+
+
 def test_repetition_is_the_share_of_repeated_word_4_grams() -> None:
     # 9 words make 6 grams; "a b c d" and "b c d e" stand there twice.
     assert score("response_repetition", "a b c d e A b c d") == Score(1 - 5 / 6)

@@ -5,6 +5,7 @@ and answer; the small fastText model costs 3 times that, lingua 30 times.
 """
 
 import re
+from functools import lru_cache
 
 import pycld2
 
@@ -26,7 +27,12 @@ _UNSURE = unscored("unsure")
 
 def language_of(text: str) -> str | Score:
     """The ISO 639 code of the text's language, or the reason why it cannot be told."""
-    start = text[:_READ_CHARS].encode("utf-8", "replace")
+    return _language_of(text[:_READ_CHARS])
+
+
+@lru_cache(4096)  # three scorers ask of the same answer within a batch
+def _language_of(text: str) -> str | Score:
+    start = text.encode("utf-8", "replace")
     try:
         sure, size, found = pycld2.detect(start)
     except pycld2.error:
