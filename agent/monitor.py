@@ -20,8 +20,11 @@ from agent.flush import Books, Fenced, Met, Partition, Scored
 from agent.intake import Plan, Reading, Waiting, half_keys, make_plan, unpack_half
 from agent.panes import Column, PaneBook
 from agent.record import Call, DeadLetter
-from agent.score import Panel
+from agent.score import Panel, Scores
 from agent.store import Store, halves, writes
+
+# Slices of a batch: a large model on a CPU takes minutes for a whole one, which looks like a stall.
+_SCORE_CALLS = 512
 
 __all__ = ["Fenced", "Flush", "Monitor", "Partition"]
 
@@ -69,7 +72,6 @@ class Monitor:
         for _ in range(5):  # each round another transaction got a half of ours: five never happen
             self.step("plan")
             plan = self._plan(readings, expire_before)
-            self.step("score")
             scored = self._score(plan)
             try:
                 with self._dropping_on_failure():
@@ -100,7 +102,7 @@ class Monitor:
 
     def _score(self, plan: Plan) -> Scored:
         calls = [work.call for work in plan.work]
-        given = self.panel.score(calls)
+        given = self._given(calls)
         for metric, row in given.items():
             for i, work in enumerate(plan.work):
                 # A score taken before redaction is better than one taken after.
@@ -111,6 +113,14 @@ class Monitor:
         columns += [score_column(metric, row) for metric, row in given.items()]
         scores = [{metric: row[i] for metric, row in given.items()} for i in range(len(calls))]
         return Scored(plan, columns, scores)
+
+    def _given(self, calls: Sequence[Call]) -> Scores:
+        given: Scores = {}
+        for first in range(0, max(len(calls), 1), _SCORE_CALLS):
+            self.step("score")
+            for metric, row in self.panel.score(calls[first : first + _SCORE_CALLS]).items():
+                given.setdefault(metric, []).extend(row)
+        return given
 
     def _write(self, readings: Sequence[Reading], scored: Scored) -> Flush:
         now, plan = self._clock(), scored.plan

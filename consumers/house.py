@@ -108,9 +108,9 @@ class House:
             if through is not None:
                 self.listener.closed(source, through)
         if time.monotonic() >= self._next_prune:
-            self._next_prune = time.monotonic() + _PRUNE_S
             with self.store.transaction() as tx:
-                closing.prune(tx, self.config, now)
+                more = closing.prune(tx, self.config, now)
+            self._next_prune = 0.0 if more else time.monotonic() + _PRUNE_S
 
     def finish(self, held: Mapping[Partition, Held], source: str) -> None:
         """The source has ended: score its waiting halves alone and close all of its panes."""

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ _log = logging.getLogger("vedette")
 T = TypeVar("T")
 
 _APPEND = 1000  # records a commit of the inbox
+_HUNG = 70  # the exit code of a process that its own watchdog ended
 _GRACE_S = 25.0  # a stop that takes longer ends hard; Kubernetes gives 30 s
 
 
@@ -52,7 +54,12 @@ def run_worker(config: Config) -> None:
         pump = _patiently(lambda: Pump(config))
         monitor = Monitor(config, store, panel, on_step=recorder.step)
         worker = Worker(config, store, pump, monitor, recorder, worker_name())
-        with _stopping(worker.stop):
+        stall_s = config.limits.stall_s
+
+        def hung() -> bool:
+            return pump.stalled(stall_s) or not recorder.health.alive(True)
+
+        with _stopping(worker.stop), watched(hung, stall_s):
             _log.info("reading %s, metrics on port %d", sorted(config.kafka.topics), server.port)
             try:
                 worker.run()
@@ -92,6 +99,26 @@ def _stopping(stop: Callable[[], None]) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, old in before.items():
             signal.signal(number, old)
+
+
+@contextmanager
+def watched(hung: Callable[[], bool], stall_s: float) -> Iterator[None]:
+    """End the process, for its supervisor, when it hangs: twice seen, as one that slept wakes."""
+    over = threading.Event()
+
+    def watch() -> None:
+        seen = 0
+        while not over.wait(stall_s / 4):
+            seen = seen + 1 if hung() else 0
+            if seen == 2:
+                _log.critical("no step was completed for %g s: the process ends", stall_s)
+                os._exit(_HUNG)
+
+    threading.Thread(target=watch, name="watchdog", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def arrival_of(call: Call, now: float) -> float:

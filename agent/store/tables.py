@@ -192,6 +192,9 @@ inbox = Table(
     sqlite_autoincrement=True,
 )
 
+for _table in (seen, calls, texts, dead_letters):
+    Index(f"{_table.name}_stored_at", _table.c.stored_at)  # by which retention deletes
+
 migrations = Table("migrations", META, Column("name", String(64), primary_key=True))
 
 

@@ -27,7 +27,7 @@ _log = logging.getLogger("vedette.pump")
 
 _POLL_S = 0.2  # a worker that waits for records waits at most this long for a pause to lift
 _TIPS_S = 2.0  # how often the ends of idle partitions are asked for
-_FAILURES_MAX = 60  # polls in a row that may fail before the process gives up
+_RETRY_S = 1.0
 
 
 class Pump(Exchange):
@@ -39,6 +39,8 @@ class Pump(Exchange):
         self._last_arrival: dict[Partition, float] = {}
         self._stop = threading.Event()
         self._full = False
+        self._next_tips = 0.0
+        self._any_topic = min(config.kafka.topics)
         if not has_fast_crc():
             _log.warning("the crc32c package is missing: consuming is 10 times slower without it")
         self._consumer = self._connect()
@@ -92,28 +94,38 @@ class Pump(Exchange):
     # The poll thread.
 
     def _run(self) -> None:
-        failures, next_tips = 0, 0.0
         try:
             while not self._stop.is_set():
                 try:
-                    self._steer()
-                    if time.monotonic() >= next_tips:
-                        self._ask_tips()
-                        next_tips = time.monotonic() + _TIPS_S
-                    self._queue(self._poll())
-                    failures = 0
+                    self._turn()
                 except (AuthorizationError, SaslAuthenticationFailedError):
                     raise
                 except Exception as error:
-                    failures += 1
-                    _log.warning("poll failed: %s", type(error).__name__)
-                    if failures >= _FAILURES_MAX:
-                        raise
-                    self._stop.wait(1.0)
+                    self._note_trouble(type(error).__name__)
+                    self._stop.wait(_RETRY_S)
+                self._turned_at = time.monotonic()
         except Exception as error:
             self._end(error)
         finally:
             self._leave()
+
+    def _turn(self) -> None:
+        self._steer()
+        if time.monotonic() >= self._next_tips:
+            # A broker that is away makes poll() return nothing; this question it must answer.
+            self._ask_tips()
+            self._note_trouble("")
+            self._next_tips = time.monotonic() + _TIPS_S
+        self._queue(self._poll())
+
+    def _note_trouble(self, name: str) -> None:
+        if name and not self._trouble:
+            _log.warning("the broker does not answer: %s", name)
+        elif self._trouble and not name:
+            _log.info("the broker answers again")
+        with self._lock:
+            self._trouble = name
+            self._lock.notify_all()
 
     def _end(self, error: Exception) -> None:
         reason: Exception = StoreDown(f"broker: {type(error).__name__}")
@@ -187,12 +199,12 @@ class Pump(Exchange):
         """Ask where idle partitions end: nothing before that time can still arrive unread."""
         with self._lock:
             keys = sorted(self._running)
-        if keys:
-            at = self._clock()
-            ends = self._consumer.end_offsets([TopicPartition(*k) for k in keys], timeout_ms=2000)
-            with self._lock:
-                for tp, end in ends.items():
-                    self._tips[(tp.topic, tp.partition)] = Tip(end, at)
+        at = self._clock()
+        asked = [TopicPartition(*key) for key in keys] or [TopicPartition(self._any_topic, 0)]
+        ends = self._consumer.end_offsets(asked, timeout_ms=2000)
+        with self._lock:
+            for key in keys:
+                self._tips[key] = Tip(ends[TopicPartition(*key)], at)
 
     def _poll(self) -> dict[Partition, list[RawRecord | Unreadable]]:
         """One poll, guarded: a record that the client cannot decode is stepped over and told.

@@ -1,10 +1,12 @@
 """What the poll thread and the worker share: a bounded queue and who stands where."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 
 from agent.config import Kafka
+from agent.errors import StoreDown
 from agent.record import RawRecord
 from consumers.source import Chunk, Partition, Start, Tip
 
@@ -26,6 +28,8 @@ class Exchange:
         self._tips: dict[Partition, Tip] = {}
         self._commits: dict[Partition, int] = {}
         self._fatal: Exception | None = None
+        self._trouble = ""
+        self._turned_at = time.monotonic()
 
     def _renew(self, key: Partition) -> None:
         self._drop(key)
@@ -69,13 +73,19 @@ class Exchange:
             taken, self._revoked = self._revoked, []
             return taken
 
+    def stalled(self, after_s: float) -> bool:
+        """Whether the poll thread has not come round for so long: poll() itself can hang."""
+        return time.monotonic() - self._turned_at > after_s
+
     def take(self, timeout_s: float) -> Sequence[Chunk]:
-        """The next records, at most one poll's worth; raises what ended the poll thread."""
+        """The next records, at most one poll's worth; raises StoreDown while the broker is away."""
         with self._lock:
             if not self._chunks and self._fatal is None:
                 self._lock.wait(timeout_s)
             if self._fatal is not None:
                 raise self._fatal
+            if self._trouble and not self._chunks:
+                raise StoreDown(f"broker: does not answer ({self._trouble})", 0.2)
             taken: list[Chunk] = []
             held = 0
             while self._chunks and held < self._config.poll_records:
