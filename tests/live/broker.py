@@ -85,6 +85,10 @@ class Broker:
     def proxied_address(self) -> str:
         return f"127.0.0.1:{self.proxy_port}"
 
+    def segment(self, topic: str, partition: int = 0) -> Path:
+        """The file of a partition's first records; change it only while the broker is stopped."""
+        return self._folder / "data" / f"{topic}-{partition}" / f"{0:020}.log"
+
     def start(self) -> None:
         """Start it and return once it answers clients; also after `stop` and `kill`."""
         if self._server is None:

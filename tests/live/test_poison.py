@@ -1,0 +1,84 @@
+"""Records that the client cannot decode: stepped over, told as ranges, their neighbours scored."""
+
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import crc32c
+import pytest
+from kafka import KafkaAdminClient, KafkaProducer
+from sqlalchemy import select
+
+from agent.store import reads
+from agent.store.tables import calls, dead_letters
+from tests.live.broker import Broker
+from tests.live.test_kafka_road import configured, received, running, wait_until
+from tests.road import native
+
+# A record batch of Kafka, version 2: the checksum covers all that follows it.
+_LENGTH_AT, _CRC_AT, _ATTRIBUTES_AT, _RECORDS_AT = 8, 17, 21, 61
+
+
+def flip_a_byte(batch: bytearray) -> None:
+    batch[-3] ^= 0xFF
+
+
+def break_the_compression(batch: bytearray) -> None:
+    """The payload is no gzip any more, and the checksum is right."""
+    batch[_RECORDS_AT : _RECORDS_AT + 20] = b"\xff" * 20
+    struct.pack_into(">I", batch, _CRC_AT, crc32c.crc32c(bytes(batch[_ATTRIBUTES_AT:])))
+
+
+def poison(path: Path, wanted: int, change: Callable[[bytearray], None]) -> None:
+    """Change the batch of a file that begins at the offset `wanted`."""
+    data, at = bytearray(path.read_bytes()), 0
+    while at < len(data):
+        first, length = struct.unpack_from(">qi", data, at)
+        end = at + _LENGTH_AT + 4 + length
+        if first == wanted:
+            batch = data[at:end]
+            change(batch)
+            data[at:end] = batch
+            path.write_bytes(data)
+            return
+        at = end
+    raise AssertionError(f"no batch begins at {wanted}")
+
+
+@pytest.mark.parametrize(
+    ("compression", "change"),
+    [(None, flip_a_byte), ("gzip", flip_a_byte), ("gzip", break_the_compression)],
+)
+@pytest.mark.parametrize("in_a_batch", [1, 4])
+def test_a_broken_batch_is_told_and_its_neighbours_flow(
+    sqlite_url: str, compression: str | None, change: Callable[[bytearray], None], in_a_batch: int
+) -> None:
+    with Broker() as broker:
+        topic, n = "broken", 12
+        admin = KafkaAdminClient(bootstrap_servers=broker.address)
+        admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}})
+        admin.close()
+        producer = KafkaProducer(
+            bootstrap_servers=broker.address, compression_type=compression, linger_ms=2000
+        )
+        for number in range(n):
+            producer.send(topic, value=json.dumps(native(number)).encode())
+            if (number + 1) % in_a_batch == 0:
+                producer.flush()
+        producer.close()
+        broker.stop()
+        poison(broker.segment(topic), 4, change)
+        broker.start()
+        with running(configured(broker, topic), sqlite_url, "one") as (worker,):
+            wait_until(lambda: received(worker.store) >= n)
+            with worker.store.transaction() as tx:
+                ledger = reads.ledger(tx)
+                lost = tx.execute(select(dead_letters)).all()
+                scored = {row.id for row in tx.execute(select(calls.c.id))}
+    broken = set(range(4, 4 + in_a_batch))
+    assert scored == {f"call-{number}" for number in set(range(n)) - broken}
+    assert ledger.sums
+    assert ledger.terms["unreadable"] == len(broken)
+    assert {k for row in lost for k in range(row.offset, row.last_offset + 1)} == broken
+    assert {row.reason for row in lost} == {"undecodable"}
