@@ -1,0 +1,87 @@
+"""Where reading goes on when the broker, or the group, is not what it was."""
+
+from pathlib import Path
+
+from kafka import KafkaAdminClient, TopicPartition
+from sqlalchemy import update
+
+from agent.store import open_store, reads
+from agent.store.tables import offsets
+from tests.conftest import MakeTopic
+from tests.live.broker import Broker
+from tests.live.test_kafka_road import (
+    Running,
+    configured,
+    produce,
+    received,
+    running,
+    wait_until,
+)
+from tests.live.test_outages import Service, everything_is_counted_once, serving
+
+
+def test_records_that_expired_unread_are_a_counted_gap(
+    broker: Broker, topic: MakeTopic, sqlite_url: str
+) -> None:
+    name = topic()
+    config = configured(broker, name)
+    produce(broker, name, range(10))
+    with running(config, sqlite_url, "one") as (worker,):
+        wait_until(lambda: received(worker.store) == 10)
+    produce(broker, name, range(10, 30))
+    admin = KafkaAdminClient(bootstrap_servers=broker.address)
+    admin.delete_records({TopicPartition(name, 0): 17})
+    admin.close()
+    with running(config, sqlite_url, "one") as (worker,):
+        wait_until(lambda: received(worker.store) == 23)
+        with worker.store.transaction() as tx:
+            (place,) = reads.partitions(tx)
+            ledger = reads.ledger(tx)
+    assert (place["next"], place["lost"]) == (30, 7)
+    assert ledger.sums
+    assert ledger.terms["scored"] == 23
+
+
+def test_an_offset_past_the_end_is_refused_in_one_line(
+    broker: Broker, topic: MakeTopic, sqlite_url: str, tmp_path: Path
+) -> None:
+    name = topic()
+    produce(broker, name, range(20))
+    with running(configured(broker, name), sqlite_url, "one") as (worker,):
+        wait_until(lambda: received(worker.store) == 20)
+    store = open_store(sqlite_url)
+    with store.transaction() as tx:
+        tx.execute(update(offsets).values(next=50))
+    store.close()
+    with serving(Service(tmp_path / "run", name, broker.address, sqlite_url)) as service:
+        assert service.process is not None
+        assert service.process.wait(30) == 2
+    last = service.log().splitlines()[-1]
+    assert last.startswith(f"vedette: kafka.topics.{name}: partition 0 ends at 20 but was read to")
+    assert "Traceback" not in service.log()
+
+
+def test_workers_that_join_and_leave_lose_and_double_nothing(
+    broker: Broker, topic: MakeTopic, postgres_url: str
+) -> None:
+    n, turns, name = 4000, 8, topic(partitions=6)
+    config = configured(broker, name)
+    store = open_store(postgres_url)
+    fleet = [Running(config, postgres_url, f"worker-{i}") for i in range(2)]
+    try:
+        for turn in range(turns):
+            share = n // turns
+            produce(broker, name, range(turn * share, (turn + 1) * share))
+            fleet.append(Running(config, postgres_url, f"worker-{turn + 2}"))
+            before = received(store)
+            wait_until(lambda before=before: received(store) > before)  # type: ignore[misc]
+            leaver = fleet.pop(0)
+            leaver.close()
+            assert leaver.failure is None
+        wait_until(lambda: received(store) >= n)
+    finally:
+        for worker in fleet:
+            worker.close()
+    assert [worker.failure for worker in fleet] == [None, None]
+    everything_is_counted_once(store, n)
+    store.close()
