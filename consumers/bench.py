@@ -19,6 +19,7 @@ from agent.errors import StoreDown
 from agent.monitor import Flush, Monitor
 from agent.score import Panel, load_panel
 from agent.store import Store, open_store
+from consumers.house import Listener
 from consumers.inbox import Inbox
 from consumers.pump import Pump
 from consumers.pump.admin import create_topics, delete_topics
@@ -104,7 +105,7 @@ class Road:
         return self._watch.stages_s
 
 
-class Stopwatch:
+class Stopwatch(Listener):
     """The worker's listener in a measurement: time by stage, and calls stored."""
 
     def __init__(self) -> None:
@@ -126,21 +127,6 @@ class Stopwatch:
     def ready(self, state: bool, why: str) -> None:
         """Remember why nothing moves."""
         self.why_not_ready = why
-
-    def fenced(self) -> None:
-        """Nobody else reads the topic of a measurement."""
-
-    def lag(self, partition: Partition, records: int) -> None:
-        """The measurement ends when all is stored, whatever the lag."""
-
-    def closed(self, source: str, through: float) -> None:
-        """Closing is part of the house and timed with it."""
-
-    def progress(self) -> None:
-        """The loop came round."""
-
-    def house(self) -> None:
-        """Nothing is published here."""
 
 
 def make_records(n: int, chars: int) -> list[bytes]:

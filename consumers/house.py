@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from agent.config import Config
 from agent.intake import Reading
@@ -18,16 +17,32 @@ _PRUNE_S = 60.0
 _LEASE_S = 10.0  # a dead closer is replaced after this
 
 
-class Listener(Protocol):
-    """Whoever counts and publishes what the worker did."""
+class Listener:
+    """Hears what the worker did; a subclass counts and publishes what it cares for."""
 
-    def flushed(self, flush: Flush, waited_s: float) -> None: ...
-    def fenced(self) -> None: ...
-    def lag(self, partition: Partition, records: int) -> None: ...
-    def closed(self, source: str, through: float) -> None: ...
-    def progress(self) -> None: ...
-    def ready(self, state: bool, why: str) -> None: ...
-    def house(self) -> None: ...
+    def flushed(self, flush: Flush, waited_s: float) -> None:
+        """A transaction was committed."""
+
+    def lost(self, topic: str, records: int) -> None:
+        """The broker had deleted records before they were read."""
+
+    def fenced(self) -> None:
+        """Another worker had moved a partition on."""
+
+    def lag(self, partition: Partition, records: int) -> None:
+        """So many records of a partition are unread."""
+
+    def closed(self, source: str, through: float) -> None:
+        """The panes of a source are closed up to a time."""
+
+    def progress(self) -> None:
+        """The loop came round."""
+
+    def ready(self, state: bool, why: str) -> None:
+        """The dependencies are there, or why not."""
+
+    def house(self) -> None:
+        """The house was kept."""
 
 
 @dataclass(slots=True)

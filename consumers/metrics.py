@@ -116,6 +116,11 @@ class Tally:
         """Count records that were gone before they were read."""
         self._count("vedette_records_lost_total", (topic,), n)
 
+    def beside(self, topic: str, late: int, conflicts: int) -> None:
+        """Count what is no outcome: late calls, and duplicates with another content."""
+        self._count("vedette_late_calls_total", (topic,), late)
+        self._count("vedette_id_conflicts_total", (topic,), conflicts)
+
     def fenced(self) -> None:
         """Count a flush that another worker's offset refused."""
         self._count("vedette_offset_fenced_total", (), 1)

@@ -14,6 +14,7 @@ from agent.store import Store
 from agent.store.tables import CALL_OUTCOMES, RECORD_OUTCOMES
 from consumers.deadletter import publish_letters
 from consumers.exporter import Health
+from consumers.house import Listener
 from consumers.metrics import Tally
 from consumers.pump.sender import Sender
 from consumers.scored import ScoredTopic
@@ -22,7 +23,7 @@ from consumers.source import Partition
 _PUBLISH_S = 2.0
 
 
-class Recorder:
+class Recorder(Listener):
     """The worker's listener in a running process."""
 
     def __init__(
@@ -51,6 +52,7 @@ class Recorder:
         for topic, ledger in flush.ledgers.items():
             self.tally.records(topic, {name: ledger[name] for name in RECORD_OUTCOMES})
             self.tally.calls(topic, {name: ledger[name] for name in CALL_OUTCOMES})
+            self.tally.beside(topic, ledger["late"], ledger["conflicts"])
         for reason, n in Counter(letter.reason for letter in flush.letters).items():
             self.tally.dead_letter(reason, n)
         self.tally.open_panes(flush.open_panes)
@@ -70,6 +72,10 @@ class Recorder:
             for column in (take(column, index) for column in flush.columns):
                 there = column.values[~np.isnan(column.values)]
                 self.tally.observe(group, column.metric, there, missing_by_reason(column))
+
+    def lost(self, topic: str, records: int) -> None:
+        """The broker had deleted records before they were read."""
+        self.tally.lost(topic, records)
 
     def fenced(self) -> None:
         """Another worker has moved a partition on."""

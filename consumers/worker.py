@@ -126,11 +126,13 @@ class Worker:
             to = start.end if latest else start.begin
         elif position.next < start.begin:
             to, lost = start.begin, start.begin - position.next
-            _log.error("%s-%d: %d records expired unread", position.topic, position.partition, lost)
         if (to, start.topic_id) != (position.next, position.topic_id) and not positions.move(
             tx, position, to, start.topic_id, lost
         ):
             raise StoreDown("a partition moved while it was started", 0.1)
+        if lost:
+            _log.error("%s-%d: %d records expired unread", position.topic, position.partition, lost)
+            self.listener.lost(position.topic, lost)
         return replace(position, next=to, topic_id=start.topic_id)
 
     # Working through a batch.

@@ -57,6 +57,7 @@ def filled(groups: int = 3) -> Tally:
     tally.calls("calls", {"scored": 300})
     tally.dead_letter("encoding", 2)
     tally.lost("calls", 5)
+    tally.beside("calls", 2, 1)
     tally.fenced()
     tally.lag("calls", 0, 7)
     tally.stage("score", 0.02)

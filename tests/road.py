@@ -8,16 +8,17 @@ from agent.config import Config, load_config
 from agent.monitor import Flush, Monitor
 from agent.score import Panel
 from agent.store import Store
+from consumers.house import Listener
 from consumers.inbox import Inbox
-from consumers.source import Partition
 from consumers.worker import Worker
 
 
-class Quiet:
+class Quiet(Listener):
     """A listener that only remembers."""
 
     def __init__(self) -> None:
         self.fences = 0
+        self.gaps: list[int] = []
         self.letters: list[str] = []
         self.why_not_ready = ""
         self.flushes = 0
@@ -26,19 +27,14 @@ class Quiet:
         self.flushes += 1
         self.letters += [letter.reason for letter in flush.letters]
 
+    def lost(self, topic: str, records: int) -> None:
+        self.gaps.append(records)
+
     def fenced(self) -> None:
         self.fences += 1
 
-    def lag(self, partition: Partition, records: int) -> None: ...
-
-    def closed(self, source: str, through: float) -> None: ...
-
-    def progress(self) -> None: ...
-
     def ready(self, state: bool, why: str) -> None:
         self.why_not_ready = why
-
-    def house(self) -> None: ...
 
 
 def native(number: int, **changes: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,10 @@ def ended(service: Service, seconds: float = 20) -> int:
     return service.process.wait(seconds)
 
 
+def has_more(store: Store, than: int) -> bool:
+    return received(store) > than
+
+
 def everything_is_counted_once(store: Store, n: int) -> None:
     with store.transaction() as tx:
         ledger = reads.ledger(tx)
@@ -140,7 +145,7 @@ def test_sigterm_leaves_no_work_half_done(
     before, stops = 0, 0
     while before < n:
         with serving(service):
-            wait_until(lambda seen=before: received(store) > seen)  # type: ignore[misc]
+            wait_until(partial(has_more, store, before))
             assert ended(service) == 0, service.log()
         stops += 1
         with store.transaction() as tx:

@@ -1,5 +1,6 @@
 """Where reading goes on when the broker, or the group, is not what it was."""
 
+from functools import partial
 from pathlib import Path
 
 from kafka import KafkaAdminClient, TopicPartition
@@ -17,7 +18,7 @@ from tests.live.test_kafka_road import (
     running,
     wait_until,
 )
-from tests.live.test_outages import Service, everything_is_counted_once, serving
+from tests.live.test_outages import Service, everything_is_counted_once, has_more, serving
 
 
 def test_records_that_expired_unread_are_a_counted_gap(
@@ -38,6 +39,7 @@ def test_records_that_expired_unread_are_a_counted_gap(
             (place,) = reads.partitions(tx)
             ledger = reads.ledger(tx)
     assert (place["next"], place["lost"]) == (30, 7)
+    assert worker.listener.gaps == [7]
     assert ledger.sums
     assert ledger.terms["scored"] == 23
 
@@ -73,8 +75,7 @@ def test_workers_that_join_and_leave_lose_and_double_nothing(
             share = n // turns
             produce(broker, name, range(turn * share, (turn + 1) * share))
             fleet.append(Running(config, postgres_url, f"worker-{turn + 2}"))
-            before = received(store)
-            wait_until(lambda before=before: received(store) > before)  # type: ignore[misc]
+            wait_until(partial(has_more, store, received(store)))
             leaver = fleet.pop(0)
             leaver.close()
             assert leaver.failure is None
