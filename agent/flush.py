@@ -10,7 +10,7 @@ import numpy as np
 from agent.buckets import event_key
 from agent.columns import ABSENT, rows_of, take
 from agent.config import Config
-from agent.intake import Plan, Reading, Work, letter, pack_half
+from agent.intake import Plan, Reading, Work, letter, original, pack_half
 from agent.panes import (
     HOUR_S,
     Column,
@@ -87,8 +87,11 @@ def _call_row(
     work: Work, reading: Reading, values: dict[str, float], scores: Mapping[str, Score], now: float
 ) -> tuple[int, tuple[Any, ...]]:
     call, position = work.call, reading.position
-    prompt, response = _hash(call.prompt), _hash(call.response)
-    said = (prompt or b"").hex() + (response or b"").hex()
+    texts = [
+        (None, None) if text is None else original(text, work.was)
+        for text in (call.prompt, call.response)
+    ]
+    said = "".join((key or b"").hex() for key, _ in texts)
     content = event_key(said, call.model, repr(call.at), call.status, repr(call.latency_s))
     why = {name: score.why or score.status for name, score in scores.items() if score.value is None}
     body = json.dumps({**values, "why": why} if why else values, separators=(",", ":"))
@@ -96,14 +99,9 @@ def _call_row(
     return int.from_bytes(content[:8], "little", signed=True), (
         *(work.key, call.id, call.at, work.arrival, call.service, call.model, call.variant),
         *(segment, call.unit, call.session, call.origin, call.pair, call.status),
-        *(prompt, None if call.prompt is None else len(call.prompt)),
-        *(response, None if call.response is None else len(call.response)),
+        *(*texts[0], *texts[1]),
         *(body, position.topic, position.partition, work.offset, now),
     )
-
-
-def _hash(text: str | None) -> bytes | None:
-    return None if text is None else event_key(text)
 
 
 def write_halves(
@@ -126,7 +124,7 @@ def write_halves(
         row = {
             "key": key,
             "side": half.side if half else "",
-            "body": pack_half(half, scored.scores[i]) if half else b"",
+            "body": pack_half(half, scored.scores[i], work.was) if half else b"",
             "deadline": old.deadline if old is not None else deadline,
             "topic": position.topic,
             "partition": position.partition,

@@ -49,6 +49,10 @@ class Reading:
         return max((entry.record.arrival for entry in self.entries), default=None)
 
 
+# What a text was before it was redacted to wait in the store: its hash and its length.
+Originals = Mapping[str, tuple[bytes, int]]
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """One call to be scored and folded, or one half that goes on waiting (`waits`)."""
@@ -60,6 +64,7 @@ class Work:
     key: bytes
     taken: Mapping[str, Score] = field(default_factory=dict)
     waits: Half | None = None
+    was: Originals = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -79,6 +84,7 @@ class Waiting:
 
     half: Half
     scores: Mapping[str, Score]
+    was: Originals
     topic: str
     partition: int
     offset: int
@@ -121,7 +127,8 @@ def make_plan(
         call = replace(old.half.call, flags=(*old.half.call.flags, "half"))
         if not call.model:
             call = replace(call, model="unknown")
-        plan.work.append(Work(call, part, old.offset, old.arrival, identity(call), old.scores))
+        own = identity(call)
+        plan.work.append(Work(call, part, old.offset, old.arrival, own, old.scores, was=old.was))
     return plan
 
 
@@ -199,14 +206,15 @@ def _meet(
         else:
             log = merge_logs(log, half) if log else half
     part, record, _ = sides[-1]
-    taken = waiting.scores if waiting else {}
+    taken, was = (waiting.scores, waiting.was) if waiting else ({}, {})
     if span is not None and log is not None:
         call = join(span, log)
-        work = Work(call, part, record.offset, record.arrival, identity(call), taken)
+        key = identity(call)
+        work = Work(call, part, record.offset, record.arrival, key, taken, was=was)
     else:
         held = span or log
         assert held is not None
-        work = Work(held.call, part, record.offset, record.arrival, b"", taken, held)
+        work = Work(held.call, part, record.offset, record.arrival, b"", taken, held, was)
     plan.work.append(work)
 
 
@@ -228,9 +236,15 @@ def _reject_letter(record: RawRecord, item: Item) -> DeadLetter:
     return letter(record, reject.reason, reject.detail)
 
 
-def pack_half(half: Half, scores: Mapping[str, Score]) -> bytes:
-    """A waiting half as it is stored: its texts redacted, its scores taken before that."""
-    call = asdict(half.call)
+def original(text: str, was: Originals) -> tuple[bytes, int]:
+    """The hash and the length of a text as it came."""
+    return was.get(text) or (event_key(text), len(text))
+
+
+def pack_half(half: Half, scores: Mapping[str, Score], was: Originals) -> bytes:
+    """A waiting half as it is stored: its texts redacted, scores and hashes taken before that."""
+    call, texts = asdict(half.call), [half.call.prompt, half.call.response]
+    came = {redact(text): original(text, was) for text in texts if text is not None}
     for name in ("prompt", "response", "reference"):
         if call[name] is not None:
             call[name] = redact(call[name])
@@ -238,7 +252,8 @@ def pack_half(half: Half, scores: Mapping[str, Score]) -> bytes:
     for message in call["messages"]:
         message["content"] = redact(message["content"])
     held = {name: [s.value, s.status, s.why] for name, s in scores.items()}
-    body = {"key": half.key, "side": half.side, "call": call, "scores": held}
+    hashes = {text: [key.hex(), chars] for text, (key, chars) in came.items()}
+    body = {"key": half.key, "side": half.side, "call": call, "scores": held, "was": hashes}
     return json.dumps(body, separators=(",", ":")).encode()
 
 
@@ -252,4 +267,6 @@ def unpack_half(row: Any) -> Waiting:
     call["messages"] = tuple(Message(**message) for message in call["messages"])
     half = Half(body["key"], body["side"], Call(**call))
     scores = {name: Score(*parts) for name, parts in body["scores"].items()}
-    return Waiting(half, scores, row.topic, row.partition, row.offset, row.arrival, bytes(row.body))
+    was = {text: (bytes.fromhex(key), chars) for text, (key, chars) in body["was"].items()}
+    place = row.topic, row.partition, row.offset, row.arrival
+    return Waiting(half, scores, was, *place, bytes(row.body))

@@ -3,8 +3,10 @@
 import json
 import time
 
+import pytest
 from sqlalchemy import select
 
+from agent.buckets import event_key
 from agent.config import load_config
 from agent.store import open_store, positions, reads
 from agent.store.tables import calls, halves
@@ -23,22 +25,24 @@ def sides() -> tuple[bytes, bytes]:
     return json.dumps(traces(span(CHAT))).encode(), json.dumps(words).encode()
 
 
-def test_halves_meet_in_either_order_and_no_text_is_left(store_url: str) -> None:
-    for turn in (1, -1):
-        store = open_store(store_url)
-        road = InboxRoad(store, load_config(intake={"join_wait_s": 600}))
-        for side in sides()[::turn]:
-            road.inbox.append([(time.time(), side)])
-            road.drain()
-        with store.transaction() as tx:
-            ledger = reads.ledger(tx)
-            rows = tx.execute(select(calls)).all()
-            assert tx.execute(select(halves)).all() == []
-        assert ledger.sums
-        assert ledger.waiting == 0
-        assert len(rows) == 1
-        assert (rows[0].model, rows[0].prompt_chars) == ("m-8b", len("Write to a@b.example"))
-        store.close()
+@pytest.mark.parametrize("order", [1, -1])
+def test_halves_meet_in_either_order_and_no_text_is_left(store_url: str, order: int) -> None:
+    store = open_store(store_url)
+    road = InboxRoad(store, load_config(intake={"join_wait_s": 600}))
+    for side in sides()[::order]:
+        road.inbox.append([(time.time(), side)])
+        road.drain()
+    with store.transaction() as tx:
+        ledger = reads.ledger(tx)
+        (row,) = tx.execute(select(calls)).all()
+        assert tx.execute(select(halves)).all() == []
+    assert ledger.sums
+    assert ledger.waiting == 0
+    # Of the text as it came, also where it waited redacted.
+    said = "Write to a@b.example"
+    assert (row.model, row.prompt_chars) == ("m-8b", len(said))
+    assert bytes(row.prompt_hash) == event_key(said)
+    store.close()
 
 
 def test_a_waiting_half_is_redacted_and_is_scored_alone_at_its_deadline(store_url: str) -> None:
