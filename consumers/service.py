@@ -42,7 +42,8 @@ def run_worker(config: Config) -> None:
     """Read Kafka until SIGTERM; raises BadConfig and StoreDown when it cannot start."""
     panel = load_panel(config)
     store = _patiently(lambda: open_store(config.store.url.get_secret_value()))
-    letters, scored = Sender(config.kafka), Sender(config.kafka)
+    # The worker's thread sends: a topic that is missing may cost it a second in twenty, no more.
+    letters, scored = Sender(config.kafka, block_s=1.0), Sender(config.kafka, block_s=1.0)
     recorder = Recorder(
         config,
         store,

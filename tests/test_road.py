@@ -3,15 +3,20 @@
 import json
 import math
 import random
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+import consumers.worker
 from agent.config import load_config
 from agent.errors import StoreDown
 from agent.panes import HOUR_S, MINUTE_S
+from agent.record import Call, Item
 from agent.store import open_store, reads
 from agent.store.tables import calls, dead_letters, open_panes
+from consumers.formats import parse
 from tests.road import InboxRoad, as_bytes, native
 
 N = 1200
@@ -197,4 +202,26 @@ def test_feedback_in_the_batch_of_its_call_is_about_the_production_answer(sqlite
     judged = {group.model for _, _, group, row in rows if row.summary("feedback").n}
     assert judged == {"model-1"}
     assert (terms["scored"], terms["feedback"], terms["invalid"]) == (2, 1, 0)
+    store.close()
+
+
+def test_25_a_call_that_the_store_refuses_costs_none_of_its_499_neighbours(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def past_the_checks(value: bytes, *rest: Any) -> list[Item]:
+        (item,) = parse(value, *rest)
+        assert isinstance(item, Call)
+        return [replace(item, session="NUL \0") if item.id == "call-250" else item]
+
+    monkeypatch.setattr(consumers.worker, "parse", past_the_checks)
+    store = open_store(postgres_url)
+    road = InboxRoad(store)
+    road.inbox.append(as_bytes(native(number) for number in range(500)))
+    road.drain()
+    with store.transaction() as tx:
+        ledger = reads.ledger(tx)
+        (letter,) = reads.letters(tx, 10)
+    assert (letter["reason"], json.loads(letter["value"])["id"]) == ("unstorable", "call-250")
+    assert (ledger.terms["scored"], ledger.terms["failed"]) == (499, 1)
+    assert ledger.sums
     store.close()

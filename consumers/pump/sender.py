@@ -12,10 +12,13 @@ Headers = Sequence[tuple[str, bytes]]
 
 
 class Sender:
-    """A producer with acks from all replicas; made at the first use."""
+    """A producer with acks from all replicas; made at the first use.
 
-    def __init__(self, config: Kafka) -> None:
-        self._config = config
+    `block_s` is how long `send` waits for a topic that nobody knows.
+    """
+
+    def __init__(self, config: Kafka, block_s: float = 10.0) -> None:
+        self._config, self._block_s = config, block_s
         self._producer: KafkaProducer | None = None
         self._failed: list[str] = []
         self.sent = 0
@@ -30,7 +33,7 @@ class Sender:
                     linger_ms=5,
                     batch_size=64 << 10,
                     max_request_size=16 << 20,
-                    max_block_ms=10_000,
+                    max_block_ms=int(self._block_s * 1000),
                     delivery_timeout_ms=30_000,
                     request_timeout_ms=10_000,
                 )

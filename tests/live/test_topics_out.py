@@ -1,0 +1,66 @@
+"""What goes out again: scored calls and dead letters as topics, and both without their topic."""
+
+import json
+from pathlib import Path
+
+from kafka import KafkaProducer
+from sqlalchemy import select
+
+from agent.store import open_store, reads
+from agent.store.tables import dead_letters
+from tests.conftest import MakeTopic
+from tests.live.broker import Broker
+from tests.live.test_hostile_road import counted, letters_of
+from tests.live.test_kafka_road import produce, received, wait_until
+from tests.live.test_outages import Service, ended, everything_is_counted_once, serving
+
+N = 1500
+WORD = "Zanzibar"
+
+
+def test_scored_calls_are_published_without_their_texts(
+    broker: Broker, topic: MakeTopic, sqlite_url: str, tmp_path: Path
+) -> None:
+    name, out = topic(partitions=2), topic()
+    produce(broker, name, range(N), prompt=f"Where is {WORD}?", segment={"tenant": "acme"})
+    run = Service(tmp_path / "run", name, broker.address, sqlite_url, scored=out)
+    with serving(run) as service:
+        published = letters_of(broker, out, N)
+        assert counted(service, "vedette_scored_unpublished_total") == 0
+        assert ended(service) == 0, service.log()
+    bodies = [json.loads(record.value) for record in published]
+    assert {body["id"] for body in bodies} == {f"call-{number}" for number in range(N)}
+    one = next(body for body in bodies if body["id"] == "call-1")
+    assert (one["model"], one["status"], one["segment"]) == ("model-1", "ok", {"tenant": "acme"})
+    assert one["scores"]["latency"] == 0.625
+    assert one["scores"]["response_refusal"] == 0.0
+    assert not any(WORD.encode() in record.value for record in published)
+    store = open_store(sqlite_url)
+    everything_is_counted_once(store, N)
+    store.close()
+
+
+def test_without_their_topics_nothing_is_lost_and_nothing_waits(
+    broker: Broker, topic: MakeTopic, sqlite_url: str, tmp_path: Path
+) -> None:
+    name = topic()
+    produce(broker, name, range(N))
+    producer = KafkaProducer(bootstrap_servers=broker.address)
+    producer.send(name, value=b"no json")
+    producer.close()
+    missing = {"scored": f"{name}-scored", "dead_letters": f"{name}-dead"}
+    run = Service(tmp_path / "run", name, broker.address, sqlite_url, **missing)
+    with serving(run) as service:
+        wait_until(lambda: counted(service, "vedette_dead_letters_total") == 1)
+        wait_until(lambda: counted(service, "vedette_scored_unpublished_total") > 0)
+        store = open_store(sqlite_url, writer=False)
+        wait_until(lambda: received(store) == N + 1)
+        assert service.says("/livez")[0] == 200
+        assert ended(service, 40) == 0, service.log()
+        with store.transaction() as tx:
+            (letter,) = tx.execute(select(dead_letters)).all()
+            ledger = reads.ledger(tx)
+        store.close()
+    assert (letter.reason, bytes(letter.value), letter.sent_at) == ("json", b"no json", None)
+    assert ledger.sums
+    assert ledger.terms["scored"] == N
