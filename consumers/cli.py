@@ -155,7 +155,7 @@ def catalog(
 ) -> None:
     """The list of metrics."""
     if markdown:
-        print(metric_table())  # noqa: T201 - stdout is the machine's
+        print(metric_table(), end="")  # noqa: T201 - stdout is the machine's
     elif as_json:
         _print_json([commands.catalog_row(metric) for metric in METRICS])
     else:
