@@ -1,5 +1,6 @@
 """How a broker is reached: settings for every Kafka client, and their errors in our words."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
@@ -37,6 +38,7 @@ def settings(config: Kafka) -> dict[str, Any]:
     return {
         "bootstrap_servers": list(config.brokers),
         "client_id": "vedette",
+        "bootstrap_timeout_ms": 6000,  # 30 s, the default, is how long a wrong password would take
         "security_protocol": security.protocol,
         "reconnect_backoff_max_ms": MAX_BACKOFF_MS,
         "metadata_max_age_ms": int(config.metadata_max_age_s * 1000),
@@ -88,16 +90,45 @@ def _is_loopback(broker: str) -> bool:
         return False
 
 
+class _Heard(logging.Handler):
+    """Keeps why a connection failed: the client logs it, tries on, and raises a mere time-out."""
+
+    error: BaseException | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for part in record.args if isinstance(record.args, tuple) else ():
+            if isinstance(part, SaslAuthenticationFailedError) or "CERTIFICATE_" in str(part):
+                self.error = part if isinstance(part, BaseException) else None
+
+
+@contextmanager
+def _hearing() -> Iterator[_Heard]:
+    heard, log = _Heard(logging.ERROR), logging.getLogger("kafka.net")
+    log.addHandler(heard)
+    try:
+        yield heard
+    finally:
+        log.removeHandler(heard)
+
+
 @contextmanager
 def translated(what: str) -> Iterator[None]:
     """Turn the client's errors into ours; a password never gets into the message."""
-    try:
-        yield
-    except SaslAuthenticationFailedError:
-        raise BadConfig("kafka.security", "the broker refused the credentials") from None
-    except AuthorizationError as error:
-        raise BadConfig("kafka.topics", f"not allowed ({type(error).__name__})") from None
-    except KafkaConfigurationError as error:
-        raise BadConfig("kafka", str(error)) from None
-    except (KafkaError, OSError) as error:
-        raise StoreDown(f"broker: {what} failed ({type(error).__name__})") from error
+    with _hearing() as heard:
+        try:
+            yield
+        except (KafkaError, OSError) as error:
+            raise _ours(heard.error or error, what) from None
+
+
+def _ours(error: BaseException, what: str) -> BadConfig | StoreDown:
+    if isinstance(error, SaslAuthenticationFailedError):
+        return BadConfig("kafka.security", "the broker refused the credentials")
+    if isinstance(error, AuthorizationError):
+        return BadConfig("kafka.topics", f"not allowed ({type(error).__name__})")
+    if isinstance(error, KafkaConfigurationError):
+        return BadConfig("kafka", str(error))
+    if "CERTIFICATE_" in str(error):
+        problem = "the broker's certificate is not signed by it, or is for another host"
+        return BadConfig("kafka.security.ca_file", problem)
+    return StoreDown(f"broker: {what} failed ({type(error).__name__})")

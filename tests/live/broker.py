@@ -58,13 +58,19 @@ class Broker:
     in front of `faulty_port` and give clients `proxied_address`.
     """
 
-    def __init__(self, spawn: Spawn | None = None) -> None:
+    def __init__(
+        self, spawn: Spawn | None = None, secure: Callable[[int], dict[str, str]] | None = None
+    ) -> None:
+        """`secure` gives the settings of a further listener, named SECURE, at a port."""
         self._spawn = spawn or find_kafka()
         self._folder = Path(tempfile.mkdtemp(prefix="vedette-kafka-"))
         self._ports = {name: free_port() for name in ("plain", "faulty", "proxy", "controller")}
+        self.secure_port = free_port()
         # A published port comes in by the container's own address, never by its loopback.
         host = "0.0.0.0" if self._spawn is containers.spawn_kafka else "127.0.0.1"
         settings = properties(self._ports, self._folder, host)
+        for key, value in (secure(self.secure_port) if secure else {}).items():
+            settings[key] = f"{settings[key]},{value}" if key in settings else value
         text = "".join(f"{key}={value}\n" for key, value in settings.items())
         (self._folder / "server.properties").write_text(text)
         self._server: Server | None = None

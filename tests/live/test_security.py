@@ -1,0 +1,165 @@
+"""TLS and SASL against a real broker that asks for them; no password ever gets out."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import KafkaAdminClient
+from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
+
+from agent.store import open_store
+from tests.conftest import absent
+from tests.live.broker import Broker
+from tests.live.child import Unavailable
+from tests.live.test_kafka_road import produce, received, wait_until
+from tests.live.test_outages import Service, ended, everything_is_counted_once, serving
+
+USER, PASSWORD = "vedette", "canary-4711"
+MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+TOPIC, N = "calls", 50
+_MODULES = "org.apache.kafka.common.security"
+
+
+def openssl(folder: Path, *words: str) -> None:
+    try:
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+    except FileNotFoundError:
+        absent(Unavailable("openssl, which makes the certificates, is not on the path"))
+
+
+def certificates(folder: Path) -> None:
+    """An authority, a certificate of the broker for `localhost` alone, and a stranger."""
+    for name in ("ca", "stranger"):
+        new = (
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            f"/CN={name}",
+        )
+        openssl(folder, *new, "-keyout", f"{name}.key", "-out", f"{name}.pem")
+    wish = ("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost")
+    openssl(folder, *wish, "-keyout", "broker.key", "-out", "broker.csr")
+    (folder / "names").write_text("subjectAltName=DNS:localhost\n")
+    sign = ("x509", "-req", "-in", "broker.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-days", "2")
+    openssl(folder, *sign, "-CAcreateserial", "-extfile", "names", "-out", "broker.pem")
+    keys = (folder / "broker.key").read_text() + (folder / "broker.pem").read_text()
+    (folder / "keystore.pem").write_text(keys)
+
+
+def settings(folder: Path, port: int) -> dict[str, str]:
+    """A listener that asks for TLS and a password; keys that stand already are added to."""
+    own = "listener.name.secure"
+    scram = f"{_MODULES}.scram.ScramLoginModule required;"
+    return {
+        "listeners": f"SECURE://127.0.0.1:{port}",
+        "advertised.listeners": f"SECURE://localhost:{port}",
+        "listener.security.protocol.map": "SECURE:SASL_SSL",
+        f"{own}.ssl.keystore.type": "PEM",
+        f"{own}.ssl.keystore.location": str(folder / "keystore.pem"),
+        f"{own}.sasl.enabled.mechanisms": ",".join(MECHANISMS),
+        f"{own}.plain.sasl.jaas.config": f"{_MODULES}.plain.PlainLoginModule required"
+        f' user_{USER}="{PASSWORD}";',
+        f"{own}.scram-sha-256.sasl.jaas.config": scram,
+        f"{own}.scram-sha-512.sasl.jaas.config": scram,
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tls")
+    certificates(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def guarded(folder: Path) -> Iterator[Broker]:
+    try:
+        with Broker(secure=lambda port: settings(folder, port)) as broker:
+            admin = KafkaAdminClient(bootstrap_servers=broker.address)
+            for kind in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
+                wish = UserScramCredentialUpsertion(USER, kind, PASSWORD)
+                assert admin.alter_user_scram_credentials([wish]) == {USER: None}
+            admin.create_topics({TOPIC: {"num_partitions": 1, "replication_factor": 1}})
+            admin.close()
+            produce(broker, TOPIC, range(N))
+            yield broker
+    except Unavailable as why:
+        absent(why)
+
+
+def service(broker: Broker, folder: Path, run: Path, url: str, **other: Any) -> Service:
+    security = {
+        "protocol": "SASL_SSL",
+        "mechanism": "PLAIN",
+        "username": USER,
+        "password": PASSWORD,
+        "ca_file": str(folder / "ca.pem"),
+    } | other
+    group = f"g-{security['mechanism']}"
+    brokers = f"localhost:{broker.secure_port}"
+    return Service(run, TOPIC, brokers, url, security=security, group=group)
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_the_road_through_tls_and_a_password(
+    guarded: Broker, folder: Path, sqlite_url: str, tmp_path: Path, mechanism: str
+) -> None:
+    with serving(
+        service(guarded, folder, tmp_path / "run", sqlite_url, mechanism=mechanism)
+    ) as run:
+        wait_until(lambda: run.says("/readyz")[0] == 200)
+        store = open_store(sqlite_url, writer=False)
+        wait_until(lambda: received(store) == N)
+        page = run.says("/metrics")[1]
+        assert ended(run) == 0, run.log()
+        everything_is_counted_once(store, N)
+        store.close()
+    assert PASSWORD not in run.log() + page
+
+
+REFUSED = [
+    ({"password": "canary-wrong"}, "kafka.security: the broker refused the credentials"),
+    (
+        {"mechanism": "SCRAM-SHA-512", "password": "canary-wrong"},
+        "kafka.security: the broker refused the credentials",
+    ),
+    ({"ca_file": "stranger.pem"}, "kafka.security.ca_file: "),
+]
+
+
+@pytest.mark.parametrize(("other", "words"), REFUSED)
+def test_what_the_broker_or_we_refuse_is_one_line_without_the_secret(
+    guarded: Broker,
+    folder: Path,
+    sqlite_url: str,
+    tmp_path: Path,
+    other: dict[str, str],
+    words: str,
+) -> None:
+    if "ca_file" in other:
+        other = {"ca_file": str(folder / other["ca_file"])}
+    with serving(service(guarded, folder, tmp_path / "run", sqlite_url, **other)) as run:
+        assert run.process is not None
+        assert run.process.wait(60) == 2, run.log()
+    assert run.log().splitlines()[-1].startswith(f"vedette: {words}")
+    assert "canary" not in run.log()
+
+
+def test_a_certificate_for_another_host_is_refused(
+    guarded: Broker, folder: Path, sqlite_url: str, tmp_path: Path
+) -> None:
+    run = service(guarded, folder, tmp_path / "run", sqlite_url)
+    path = tmp_path / "run" / "vedette.yaml"
+    path.write_text(path.read_text().replace("localhost:", "127.0.0.1:"))
+    with serving(run):
+        assert run.process is not None
+        assert run.process.wait(60) == 2, run.log()
+    assert "kafka.security.ca_file: " in run.log().splitlines()[-1]
+    assert "canary" not in run.log()
