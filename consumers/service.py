@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any, TypeVar
 
 from agent.config import Config
@@ -40,37 +40,28 @@ def worker_name() -> str:
 
 def run_worker(config: Config) -> None:
     """Read Kafka until SIGTERM; raises BadConfig and StoreDown when it cannot start."""
-    panel = load_panel(config)
-    store = _patiently(lambda: open_store(config.store.url.get_secret_value()))
-    # The worker's thread sends: a topic that is missing may cost it a second in twenty, no more.
-    letters, scored = Sender(config.kafka, block_s=1.0), Sender(config.kafka, block_s=1.0)
-    recorder = Recorder(
-        config,
-        store,
-        letters if config.kafka.dead_letters else None,
-        ScoredTopic(scored, config.kafka.scored) if config.kafka.scored else None,
-    )
-    server = serve(recorder.tally, recorder.health, config.exporter.host, config.exporter.port)
-    try:
-        pump = _patiently(lambda: Pump(config))
+    panel, kafka, stall_s = load_panel(config), config.kafka, config.limits.stall_s
+    with ExitStack() as held:
+        url = config.store.url.get_secret_value()
+        store = held.enter_context(closing(_patiently(lambda: open_store(url))))
+        # The worker's thread sends: a missing topic may cost it a second in twenty, no more.
+        letters, scored = (
+            held.enter_context(closing(Sender(kafka, block_s=1.0))) for _ in range(2)
+        )
+        out = ScoredTopic(scored, kafka.scored) if kafka.scored else None
+        recorder = Recorder(config, store, letters if kafka.dead_letters else None, out)
+        health, where = recorder.health, (config.exporter.host, config.exporter.port)
+        server = held.enter_context(closing(serve(recorder.tally, health, *where)))
+        pump = held.enter_context(closing(_patiently(lambda: Pump(config))))
         monitor = Monitor(config, store, panel, on_step=recorder.step)
         worker = Worker(config, store, pump, monitor, recorder, worker_name())
-        stall_s = config.limits.stall_s
 
         def hung() -> bool:
-            return pump.stalled(stall_s) or not recorder.health.alive(True)
+            return pump.stalled(stall_s) or not health.alive(True)
 
         with _stopping(worker.stop), watched(hung, stall_s):
-            _log.info("reading %s, metrics on port %d", sorted(config.kafka.topics), server.port)
-            try:
-                worker.run()
-            finally:
-                pump.close()
-    finally:
-        server.close()
-        letters.close()
-        scored.close()
-        store.close()
+            _log.info("reading %s, metrics on port %d", sorted(kafka.topics), server.port)
+            worker.run()
 
 
 def _patiently(action: Callable[[], T]) -> T:
