@@ -9,7 +9,9 @@ from agent.config import load_config
 from agent.monitor import Monitor
 from agent.score import Panel
 from agent.store import open_store
+from consumers.exporter import Health
 from consumers.pump import Pump
+from consumers.service import watched
 from consumers.worker import Worker
 from tests.live.killer import Killer
 from tests.road import Quiet
@@ -23,8 +25,11 @@ def main(path: str, step: str, nth: int) -> None:
     store = open_store(config.store.url.get_secret_value())
     left = nth
 
+    health = Health(config.limits.stall_s)
+
     def die(name: str) -> None:
         nonlocal left
+        health.progress()
         left -= name == step
         if left == 0 and name == step:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -33,7 +38,8 @@ def main(path: str, step: str, nth: int) -> None:
     pump = Pump(config)
     worker = Worker(config, store, pump, monitor, Quiet(), f"pid-{os.getpid()}")
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
-    worker.run()
+    with watched(lambda: not health.alive(True), config.limits.stall_s):
+        worker.run()
     pump.close()
     store.close()
 

@@ -1,4 +1,4 @@
-"""A scorer that kills its process on a marked text, as a segmentation fault would."""
+"""A scorer that kills or hangs its process on a marked text, as a native library can."""
 
 import os
 import signal
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from agent.record import Call, Score
 
 MARK = "kill the process that reads this"
+HANG = "hang the process that reads this"
 
 
 class Killer:
@@ -23,5 +24,7 @@ class Killer:
     def score(self, calls: Sequence[Call]) -> dict[str, list[Score]]:
         if any(call.response == MARK for call in calls):
             os.kill(os.getpid(), signal.SIGKILL)
+        if any(call.response == HANG for call in calls):
+            time.sleep(3600)
         time.sleep(self._pause_s * len(calls))
         return {"response_repetition": [Score(0.3) for _ in calls]}

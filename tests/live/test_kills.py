@@ -17,7 +17,7 @@ from agent.store.tables import calls, dead_letters
 from tests.conftest import MakeTopic
 from tests.live.broker import Broker
 from tests.live.database import Database
-from tests.live.killer import MARK
+from tests.live.killer import HANG, MARK
 from tests.live.test_kafka_road import produce, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -28,8 +28,9 @@ class Fleet:
     """Worker processes on one topic and one store."""
 
     def __init__(
-        self, folder: Path, broker: Broker, topic: str, url: str, attempts: int = 3
-    ) -> None:
+        self, folder: Path, broker: Broker, topic: str, url: str, attempts: int = 3,
+        stall_s: float = 120.0,
+    ) -> None:  # fmt: skip
         folder.mkdir(exist_ok=True)
         self._folder, self._path = folder, folder / "vedette.yaml"
         kafka = {
@@ -40,7 +41,8 @@ class Fleet:
             "heartbeat_s": 0.3,
             "poll_records": 50,
         }
-        tree = {"kafka": kafka, "store": {"url": url}, "limits": {"attempts": attempts}}
+        limits = {"attempts": attempts, "stall_s": stall_s}
+        tree = {"kafka": kafka, "store": {"url": url}, "limits": limits}
         self._path.write_text(yaml.safe_dump(tree))
         self.running: list[subprocess.Popen[bytes]] = []
         self._started = 0
@@ -171,20 +173,22 @@ def test_kills_leave_no_trace(
     assert ends[0][1:] == (n, True)
 
 
-def test_a_record_that_kills_the_process_is_set_aside_and_its_neighbours_flow(
-    broker: Broker, topic: MakeTopic, sqlite_url: str, tmp_path: Path, fleets: list[Fleet]
-) -> None:
+@pytest.mark.parametrize(("mark", "code"), [(MARK, -9), (HANG, 70)])
+def test_a_record_that_ends_the_process_is_set_aside_and_its_neighbours_flow(
+    broker: Broker, topic: MakeTopic, sqlite_url: str, tmp_path: Path, fleets: list[Fleet],
+    mark: str, code: int,
+) -> None:  # fmt: skip
     name = topic()
     produce(broker, name, range(40))
-    produce(broker, name, range(40, 41), response=MARK)
+    produce(broker, name, range(40, 41), response=mark)
     produce(broker, name, range(41, 80))
-    fleet = Fleet(tmp_path, broker, name, sqlite_url)
+    fleet = Fleet(tmp_path, broker, name, sqlite_url, stall_s=2.0)
     fleets.append(fleet)
     crashes = 0
     for _ in range(6):
         worker = fleet.start()
         try:
-            worker.wait(8)
+            assert worker.wait(8) == code
             crashes += 1
         except subprocess.TimeoutExpired:
             break
