@@ -189,8 +189,17 @@ def topics(
 
 
 @app.command("dead-letters")
-def dead_letters(config: ConfigFile = None, as_json: AsJson = False, limit: int = 20) -> None:
+def dead_letters(
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+    limit: int = 20,
+    replay: Annotated[bool, typer.Option(help="Put them on their input again.")] = False,
+    reason: Annotated[str | None, typer.Option(help="Replay those of one reason.")] = None,
+) -> None:
     """What was set aside, newest first, and why."""
+    if replay:
+        _print_json(commands.replay(load_config(config), reason))
+        return
     for row in commands.dead_letters(load_config(config), limit):
         if as_json:
             _print_json(row)

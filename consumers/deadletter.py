@@ -1,14 +1,18 @@
 """Dead letters on their way out: from the table to the topic, and back to the input."""
 
 import time
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any
 
 from agent.errors import StoreDown
-from agent.store import Store, letters
+from agent.store import Store, letters, writes
+from consumers import inbox
 from consumers.pump.sender import Sender
 
 _BATCH = 200
+# A record that came back so often will come back again.
+_REPLAYS_MAX = 3
 
 
 def headers_of(row: dict[str, Any], group: str) -> list[tuple[str, bytes]]:
@@ -59,3 +63,43 @@ def publish_letters(store: Store, sender: Sender, topic: str, group: str) -> int
         with store.transaction() as tx:
             letters.mark_sent(tx, sent, time.time())
     return len(sent)
+
+
+def replay_letters(
+    store: Store, sender: Sender, topics: Collection[str], reason: str | None, now: float
+) -> dict[str, int]:
+    """Put dead letters on their input again, each at most three times; how many, and how many not.
+
+    A letter keeps its bytes, its key and its time. The count of replays is kept in the store, since
+    a header can be forged. Raises StoreDown when the broker or the database is away.
+    """
+    done, last, known = {"replayed": 0, "refused": 0}, 0, {*topics, inbox.TOPIC}
+    while True:
+        with store.transaction() as tx:
+            rows = letters.replayable(tx, reason, last)
+        if not rows:
+            return done
+        last = rows[-1]["id"]
+        chosen = [r for r in rows if r["replays"] < _REPLAYS_MAX and r["topic"] in known]
+        done["replayed"] += len(chosen)
+        done["refused"] += len(rows) - len(chosen)
+        _put_back(store, sender, chosen, now)
+
+
+def _put_back(store: Store, sender: Sender, rows: Sequence[dict[str, Any]], now: float) -> None:
+    here = [row for row in rows if row["topic"] == inbox.TOPIC]
+    away = [row for row in rows if row["topic"] != inbox.TOPIC]
+    for row in away:
+        count = ("x-replay-count", str(row["replays"] + 1).encode())
+        sender.send(
+            row["topic"],
+            row["value"],
+            key=row["record_key"],
+            arrival=row["arrival"],
+            headers=[*letters.headers_of(row), count],
+        )
+    if away and (failed := sender.flush()):
+        raise StoreDown(f"broker: replayed records were not taken ({failed[0]})")
+    with store.transaction() as tx:
+        writes.append_inbox(tx, [(row["arrival"], row["value"]) for row in here])
+        letters.mark_replayed(tx, [row["id"] for row in rows], now)

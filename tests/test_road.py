@@ -16,7 +16,9 @@ from agent.panes import HOUR_S, MINUTE_S
 from agent.record import Call, Item
 from agent.store import open_store, reads
 from agent.store.tables import calls, dead_letters, open_panes
+from consumers.deadletter import replay_letters
 from consumers.formats import parse
+from consumers.pump.sender import Sender
 from tests.road import InboxRoad, as_bytes, native
 
 N = 1200
@@ -224,4 +226,20 @@ def test_25_a_call_that_the_store_refuses_costs_none_of_its_499_neighbours(
     assert (letter["reason"], json.loads(letter["value"])["id"]) == ("unstorable", "call-250")
     assert (ledger.terms["scored"], ledger.terms["failed"]) == (499, 1)
     assert ledger.sums
+    store.close()
+
+
+def test_a_record_is_replayed_three_times_and_no_more(sqlite_url: str) -> None:
+    store = open_store(sqlite_url)
+    road, sender = InboxRoad(store), Sender(load_config().kafka)
+    road.inbox.append([(1.0, b"no json"), (2.0, b"none either")])
+    turns = []
+    for _ in range(5):
+        road.drain()
+        turns.append(replay_letters(store, sender, (), "json", 3.0))
+    assert [turn["replayed"] for turn in turns] == [2, 2, 2, 0, 0]
+    assert [turn["refused"] for turn in turns] == [0, 0, 0, 2, 2]
+    with store.transaction() as tx:
+        ledger = reads.ledger(tx)
+    assert ledger.terms["unreadable"] == ledger.received == 8
     store.close()

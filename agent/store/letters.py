@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from agent.store.tables import calls, dead_letters, halves, texts
 from agent.store.writes import unpack_headers
@@ -26,6 +26,31 @@ def unsent(tx: Connection, limit: int) -> list[dict[str, Any]]:
 def mark_sent(tx: Connection, ids: Sequence[int], now: float) -> None:
     """These letters are on the topic."""
     tx.execute(update(dead_letters).where(dead_letters.c.id.in_(ids)).values(sent_at=now))
+
+
+def replayable(tx: Connection, reason: str | None, after: int) -> list[dict[str, Any]]:
+    """The next letters (id above `after`) that hold a record and were not replayed.
+
+    `replays` of each is how often the same bytes of the same topic were replayed before.
+    """
+    here = dead_letters.c.replayed_at.is_(None), dead_letters.c.value.is_not(None)
+    query = select(dead_letters).where(*here, dead_letters.c.id > after)
+    if reason is not None:
+        query = query.where(dead_letters.c.reason == reason)
+    found = tx.execute(query.order_by(dead_letters.c.id).limit(_CHUNK))
+    rows = [dict(row._mapping) for row in found]
+    past = select(dead_letters.c.topic, dead_letters.c.value, func.count().label("n")).where(
+        dead_letters.c.replayed_at.is_not(None),
+        dead_letters.c.value.in_({row["value"] for row in rows}),
+    )
+    grouped = tx.execute(past.group_by(dead_letters.c.topic, dead_letters.c.value))
+    times = {(row.topic, bytes(row.value)): row.n for row in grouped}
+    return [row | {"replays": times.get((row["topic"], bytes(row["value"])), 0)} for row in rows]
+
+
+def mark_replayed(tx: Connection, ids: Sequence[int], now: float) -> None:
+    """These letters are on their input again."""
+    tx.execute(update(dead_letters).where(dead_letters.c.id.in_(ids)).values(replayed_at=now))
 
 
 def forget(tx: Connection, unit: str) -> dict[str, int]:

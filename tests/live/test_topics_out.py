@@ -12,6 +12,7 @@ from tests.conftest import MakeTopic
 from tests.live.broker import Broker
 from tests.live.test_hostile_road import counted, letters_of
 from tests.live.test_kafka_road import produce, received, wait_until
+from tests.live.test_main_job import vedette
 from tests.live.test_outages import Service, ended, everything_is_counted_once, serving
 
 N = 1500
@@ -37,6 +38,38 @@ def test_scored_calls_are_published_without_their_texts(
     assert not any(WORD.encode() in record.value for record in published)
     store = open_store(sqlite_url)
     everything_is_counted_once(store, N)
+    store.close()
+
+
+def test_dead_letters_are_replayed_to_their_topic(
+    broker: Broker, topic: MakeTopic, sqlite_url: str, tmp_path: Path
+) -> None:
+    """A judgement that came before its call is put back when the call is there."""
+    name, dead = topic(), topic()
+    early = {"feedback_for": "call-1", "at": 1_767_225_700, "value": 1.0}
+    producer = KafkaProducer(bootstrap_servers=broker.address)
+    producer.send(name, value=json.dumps(early).encode(), key=b"k", headers=[("mine", b"kept")])
+    producer.send(name, value=b"no json")
+    producer.close()
+    run = Service(tmp_path / "run", name, broker.address, sqlite_url, dead_letters=dead)
+    with serving(run) as service:
+        assert len(letters_of(broker, dead, 2)) == 2
+        produce(broker, name, range(3))
+        wait_until(lambda: counted(service, "vedette_requests_total") == 3)
+        assert ended(service) == 0
+    words = ("dead-letters", "--replay", "--reason", "unknown_call")
+    assert vedette(tmp_path / "run", *words).wait(60) == 0
+    back = letters_of(broker, name, 6)[-1]
+    assert (json.loads(back.value), back.key) == (early, b"k")
+    assert dict(back.headers) == {"mine": b"kept", "x-replay-count": b"1"}
+    with serving(run) as service:
+        wait_until(lambda: counted(service, "vedette_calls_total") == 1)
+        assert ended(service) == 0
+    store = open_store(sqlite_url)
+    with store.transaction() as tx:
+        ledger = reads.ledger(tx)
+    assert (ledger.terms["feedback"], ledger.terms["invalid"], ledger.received) == (1, 1, 6)
+    assert ledger.sums
     store.close()
 
 
