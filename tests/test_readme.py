@@ -1,10 +1,23 @@
 """The README says what is there: its tables are the catalogue's, its files are the repository's."""
 
+import asyncio
 import re
+import sys
+import textwrap
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
+import kafka
+import pytest
+
+import agent.scoring
 from agent.catalog import metric_table
+from agent.config import load_config
+from agent.record import Call, Feedback
+from consumers.formats import parse
 from consumers.simulate import bad_day, simulate
+from tests.test_litellm import payload
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -37,3 +50,62 @@ def test_the_ledger_of_the_demo_is_that_of_its_default_day() -> None:
     shown = re.search(r"received (\d+) = ", README)
     assert shown is not None
     assert int(shown[1]) == len(simulate(bad_day(0.0)))
+
+
+def block(first: str) -> str:
+    """The indented block of the README that begins with a line."""
+    lines = README.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("    " + first))
+    taken = []
+    for line in lines[start:]:
+        if line and not line.startswith("    "):
+            break
+        taken.append(line)
+    return textwrap.dedent("\n".join(taken))
+
+
+def test_the_native_record_and_the_judgement_are_read() -> None:
+    (call,) = parse(block('{"id": "c1"').encode(), "auto", load_config(), 1_767_225_800.0)
+    assert isinstance(call, Call)
+    assert (call.id, call.latency_s, call.segment) == ("c1", 1.2, (("tenant", "acme"),))
+    said = re.search(r'`(\{"feedback_for".*?\})`', README)
+    assert said is not None
+    (judged,) = parse(said[1].encode(), "auto", load_config(), 1_767_225_800.0)
+    assert isinstance(judged, Feedback)
+
+
+def test_the_configuration_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "vedette.yaml"
+    path.write_text(block("kafka:"))
+    assert set(load_config(path).kafka.topics) == {"llm-calls", "otlp_spans", "otlp_logs"}
+
+
+def test_the_scorer_of_the_example_scores() -> None:
+    names = vars(agent.scoring) | {"Call": Call}
+    names["scorer"] = lambda name: lambda factory: factory
+    exec(compile(block('@scorer("length")'), "README.md", "exec"), names)
+    one = Call("a", 0.0, "m", response="x" * 250)
+    scores = names["Length"](agent.scoring.Options()).score([one])
+    assert scores["response_length"][0].value == 0.25
+
+
+def test_the_callback_for_litellm_sends_the_payload(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LiteLLM itself is not here: its base class is stood in for, its payload is a real shape."""
+    sent: list[tuple[str, bytes]] = []
+    base = ModuleType("litellm.integrations.custom_logger")
+    base.CustomLogger = object  # type: ignore[attr-defined]  # a module made here has no stub
+    for name in ("litellm", "litellm.integrations"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, base.__name__, base)
+    monkeypatch.setattr(sys.modules["litellm"], "integrations", ModuleType("i"), raising=False)
+    monkeypatch.setattr(sys.modules["litellm"].integrations, "custom_logger", base, raising=False)
+    producer = SimpleNamespace(send=lambda topic, value: sent.append((topic, value)))
+    monkeypatch.setattr(kafka, "KafkaProducer", lambda **_: producer)
+    names: dict[str, Any] = {}
+    exec(compile(block("import json, kafka"), "README.md", "exec"), names)
+    made = {"standard_logging_object": payload()}
+    asyncio.run(names["logger"].async_log_success_event(made, None, None, None))
+    asyncio.run(names["logger"].async_log_failure_event(made, None, None, None))
+    assert [topic for topic, _ in sent] == ["llm-calls", "llm-calls"]
+    (call,) = parse(sent[0][1], "auto", load_config(), 4e9)
+    assert isinstance(call, Call)
