@@ -10,7 +10,6 @@ from agent.config import Config, Intake
 from agent.halves import join
 from agent.record import Call, Filtered, Half, Item, Message, Reject
 from consumers.formats import parse
-from tests.otlp_shapes import CONFIG, call_of, half_of, read
 from tests.telemetry import (
     ASKED,
     AT,
@@ -26,6 +25,26 @@ from tests.telemetry import (
     span,
     traces,
 )  # fmt: skip
+
+CONFIG = Config()
+
+
+def read(document: dict[str, Any], config: Config = CONFIG) -> list[Item]:
+    items = parse(orjson.dumps(document), "auto", config, AT + 10.0)
+    assert parse(protobuf(document), "auto", config, AT + 10.0) == items
+    return items
+
+
+def call_of(attributes: dict[str, Any], config: Config = CONFIG, **more: Any) -> Call:
+    (item,) = read(traces(span(attributes, **more)), config)
+    assert isinstance(item, Call), item
+    return item
+
+
+def half_of(attributes: dict[str, Any], *, scope: str = "x", **more: Any) -> Call:
+    (item,) = read(traces(span(attributes, **more), scope=scope))
+    assert isinstance(item, Half) and item.side == "span" and item.key == KEY, item
+    return item.call
 
 
 def test_a_span_with_texts_is_a_call() -> None:
