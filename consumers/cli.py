@@ -129,7 +129,13 @@ def send(
     """Send the records of a file to a topic, each stamped with the end of its answer."""
     with _progress("sent") as heard:
         sent = commands.send(_config(config, form), file, topic, heard)
-    err.print(f"sent {sent} records")
+    err.print(f"sent {sent.records} records")
+    if sent.expired_age_s is not None:
+        err.print(
+            f"warning: the oldest is {sent.expired_age_s / 86_400:.1f} days old, which is longer"
+            f" than {sent.topic} keeps records: the broker will delete it; raise retention.ms",
+            soft_wrap=True,
+        )
 
 
 @app.command()

@@ -4,6 +4,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from agent.catalog import Metric
@@ -17,7 +18,7 @@ from agent.store import Store, letters, open_store, positions, reads
 from consumers.deadletter import replay_letters
 from consumers.files import read_records
 from consumers.formats import parse
-from consumers.pump.admin import create_topics, topic_states
+from consumers.pump.admin import create_topics, retention_s, topic_states
 from consumers.pump.sender import Sender
 from consumers.service import arrivals, watch_records
 
@@ -94,21 +95,33 @@ def _scored(config: Config, given: dict[str, Any], calls: list[Call]) -> Iterato
         yield {"id": call.id, "scores": scores}
 
 
-def send(config: Config, file: str, topic: str | None, heard: Callable[[int], None]) -> int:
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """How many records were sent, and the age of the oldest if the topic will not keep it."""
+
+    records: int
+    topic: str
+    expired_age_s: float | None
+
+
+def send(config: Config, file: str, topic: str | None, heard: Callable[[int], None]) -> Sent:
     """Send a file's records; raises StoreDown when some were not acknowledged."""
     chosen = topic or next(iter(config.kafka.topics), None)
     if chosen is None:
         raise BadConfig("kafka.topics", "names no topic to send to")
-    sender = Sender(config.kafka)
+    sender, oldest = Sender(config.kafka), time.time()
     try:
         for arrival, value in arrivals(read_records(file, config.inbox.format), config):
             # The same record always goes to the same partition.
             key = hashlib.blake2b(value, digest_size=8).digest()
             sender.send(chosen, value, key=key, arrival=arrival)
             heard(1)
+            oldest = min(oldest, arrival)
         if failed := sender.flush():
             raise StoreDown(f"broker: {len(failed)} records were not taken ({failed[0]})")
-        return sender.sent
+        kept_s, age_s = retention_s(config.kafka, chosen), time.time() - oldest
+        lost = kept_s is not None and age_s > kept_s
+        return Sent(sender.sent, chosen, age_s if lost else None)
     finally:
         sender.close()
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kafka import KafkaAdminClient
-from kafka.admin import NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import TopicAlreadyExistsError
 
 from agent.config import Kafka
@@ -45,6 +45,19 @@ def topic_states(config: Kafka) -> list[TopicState]:
     return [
         TopicState(name, role, known.get(name, 0)) for name, role in topic_roles(config).items()
     ]
+
+
+def retention_s(config: Kafka, topic: str) -> float | None:
+    """How long the broker keeps a record after its own time; None for ever, or for no topic."""
+    with translated("reading the topic's settings"):
+        client = KafkaAdminClient(**settings(config), request_timeout_ms=10_000)
+        try:
+            asked = ConfigResource(ConfigResourceType.TOPIC, topic, {"retention.ms": None})
+            found = client.describe_configs([asked])["topic"].get(topic, {})
+        finally:
+            client.close()
+    kept_ms = int(found["retention.ms"]["value"]) if found else -1
+    return kept_ms / 1000 if kept_ms >= 0 else None
 
 
 def create_topics(config: Kafka, partitions: int, replication: int) -> list[str]:

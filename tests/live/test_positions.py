@@ -1,5 +1,6 @@
 """Where reading goes on when the broker, or the group, is not what it was."""
 
+import json
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from tests.live.test_kafka_road import (
     running,
     wait_until,
 )
+from tests.live.test_main_job import vedette
 from tests.live.test_outages import Service, everything_is_counted_once, has_more, serving
+from tests.road import native
 
 
 def test_records_that_expired_unread_are_a_counted_gap(
@@ -61,6 +64,20 @@ def test_an_offset_past_the_end_is_refused_in_one_line(
     last = service.log().splitlines()[-1]
     assert last.startswith(f"vedette: kafka.topics.{name}: partition 0 ends at 20 but was read to")
     assert "Traceback" not in service.log()
+
+
+def test_sending_what_the_topic_will_not_keep_is_warned_of(
+    broker: Broker, topic: MakeTopic, tmp_path: Path
+) -> None:
+    path = tmp_path / "calls.jsonl"
+    path.write_text(json.dumps(native(0)) + "\n")
+    for keeps_ms, warned in (("3600000", True), ("-1", False)):
+        run = Service(
+            tmp_path / keeps_ms, topic(retention_ms=keeps_ms), broker.address, "sqlite://"
+        )
+        assert vedette(run.folder, "send", str(path)).wait(60) == 0
+        assert "sent 1 records" in run.log()
+        assert ("days old" in run.log()) is warned
 
 
 def test_workers_that_join_and_leave_lose_and_double_nothing(
