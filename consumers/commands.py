@@ -31,11 +31,11 @@ def watch(config: Config, file: str, heard: Callable[[int], None]) -> dict[str, 
     told = config.inbox.model_copy(update={"source": source})
     history = (*config.backfill, source)
     config = config.model_copy(update={"inbox": told, "backfill": history})
+    values = read_records(file, config.inbox.format)
     panel = load_panel(config)
     store = open_store(config.store.url.get_secret_value())
     try:
-        records = arrivals(read_records(file, config.inbox.format), config)
-        watch_records(config, store, panel, records, heard)
+        watch_records(config, store, panel, arrivals(values, config), heard)
         return report(store)
     finally:
         store.close()
@@ -64,9 +64,10 @@ def report(store: Store) -> dict[str, Any]:
 
 def score(config: Config, file: str) -> Iterator[dict[str, Any]]:
     """The scores of every call in a file, in order."""
+    values = read_records(file, config.inbox.format)
     panel = load_panel(config)
     calls: list[Call] = []
-    for value in read_records(file, config.inbox.format):
+    for value in values:
         for item in parse(value, config.inbox.format, config, time.time()):
             call = item.call if isinstance(item, Half) else item
             if isinstance(call, Call):

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import re
 import sys
 import zlib
@@ -26,9 +27,24 @@ _TOKEN = re.compile(rb'"(?:[^"\\]+|\\.)*+"?|[\[\]{},]', re.DOTALL)
 def read_records(path: str, format: Format) -> Iterator[bytes]:
     """The records of a file, or of stdin for "-", which may be gzip.
 
+    A file that is not there is refused at once, before a model is loaded for it.
+
     NDJSON gives a record a line and is not held in memory; a JSON array gives its elements; other
     JSON text its documents, over however many lines; an OTLP protobuf file is one record.
     """
+    try:
+        if path != "-":
+            os.stat(path)
+    except OSError as error:
+        raise _unread(path, error) from None
+    return _records(path, format)
+
+
+def _unread(path: str, error: Exception) -> BadConfig:
+    return BadConfig(path, f"cannot be read ({type(error).__name__})")
+
+
+def _records(path: str, format: Format) -> Iterator[bytes]:
     try:
         with _opened(path) as stream:
             head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]
@@ -38,7 +54,7 @@ def read_records(path: str, format: Format) -> Iterator[bytes]:
             else:
                 yield from _json_records(stream)
     except (OSError, EOFError, zlib.error) as error:
-        raise BadConfig(path, f"cannot be read ({type(error).__name__})") from None
+        raise _unread(path, error) from None
 
 
 @contextmanager
