@@ -14,6 +14,7 @@ from consumers.source import Partition, Source
 
 _HOUSE_S = 1.0  # closing and lag are looked at this often
 _PRUNE_S = 60.0
+_CLOSE_S = 0.5  # a long history is closed in turns, between batches
 _LEASE_S = 10.0  # a dead closer is replaced after this
 
 
@@ -118,14 +119,21 @@ class House:
             if not positions.take_lease(tx, "closer", self.name, now, _LEASE_S):
                 return
         for source in sorted({one.position.source for one in held.values()}):
-            with self.store.transaction() as tx:
-                through = closing.close_panes(tx, source, self.config, now)
-            if through is not None:
-                self.listener.closed(source, through)
+            self._close_source(source, now)
         if time.monotonic() >= self._next_prune:
             with self.store.transaction() as tx:
                 more = closing.prune(tx, self.config, now)
             self._next_prune = 0.0 if more else time.monotonic() + _PRUNE_S
+
+    def _close_source(self, source: str, now: float) -> None:
+        """Close what may be closed, a bounded part a transaction, for half a second at the most."""
+        until = time.monotonic() + _CLOSE_S
+        while time.monotonic() < until:
+            with self.store.transaction() as tx:
+                through = closing.close_panes(tx, source, self.config, now)
+            if through is None:
+                return
+            self.listener.closed(source, through)
 
     def finish(self, held: Mapping[Partition, Held], source: str) -> None:
         """The source has ended: score its waiting halves alone and close all of its panes."""

@@ -74,6 +74,21 @@ def test_a_bad_configuration_is_one_line_that_names_the_key(
     assert "canary" not in done.stderr.decode() + done.stdout.decode()
 
 
+def test_a_database_that_is_away_is_named_without_its_password(tmp_path: Path) -> None:
+    (tmp_path / "v.yaml").write_text(
+        "store: {url: 'postgresql://ann:canary@127.0.0.1:1/x'}\n"
+        "kafka: {brokers: ['127.0.0.1:1'], security: {protocol: SASL_PLAINTEXT, mechanism: PLAIN,"
+        " username: ann, password: canary}}\n"
+    )
+    watched = vedette(tmp_path, "watch", "-", "-c", "v.yaml", stdin=b"{}")
+    checked = vedette(tmp_path, "check", "-c", "v.yaml", "--json")
+    assert (watched.returncode, checked.returncode) == (3, 3)
+    assert watched.stderr.decode().strip() == "vedette: database: does not answer"
+    assert [row["ok"] for row in json.loads(checked.stdout)] == [True, False, False]
+    for done in (watched, checked):
+        assert "canary" not in done.stderr.decode() + done.stdout.decode()
+
+
 def test_the_catalogue_is_data() -> None:
     rows = json.loads(vedette(Path.cwd(), "catalog", "--json").stdout)
     names = {"name", "dimension", "text", "kind", "unit", "range", "good", "threshold", "cost"}

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
@@ -76,13 +77,22 @@ def translated() -> Iterator[None]:
     try:
         yield
     except (exc.OperationalError, exc.InterfaceError, exc.InternalError) as error:
-        raise StoreDown(f"database: {type(error.orig).__name__}") from error
+        raise StoreDown(f"database: {_plainly(error.orig)}") from error
     except (exc.DataError, UnicodeEncodeError) as error:
         raise BadRecord("unstorable", type(error).__name__) from error
     except exc.DBAPIError as error:
         if error.connection_invalidated:
             raise StoreDown("database: connection lost") from error
         raise
+
+
+def _plainly(error: BaseException | None) -> str:
+    """What SQLite says (it names no secret), the class of what PostgreSQL says, or silence."""
+    if isinstance(error, sqlite3.Error):
+        return str(error)
+    if getattr(error, "sqlstate", None) is None:
+        return "does not answer"
+    return f"refused ({type(error).__name__})"
 
 
 def open_store(url: str, *, writer: bool = True) -> Store:

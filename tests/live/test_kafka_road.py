@@ -14,7 +14,7 @@ from agent.config import Config, load_config
 from agent.errors import BadConfig
 from agent.monitor import Monitor
 from agent.score import Panel
-from agent.store import Store, open_store, reads
+from agent.store import Store, open_store, positions, reads
 from agent.store.tables import calls, dead_letters
 from consumers.pump import Pump
 from consumers.worker import Worker
@@ -146,7 +146,9 @@ def test_a_poisoned_record_is_stepped_over_and_told(
     assert {row.reason for row in lost} == {"undecodable"}
 
 
-def test_a_topic_made_anew_is_refused(broker: Broker, topic: MakeTopic, sqlite_url: str) -> None:
+def test_a_topic_made_anew_is_refused_until_it_is_accepted(
+    broker: Broker, topic: MakeTopic, sqlite_url: str
+) -> None:
     name = topic()
     produce(broker, name, range(20))
     config = configured(broker, name)
@@ -164,6 +166,14 @@ def test_a_topic_made_anew_is_refused(broker: Broker, topic: MakeTopic, sqlite_u
         assert isinstance(worker.failure, BadConfig)
         assert "made anew" in str(worker.failure)
         assert received(worker.store) == 20
+    store = open_store(sqlite_url)
+    with store.transaction() as tx:
+        assert positions.restart_topic(tx, name) == 1
+    store.close()
+    with running(config, sqlite_url, "one") as (worker,):
+        wait_until(lambda: received(worker.store) == 60)
+        with worker.store.transaction() as tx:
+            assert reads.ledger(tx).sums
 
 
 def test_partitions_added_while_running_are_read_from_their_head(
