@@ -53,16 +53,15 @@ def run_demo(
 
 def demo_config(path: Path) -> Config:
     """The configuration of the demo; what the environment says of a store is not heard."""
-    told = {
-        "service": "assistant",
-        "segments": ("tenant", "language"),
-        "inbox": {"format": "native", "source": "demo"},
-        "backfill": ("demo",),
-        "slo": {"fast": {"metric": "latency", "at_most": 8.0}},
-    }
-    config = load_config(None, **told)
-    url = {"store": {**config.store.model_dump(), "url": f"sqlite:///{path}"}}
-    return config.model_copy(update={"store": config.store.model_validate(url["store"])})
+    config = load_config(
+        service="assistant",
+        segments=("tenant", "language"),
+        inbox={"format": "native", "source": "demo"},
+        backfill=("demo",),
+        slo={"fast": {"metric": "latency", "at_most": 8.0}},
+    )
+    store = config.store.model_dump() | {"url": f"sqlite:///{path}"}
+    return config.model_copy(update={"store": config.store.model_validate(store)})
 
 
 def _clear(path: Path) -> None:

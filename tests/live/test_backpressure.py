@@ -1,0 +1,56 @@
+"""A worker that is slower than its topic: the queue stays bounded and nothing is lost."""
+
+import time
+
+import pytest
+
+from agent.config import Config, load_config
+from agent.monitor import Monitor
+from agent.score import Panel
+from agent.store import open_store
+from consumers.pump import Pump
+from consumers.worker import Worker
+from tests.conftest import MakeTopic
+from tests.live.broker import Broker
+from tests.live.test_kafka_road import configured, produce, received, wait_until
+from tests.live.test_outages import everything_is_counted_once
+from tests.road import Quiet
+
+N = 4000
+
+
+def bounded(config: Config, **bounds: int) -> Config:
+    return load_config(kafka=config.kafka.model_dump() | {"poll_records": 100} | bounds)
+
+
+@pytest.mark.parametrize("bounds", [{"queue_records": 500}, {"queue_bytes": 1 << 20}])
+def test_a_slow_worker_holds_a_bounded_queue_and_keeps_its_place_in_the_group(
+    broker: Broker, topic: MakeTopic, sqlite_url: str, bounds: dict[str, int]
+) -> None:
+    name = topic(partitions=2)
+    produce(broker, name, range(N), prompt="x" * 2000)
+    config = bounded(configured(broker, name), **bounds)
+    store, pump, listener = open_store(sqlite_url), Pump(config), Quiet()
+    worker = Worker(config, store, pump, Monitor(config, store, Panel([])), listener, "slow")
+    held = []
+    until = time.monotonic() + 8  # longer than the session of 6 s: only the poll thread is alive
+    while time.monotonic() < until:
+        if not worker.partitions:
+            worker.step(0.1)
+        time.sleep(0.05)
+        held.append((pump._queued, pump._bytes))
+    records, size = (max(column) for column in zip(*held, strict=True))
+    # What is over the bound when it is seen came in one poll.
+    assert 100 < records <= bounds.get("queue_records", 8000) + 100
+    assert size <= bounds.get("queue_bytes", 64 << 20) + 100 * 2500
+    assert held[-1][0] > 0, "the queue was lost: the group threw this member out"
+
+    def drained() -> bool:
+        worker.step(0.1)
+        return received(store) == N
+
+    wait_until(drained)
+    everything_is_counted_once(store, N)
+    assert listener.fences == 0
+    pump.close()
+    store.close()
