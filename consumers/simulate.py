@@ -1,7 +1,8 @@
 """A service's day in fast-forward: calls of several models, tenants and languages as records.
 
 All texts are templates of ours. Token counts are drawn as in the Azure conversation trace of 2023
-(medians 1,020 and 129, sigma of the logarithm 0.99 and 0.86) and are larger than the short texts.
+(medians 1,020 and 129, sigma of the logarithm 0.99 and 0.86) and are larger than the short texts;
+the calls of a minute vary as much as there. The trace has one hour: the curve of the day is ours.
 """
 
 import json
@@ -15,6 +16,7 @@ import orjson
 from numpy.typing import NDArray
 
 HOUR_S = 3600
+_GUST = 0.24  # what the calls of a minute vary by beyond chance, as a share of their mean
 Floats = NDArray[np.float64]
 Kind = Literal["call", "feedback", "duplicate", "late", "invalid", "unreadable"]
 
@@ -99,8 +101,8 @@ class _Day:
         self._model = rng.choice(len(MODELS), n, p=[model.share for model in MODELS])
         self._tenant = rng.choice(list(TENANTS), n, p=list(TENANTS.values()))
         self._language = rng.choice(list(LANGUAGES), n, p=list(LANGUAGES.values()))
-        self._tokens_in = np.maximum(1, rng.lognormal(np.log(1020), 0.99, n)).astype(int)
-        self._tokens_out = np.maximum(1, rng.lognormal(np.log(129), 0.86, n)).astype(int)
+        self._tokens_in = np.clip(rng.lognormal(np.log(1020), 0.99, n), 1, 14_050).astype(int)
+        self._tokens_out = np.clip(rng.lognormal(np.log(129), 0.86, n), 1, 1000).astype(int)
         self._haste = rng.lognormal(0, 0.25, n).tolist()
         self._luck = rng.random((n, 6)).tolist()
 
@@ -208,12 +210,13 @@ class _Day:
 
 
 def _arrivals(rng: np.random.Generator, n: int) -> Floats:
-    """Seconds of the day at which calls start: quiet at night, busiest in the evening."""
+    """Seconds of the day at which calls start: quiet at night, busiest in the evening, in gusts."""
     minute = np.arange(1440)
     busy = (
         1.05
         - np.cos((minute - 180) / 1440 * 2 * np.pi)
         + 0.8 * np.exp(-(((minute - 1200) / 90) ** 2))
     )
+    busy *= rng.gamma(1 / _GUST**2, _GUST**2, len(minute))
     drawn = rng.choice(minute, n, p=busy / busy.sum()) * 60 + rng.random(n) * 60
     return np.sort(drawn)

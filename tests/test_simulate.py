@@ -10,7 +10,7 @@ import pytest
 from agent.config import load_config
 from agent.record import Call, Feedback, Reject
 from consumers.formats import parse
-from consumers.simulate import HOUR_S, Record, bad_day, simulate
+from consumers.simulate import HOUR_S, Record, _arrivals, bad_day, simulate
 
 START = 1_767_225_600.0
 
@@ -53,6 +53,14 @@ def test_tokens_are_drawn_as_in_the_trace(day: list[Record]) -> None:
     assert np.exp(np.median(tokens_out)) == pytest.approx(129, rel=0.06)
     assert tokens_in.std() == pytest.approx(0.99, abs=0.05)
     assert tokens_out.std() == pytest.approx(0.86, abs=0.05)
+
+
+def test_calls_come_in_gusts_as_in_the_trace() -> None:
+    """The trace: 20.6 times the variance of chance at 328 calls a minute."""
+    counts = np.bincount((_arrivals(np.random.default_rng(3), 328 * 1440) // 60).astype(int))
+    # From one minute to the next the curve of the day hardly moves.
+    noise = np.diff(counts)[::2] ** 2 / (counts[:-1] + counts[1:])[::2]
+    assert noise.mean() == pytest.approx(20.6, rel=0.2)
 
 
 def test_the_regressions_begin_at_their_hour_in_their_model_alone(day: list[Record]) -> None:
