@@ -24,7 +24,7 @@ from agent.score import Panel, Scores
 from agent.store import Store, halves, writes
 
 # Slices of a batch: a large model on a CPU takes minutes for a whole one, which looks like a stall.
-_SCORE_CALLS = 512
+_SCORE_CALLS = 256
 
 __all__ = ["Fenced", "Flush", "Monitor", "Partition"]
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from agent.config import Config, load_config
-from agent.store import Store, closing, letters, open_store
+from agent.store import Store, closing, letters, open_store, reads
 from agent.store.tables import META, calls, dead_letters, halves, seen, texts
 from tests.conftest import Clock
 from tests.road import InboxRoad, as_bytes, native
@@ -99,6 +99,22 @@ def test_rows_end_with_their_days(
     with store.transaction() as tx:
         closing.prune(tx, way.config, clock.now + default * DAY_S + 60)
     assert count(store, table) == 0
+    store.close()
+
+
+def test_an_id_that_comes_back_after_its_days_counts_again(store_url: str) -> None:
+    store = open_store(store_url)
+    way = road(store, text_days=30)
+    way.inbox.append(as_bytes([native(1)]))
+    way.drain()
+    with store.transaction() as tx:
+        closing.prune(tx, way.config, time.time() + 8 * DAY_S)
+    way.inbox.append(as_bytes([native(1), native(2)]))
+    way.drain()
+    with store.transaction() as tx:
+        ledger = reads.ledger(tx)
+    assert (ledger.terms["scored"], ledger.received) == (3, 3)
+    assert count(store, calls) == count(store, texts) == 2
     store.close()
 
 

@@ -143,7 +143,8 @@ def _sqlite_lock(database: str | None) -> IO[bytes] | None:
 
 
 def _sqlite_engine(url: str) -> Engine:
-    engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": _LOCK_S})
+    arguments = {"check_same_thread": False, "timeout": _LOCK_S}
+    engine = create_engine(url, connect_args=arguments, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _: Any) -> None:
@@ -166,7 +167,10 @@ def _postgres_engine(url: Any) -> Engine:
     )
     keepalive = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
     arguments = {"options": options, "connect_timeout": 5, "tcp_user_timeout": 20_000, **keepalive}
-    engine = create_engine(url, connect_args=arguments, pool_pre_ping=True, pool_size=2)
+    # Parameters are ids and texts: they must not get into an error's message.
+    engine = create_engine(
+        url, connect_args=arguments, pool_pre_ping=True, pool_size=2, hide_parameters=True
+    )
 
     @event.listens_for(engine, "do_connect")
     def _on_connect(_: Any, __: Any, args: Any, kwargs: Any) -> _Patient:

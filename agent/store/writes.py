@@ -49,7 +49,13 @@ class Position:
     read_through: float | None = None
 
 
-def insert_rows(tx: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+# An id that comes back after `seen_days` counts again, while its row may still be kept.
+_KEEP = "ON CONFLICT (key) DO NOTHING"
+
+
+def insert_rows(
+    tx: Connection, table: Table, rows: Sequence[tuple[Any, ...]], clash: str = ""
+) -> None:
     """Insert rows given in the table's column order, in one statement."""
     if not rows:
         return
@@ -57,10 +63,12 @@ def insert_rows(tx: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -
     if tx.dialect.name == "sqlite":
         marks = ",".join("?" * len(names))
         columns = ",".join(f'"{name}"' for name in names)
-        tx.exec_driver_sql(f"INSERT INTO {table.name} ({columns}) VALUES ({marks})", list(rows))
+        tx.exec_driver_sql(
+            f"INSERT INTO {table.name} ({columns}) VALUES ({marks}) {clash}", list(rows)
+        )
         return
     # One array a column: psycopg sends 2,000 rows as one statement, 3x faster than executemany.
-    tx.execute(text(_unnest(table, names)), _arrays(names, rows))
+    tx.execute(text(f"{_unnest(table, names)} {clash}"), _arrays(names, rows))
 
 
 def _unnest(table: Table, names: Sequence[str]) -> str:
@@ -123,13 +131,13 @@ def _known(tx: Connection, keys: Sequence[bytes]) -> dict[bytes, int]:
 
 
 def insert_calls(tx: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Enter call rows, in the order of the table's columns."""
-    insert_rows(tx, calls, rows)
+    """Enter call rows, in the order of the table's columns; one that stands there stays."""
+    insert_rows(tx, calls, rows, _KEEP)
 
 
 def insert_texts(tx: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Enter redacted texts: (key, prompt, response, stored_at)."""
-    insert_rows(tx, texts, rows)
+    """Enter redacted texts: (key, prompt, response, stored_at); one that stands there stays."""
+    insert_rows(tx, texts, rows, _KEEP)
 
 
 def closed_through(tx: Connection, sources: Iterable[str]) -> dict[str, float]:
