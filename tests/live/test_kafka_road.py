@@ -176,6 +176,26 @@ def test_a_topic_made_anew_is_refused_until_it_is_accepted(
             assert reads.ledger(tx).sums
 
 
+def test_a_topic_made_anew_while_it_is_read_is_refused(
+    broker: Broker, topic: MakeTopic, sqlite_url: str
+) -> None:
+    """Its new records begin again at 0: read on from 20, twenty of them would be lost unseen."""
+    name = topic()
+    produce(broker, name, range(20))
+    with running(configured(broker, name), sqlite_url, "one") as (worker,):
+        wait_until(lambda: received(worker.store) == 20)
+        admin = KafkaAdminClient(bootstrap_servers=broker.address)
+        admin.delete_topics([name])
+        time.sleep(1)
+        wanted = {"num_partitions": 1, "replication_factor": 1}
+        admin.create_topics({name: wanted}, wait_for_metadata=True)
+        admin.close()
+        produce(broker, name, range(20, 80))
+        wait_until(lambda: worker.failure is not None)
+        assert isinstance(worker.failure, BadConfig)
+        assert received(worker.store) == 20
+
+
 def test_partitions_added_while_running_are_read_from_their_head(
     broker: Broker, topic: MakeTopic, sqlite_url: str
 ) -> None:
