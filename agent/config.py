@@ -4,11 +4,21 @@ The environment wins over the file: `VEDETTE_STORE__URL` sets `store.url`.
 """
 
 import os
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -18,6 +28,12 @@ from pydantic_settings import (
 from agent.errors import BadConfig
 
 Format = Literal["auto", "native", "litellm", "otlp"]
+
+
+# What Kafka takes as the name of a topic.
+TopicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+# What may stand in the name of a metric.
+Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
 
 class Tree(BaseModel):
@@ -59,9 +75,11 @@ class Security(Tree):
 class Kafka(Tree):
     """The broker and what is read from it."""
 
-    brokers: tuple[str, ...] = ("localhost:9092",)
+    brokers: tuple[str, ...] = Field(default=("localhost:9092",), min_length=1)
     group: str = "vedette"
-    topics: dict[str, Topic] = Field(default_factory=lambda: {"llm-calls": Topic()})
+    topics: dict[TopicName, Topic] = Field(
+        default_factory=lambda: {"llm-calls": Topic()}, min_length=1
+    )
     security: Security = Security()
     # Where a partition without a stored offset starts; later partitions always start at the head.
     start: Literal["earliest", "latest"] = "earliest"
@@ -73,8 +91,17 @@ class Kafka(Tree):
     session_timeout_s: float = Field(default=30.0, gt=0)
     heartbeat_s: float = Field(default=3.0, gt=0)
     metadata_max_age_s: float = Field(default=60.0, gt=0)
-    dead_letters: str | None = None
-    scored: str | None = None
+    dead_letters: TopicName | None = None
+    scored: TopicName | None = None
+
+    @model_validator(mode="after")
+    def _is_no_circle(self) -> "Kafka":
+        for key, name in (("dead_letters", self.dead_letters), ("scored", self.scored)):
+            if name in self.topics:
+                raise ValueError(f"{key} is {name}, which is an input: it would never end")
+        if self.heartbeat_s >= self.session_timeout_s:
+            raise ValueError("heartbeat_s must be shorter than session_timeout_s")
+        return self
 
 
 class Store(Tree):
@@ -92,7 +119,7 @@ class Store(Tree):
 class Panes(Tree):
     """The slices of request-start time."""
 
-    width_s: int = Field(default=10, ge=1, le=3600)
+    width_s: int = Field(default=10, ge=1, le=60)
     # A call is late when it arrives after pane end + request_timeout_s + 60 s.
     request_timeout_s: float = Field(default=600.0, ge=0)
     lateness_s: float | None = Field(default=None, ge=0)
@@ -100,6 +127,13 @@ class Panes(Tree):
     minute_hours: float = Field(default=48.0, ge=0)
     # Groups (service, model, variant, segment) beyond this many fold into "other".
     groups_max: int = Field(default=500, ge=1)
+
+    @field_validator("width_s")
+    @classmethod
+    def _fits(cls, width_s: int) -> int:
+        if 60 % width_s:  # panes roll up to minutes
+            raise ValueError("must divide a minute")
+        return width_s
 
     @property
     def allowed_lateness_s(self) -> float:
@@ -166,7 +200,7 @@ class Config(BaseSettings):
         env_prefix="VEDETTE_", env_nested_delimiter="__", frozen=True, extra="forbid"
     )
 
-    service: str = "default"
+    service: str = Field(default="default", pattern=r"^[^\x00-\x1f]{1,128}$")
     kafka: Kafka = Kafka()
     store: Store = Store()
     panes: Panes = Panes()
@@ -176,7 +210,7 @@ class Config(BaseSettings):
     backfill: tuple[str, ...] = ("backfill",)
     segments: tuple[str, ...] = ()
     scorers: dict[str, ScorerOptions] = Field(default_factory=dict)
-    slo: dict[str, Objective] = Field(default_factory=dict)
+    slo: dict[Word, Objective] = Field(default_factory=dict)
     intake: Intake = Intake()
     exporter: Exporter = Exporter()
     limits: Limits = Limits()
@@ -201,8 +235,10 @@ def load_config(path: Path | None = None, **overrides: Any) -> Config:
         return Config(**_merge(tree, overrides))
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "configuration"
-        message = first["msg"].removeprefix("Value error, ")
+        parts = (str(part) for part in first["loc"] if part != "[key]")
+        key = " ".join(".".join(parts).split()) or "configuration"
+        message = first["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
+        message = re.sub(r"valid dictionary.*", "mapping of keys", message)
         if first["type"] == "extra_forbidden":
             message = "unknown key"
         raise BadConfig(key, message) from None
