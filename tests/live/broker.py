@@ -59,9 +59,9 @@ class Broker:
     """
 
     def __init__(
-        self, spawn: Spawn | None = None, secure: Callable[[int], dict[str, str]] | None = None
+        self, spawn: Spawn | None = None, secure: Callable[[str], dict[str, str]] | None = None
     ) -> None:
-        """`secure` gives the settings of a further listener, named SECURE, at a port."""
+        """`secure` gives the settings of a further listener, SECURE, at `host:port`."""
         self._spawn = spawn or find_kafka()
         self._folder = Path(tempfile.mkdtemp(prefix="vedette-kafka-"))
         self._ports = {name: free_port() for name in ("plain", "faulty", "proxy", "controller")}
@@ -69,7 +69,7 @@ class Broker:
         # A published port comes in by the container's own address, never by its loopback.
         host = "0.0.0.0" if self._spawn is containers.spawn_kafka else "127.0.0.1"
         settings = properties(self._ports, self._folder, host)
-        for key, value in (secure(self.secure_port) if secure else {}).items():
+        for key, value in (secure(f"{host}:{self.secure_port}") if secure else {}).items():
             settings[key] = f"{settings[key]},{value}" if key in settings else value
         text = "".join(f"{key}={value}\n" for key, value in settings.items())
         (self._folder / "server.properties").write_text(text)
@@ -99,7 +99,7 @@ class Broker:
         """Start it and return once it answers clients; also after `stop` and `kill`."""
         if self._server is None:
             plain = self._ports["plain"]
-            self._server = self._spawn(self._folder, (plain, self.faulty_port))
+            self._server = self._spawn(self._folder, (plain, self.faulty_port, self.secure_port))
             await_ready(self._server, lambda: answers(plain), "Kafka did not start")
 
     def stop(self) -> None:

@@ -49,20 +49,22 @@ def certificates(folder: Path) -> None:
     (folder / "names").write_text("subjectAltName=DNS:localhost\n")
     sign = ("x509", "-req", "-in", "broker.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-days", "2")
     openssl(folder, *sign, "-CAcreateserial", "-extfile", "names", "-out", "broker.pem")
-    keys = (folder / "broker.key").read_text() + (folder / "broker.pem").read_text()
-    (folder / "keystore.pem").write_text(keys)
 
 
-def settings(folder: Path, port: int) -> dict[str, str]:
+def settings(folder: Path, address: str) -> dict[str, str]:
     """A listener that asks for TLS and a password; keys that stand already are added to."""
-    own = "listener.name.secure"
+    own, port = "listener.name.secure", address.rpartition(":")[2]
+    key, chain = (
+        (folder / f"broker.{end}").read_text().replace("\n", "\\n") for end in ("key", "pem")
+    )
     scram = f"{_MODULES}.scram.ScramLoginModule required;"
     return {
-        "listeners": f"SECURE://127.0.0.1:{port}",
+        "listeners": f"SECURE://{address}",
         "advertised.listeners": f"SECURE://localhost:{port}",
         "listener.security.protocol.map": "SECURE:SASL_SSL",
         f"{own}.ssl.keystore.type": "PEM",
-        f"{own}.ssl.keystore.location": str(folder / "keystore.pem"),
+        f"{own}.ssl.keystore.key": key,
+        f"{own}.ssl.keystore.certificate.chain": chain,
         f"{own}.sasl.enabled.mechanisms": ",".join(MECHANISMS),
         f"{own}.plain.sasl.jaas.config": f"{_MODULES}.plain.PlainLoginModule required"
         f' user_{USER}="{PASSWORD}";',
@@ -81,7 +83,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def guarded(folder: Path) -> Iterator[Broker]:
     try:
-        with Broker(secure=lambda port: settings(folder, port)) as broker:
+        with Broker(secure=lambda address: settings(folder, address)) as broker:
             admin = KafkaAdminClient(bootstrap_servers=broker.address)
             for kind in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
                 wish = UserScramCredentialUpsertion(USER, kind, PASSWORD)
