@@ -1,6 +1,7 @@
 """The command line as people and scripts use it, in processes of its own."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +13,17 @@ from tests.road import native
 MAIN = "from consumers.cli import main; main()"
 
 
-def vedette(folder: Path, *words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+# A process that loads the embedding model takes five seconds to start.
+QUICK = {"VEDETTE_SCORERS__RELEVANCE__ENABLED": "false"}
+
+
+def vedette(
+    folder: Path, *words: str, stdin: bytes = b"", quick: bool = True
+) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [sys.executable, "-c", MAIN, *words],
         cwd=folder,
+        env=os.environ | QUICK if quick else None,
         input=stdin,
         capture_output=True,
         check=False,
@@ -43,8 +51,9 @@ def test_watch_accounts_for_every_record_and_a_second_run_adds_nothing(log: Path
 
 
 def test_score_prints_one_line_a_call_in_order(log: Path) -> None:
-    lines = vedette(log.parent, "score", "-", "--json", stdin=log.read_bytes()).stdout.splitlines()
-    rows = [json.loads(line) for line in lines]
+    done = vedette(log.parent, "score", "-", "--json", stdin=log.read_bytes(), quick=False)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert rows[0]["scores"]["response_relevance"]["status"] == "ok"
     assert [row["id"] for row in rows] == [f"call-{i}" for i in range(300)]
     assert rows[0]["scores"]["latency"] == {"value": 0.5, "status": "ok", "why": None}
     assert rows[0]["scores"]["ttft"] == {"value": None, "status": "unscored", "why": "absent"}
