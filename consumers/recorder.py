@@ -23,6 +23,12 @@ from consumers.source import Partition
 _PUBLISH_S = 2.0
 
 
+def instruments(config: Config) -> tuple[Tally, Health]:
+    """What a process shows of itself, from before it can work."""
+    tally = Tally(config.slo, config.exporter.label_values_max, version=version("vedette"))
+    return tally, Health(config.limits.stall_s)
+
+
 class Recorder(Listener):
     """The worker's listener in a running process."""
 
@@ -30,12 +36,11 @@ class Recorder(Listener):
         self,
         config: Config,
         store: Store,
+        shown: tuple[Tally, Health],
         sender: Sender | None = None,
         scored: ScoredTopic | None = None,
     ) -> None:
-        exporter = config.exporter
-        self.tally = Tally(config.slo, exporter.label_values_max, version=version("vedette"))
-        self.health = Health(config.limits.stall_s)
+        self.tally, self.health = shown
         self._config, self._store, self._sender, self._scored = config, store, sender, scored
         self._next_publish = 0.0
         self._step, self._step_began = "start", time.perf_counter()

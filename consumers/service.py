@@ -16,12 +16,12 @@ from agent.monitor import Monitor
 from agent.record import Call, Half
 from agent.score import Panel, load_panel
 from agent.store import Store, open_store
-from consumers.exporter import serve
+from consumers.exporter import Health, serve
 from consumers.formats import parse
 from consumers.inbox import Inbox
 from consumers.pump import Pump
 from consumers.pump.sender import Sender
-from consumers.recorder import Recorder
+from consumers.recorder import Recorder, instruments
 from consumers.scored import ScoredTopic
 from consumers.worker import Worker
 
@@ -40,19 +40,22 @@ def worker_name() -> str:
 
 def run_worker(config: Config) -> None:
     """Read Kafka until SIGTERM; raises BadConfig and StoreDown when it cannot start."""
-    panel, kafka, stall_s = load_panel(config), config.kafka, config.limits.stall_s
+    kafka, stall_s = config.kafka, config.limits.stall_s
+    tally, health = instruments(config)
     with ExitStack() as held:
-        url = config.store.url.get_secret_value()
-        store = held.enter_context(closing(_patiently(lambda: open_store(url))))
+        # The port first: who waits for models or a database can be asked why.
+        endpoint = serve(tally, health, config.exporter.host, config.exporter.port)
+        server = held.enter_context(closing(endpoint))
+        panel, url = load_panel(config), config.store.url.get_secret_value()
+        store = held.enter_context(closing(_patiently(health, lambda: open_store(url))))
         # The worker's thread sends: a missing topic may cost it a second in twenty, no more.
         letters, scored = (
             held.enter_context(closing(Sender(kafka, block_s=1.0))) for _ in range(2)
         )
         out = ScoredTopic(scored, kafka.scored) if kafka.scored else None
-        recorder = Recorder(config, store, letters if kafka.dead_letters else None, out)
-        health, where = recorder.health, (config.exporter.host, config.exporter.port)
-        server = held.enter_context(closing(serve(recorder.tally, health, *where)))
-        pump = held.enter_context(closing(_patiently(lambda: Pump(config))))
+        sender = letters if kafka.dead_letters else None
+        recorder = Recorder(config, store, (tally, health), sender, out)
+        pump = held.enter_context(closing(_patiently(health, lambda: Pump(config))))
         monitor = Monitor(config, store, panel, on_step=recorder.step)
         worker = Worker(config, store, pump, monitor, recorder, worker_name())
 
@@ -64,13 +67,15 @@ def run_worker(config: Config) -> None:
             worker.run()
 
 
-def _patiently(action: Callable[[], T]) -> T:
+def _patiently(health: Health, action: Callable[[], T]) -> T:
     """A dependency that is away at the start is waited for, two minutes."""
     for _ in range(60):
         try:
             return action()
         except StoreDown as error:
             _log.warning("waiting: %s", error)
+            health.ready(False, str(error))
+            health.progress()
             time.sleep(2)
     return action()
 
@@ -138,7 +143,7 @@ def watch_records(
     heard: Callable[[int], None] = lambda _: None,
 ) -> Recorder:
     """Take records (arrival, value) through the whole road: inbox, worker, closing."""
-    recorder = Recorder(config, store)
+    recorder = Recorder(config, store, instruments(config))
     inbox = Inbox(store)
     monitor = Monitor(config, store, panel, on_step=recorder.step)
     worker = Worker(config, store, inbox, monitor, recorder, worker_name())

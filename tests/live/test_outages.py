@@ -134,6 +134,27 @@ def test_what_is_away_is_waited_for(
     store.close()
 
 
+def test_a_database_that_is_away_at_the_start_is_waited_for(
+    broker: Broker, topic: MakeTopic, postgres_url: str, tmp_path: Path
+) -> None:
+    name, url = topic(), make_url(postgres_url)
+    produce(broker, name, range(N))
+    assert url.port is not None
+    with Proxy(url.port) as way:
+        way.set("refuse")
+        where = url.set(port=way.port).render_as_string(hide_password=False)
+        with serving(Service(tmp_path / "run", name, broker.address, where)) as service:
+            wait_until(lambda: "database" in service.says("/readyz")[1])
+            assert service.says("/livez")[0] == 200
+            way.set("pass")
+            store = open_store(postgres_url)
+            wait_until(lambda: received(store) == N)
+            assert service.says("/readyz")[0] == 200
+            assert ended(service) == 0, service.log()
+    everything_is_counted_once(store, N)
+    store.close()
+
+
 def test_sigterm_leaves_no_work_half_done(
     broker: Broker, topic: MakeTopic, postgres_url: str, tmp_path: Path
 ) -> None:
