@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fmt prove bench clean
+.PHONY: help install demo test check fmt prove bench heads card clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,7 +13,7 @@ $(READY): pyproject.toml constraints.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	    || { echo "Vedette needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 2; }
 	@test -x $(BIN)/pip || "$(PYTHON)" -m venv --clear .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[shadow,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[shadow,bench,dev]'
 	@touch $@
 
 install: $(READY) ## make .venv with all that the other targets need
@@ -36,8 +36,15 @@ fmt: $(READY) ## let ruff rewrite what it can
 prove: $(READY) ## long simulations and crash campaigns
 	$(BIN)/python -m pytest -m prove --timeout 3600
 
+heads: $(READY) ## train the shipped heads on ../shared/data again; minutes
+	$(BIN)/python -m training.fit
+
+card: $(READY) ## how good the shipped heads are on sources never trained on; an hour
+	$(BIN)/python -m training.card
+
 bench: $(READY) ## what this machine does, as a table
 	$(BIN)/python -m tests.bench.road
+	$(BIN)/vedette bench engine
 
 clean: ## remove .venv and everything else that was made here
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

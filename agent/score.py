@@ -9,7 +9,8 @@ from agent.config import Config
 from agent.errors import BadConfig
 from agent.intake import share_of
 from agent.record import Call, Score, unscored
-from agent.scoring import Options, Scorer, load, names
+from agent.scoring import Options, Reader, Scorer, load, names
+from agent.scoring.engine import Engine
 
 _log = logging.getLogger("vedette.score")
 
@@ -19,15 +20,22 @@ Scores = dict[str, list[Score]]
 class Panel:
     """The scorers of a configuration, and the share of calls that each one reads."""
 
-    def __init__(self, scorers: Sequence[tuple[Scorer, float]]) -> None:
+    def __init__(
+        self, scorers: Sequence[tuple[Scorer, float]], engine: Engine | None = None
+    ) -> None:
         self._scorers = tuple(scorers)
+        self.engine = engine or Engine()
         self.versions = {scorer.name: scorer.version for scorer, _ in scorers}
 
     def score(self, calls: Sequence[Call]) -> Scores:
         """The scores of every metric, in the order of the calls."""
         scores: Scores = {}
-        for scorer, rate in self._scorers:
-            chosen = [i for i, call in enumerate(calls) if rate >= 1 or share_of(call) < rate]
+        read = [
+            [i for i, call in enumerate(calls) if rate >= 1 or share_of(call) < rate]
+            for _, rate in self._scorers
+        ]
+        self._prepare([[calls[i] for i in chosen] for chosen in read])
+        for (scorer, _), chosen in zip(self._scorers, read, strict=True):
             given = _guarded(scorer, [calls[i] for i in chosen])
             for metric in scorer.metrics:
                 row = [unscored("sampled_out")] * len(calls)
@@ -35,6 +43,18 @@ class Panel:
                     row[i] = score
                 scores[metric] = row
         return scores
+
+    def _prepare(self, calls: Sequence[Sequence[Call]]) -> None:
+        try:
+            wants = [
+                want
+                for (scorer, _), mine in zip(self._scorers, calls, strict=True)
+                if isinstance(scorer, Reader)
+                for want in scorer.wants(mine)
+            ]
+            self.engine.prepare(wants)
+        except Exception as error:  # found again below, where it costs its own call only
+            _log.warning("a batch could not be run together: %s", type(error).__name__)
 
 
 def _guarded(scorer: Scorer, calls: Sequence[Call]) -> Scores:
@@ -69,20 +89,17 @@ def load_panel(config: Config) -> Panel:
     for name in config.scorers:
         if name not in names():
             raise BadConfig(f"scorers.{name}", f"unknown scorer; known are {', '.join(names())}")
-    chosen = []
+    chosen, engine = [], Engine()
     for name in names():
         told = config.scorers.get(name)
         if told is not None and not told.enabled:
             continue
-        options = Options(told.model, told.sha256, told.device) if told else Options()
-        if name in NEEDS_MODEL and options.model is None:
-            continue
+        options = Options(engine=engine)
+        if told is not None:
+            options = Options(told.model, told.sha256, told.device, engine)
         chosen.append((load(name, options), told.rate if told else 1.0))
     for scorer, _ in chosen:
         unknown = [metric for metric in scorer.metrics if metric not in BY_NAME]
         if unknown:
             raise BadConfig(f"scorers.{scorer.name}", f"has no catalogue row for {unknown[0]}")
-    return Panel(chosen)
-
-
-NEEDS_MODEL = frozenset({"toxicity"})
+    return Panel(chosen, engine)

@@ -220,17 +220,20 @@ def dead_letters(
 
 @app.command()
 def bench(
-    what: Annotated[str, typer.Argument(help="road: through the broker into SQLite.")] = "road",
+    what: Annotated[str, typer.Argument(help="road: broker to SQLite. engine: models.")] = "road",
     calls: Annotated[int, typer.Option(min=1000, help="Calls sent in each run.")] = 60_000,
     chars: Annotated[int, typer.Option(min=1, help="Characters of each text.")] = 1000,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """How fast this machine is: broker, sender, worker and store all on it."""
+    """How fast this machine is: the road with all its servers on it, or the scoring engine."""
     from consumers.bench import bench_road
 
+    if what == "engine":
+        _bench_engine(as_json)
+        return
     if what != "road":
-        raise BadConfig("bench", f"measures road, not {what}")
+        raise BadConfig("bench", f"measures road or engine, not {what}")
     with _progress("measuring"):
         runs = bench_road(load_config(config), calls, chars)
     if as_json:
@@ -245,6 +248,22 @@ def bench(
     out.print(table)
     parse_fold = runs[-1].stages_us["parse"] + runs[-1].stages_us["fold"]
     out.print(f"parse + fold {parse_fold:.1f} us a call ({runs[-1].name})")
+
+
+def _bench_engine(as_json: bool) -> None:
+    from agent.scoring.bench import measure
+
+    with _progress("measuring"):
+        lines = measure()
+    if as_json:
+        _print_json([asdict(one) for one in lines])
+        return
+    ours = {one.model: one.texts_s for one in reversed(lines) if one.name.startswith("vedette")}
+    table = Table("model", "way", "texts/s", "of matmul peak", "vedette is")
+    for one in lines:
+        times = f"{ours[one.model] / one.texts_s:.2f}x"
+        table.add_row(one.model, one.name, f"{one.texts_s:.1f}", f"{one.of_peak:.0%}", times)
+    out.print(table)
 
 
 @app.command()

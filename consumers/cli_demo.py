@@ -15,6 +15,8 @@ _ROWS = (
     ("refusal", "response_refusal", "mean"),
     ("relevance", "response_relevance", "mean"),
     ("valid json", "response_json_valid", "mean"),
+    ("toxicity", "response_toxicity", "mean"),
+    ("jailbreak", "prompt_jailbreak", "mean"),
     ("prompt pii", "prompt_pii", "mean"),
     ("feedback", "feedback", "mean"),
 )
@@ -75,7 +77,8 @@ def _number(value: float | None) -> str:
 
 
 def _show_change(out: Console, change: dict[str, Any]) -> None:
-    _say(out, f"\n{change['kind']} regression, planted in {change['model']} at {change['at']}")
+    what = "wave" if change["kind"] == "jailbreak" else "regression"
+    _say(out, f"\n{change['kind']} {what}, planted in {change['model']} at {change['at']}")
     table = _table("", "before", "calls", "after", "calls")
     for row in change["rows"]:
         before, after = row["before"], row["after"]

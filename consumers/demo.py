@@ -18,9 +18,11 @@ from consumers.simulate import Change, Scenario, bad_day, simulate
 
 DAY_S = 86_400
 STORE = Path("vedette-demo.db")
-# What shows each kind of regression: a metric and how it is read.
+# What shows each kind of change: a metric and how it is read.
 _SHOWN = {
     "quality": (("response_refusal", "mean"), ("response_relevance", "mean"), ("feedback", "mean")),
+    "jailbreak": (("prompt_jailbreak", "mean"), ("prompt_injection", "mean")),
+    "toxicity": (("response_toxicity", "mean"), ("feedback", "mean")),
     "latency": (("latency", "p50"), ("latency", "p95"), ("ttft", "p95")),
 }
 _QUANTILES = {"p50": 0.5, "p95": 0.95}
@@ -123,7 +125,7 @@ def _model(name: str, rows: Iterable[PaneRow]) -> dict[str, Any]:
 
 def _before_after(change: Change, rows: Iterable[PaneRow]) -> dict[str, Any]:
     before = _total(rows, change.model, end=change.at)
-    after = _total(rows, change.model, start=change.at)
+    after = _total(rows, change.model, start=change.at, end=change.until)
     return {
         "kind": change.kind,
         "model": change.model,

@@ -47,6 +47,7 @@ def run_worker(config: Config) -> None:
         endpoint = serve(tally, health, config.exporter.host, config.exporter.port)
         server = held.enter_context(closing(endpoint))
         panel, url = load_panel(config), config.store.url.get_secret_value()
+        panel.engine.on_time = tally.stage
         store = held.enter_context(closing(_patiently(health, lambda: open_store(url))))
         # The worker's thread sends: a missing topic may cost it a second in twenty, no more.
         letters, scored = (

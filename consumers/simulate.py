@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 HOUR_S = 3600
 _GUST = 0.24  # what the calls of a minute vary by beyond chance, as a share of their mean
+_RUDE, _ATTACKS = 0.2, 0.4  # shares of a model's calls while such a change lasts
 Floats = NDArray[np.float64]
 Kind = Literal["call", "feedback", "duplicate", "late", "invalid", "unreadable"]
 
@@ -34,11 +35,12 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A regression: from `at` (epoch seconds) on, this model answers worse or slower."""
+    """From `at` to `until` (epoch seconds) a model answers worse, rudely, slower or to attacks."""
 
-    kind: Literal["quality", "latency"]
+    kind: Literal["quality", "toxicity", "latency", "jailbreak"]
     model: str
     at: float
+    until: float = float("inf")
 
 
 MODELS = (
@@ -76,10 +78,15 @@ class Record:
 
 
 def bad_day(start: float, calls: int = 6000, seed: int = 1) -> Scenario:
-    """A day with a quality regression at 14:00 on one model and a latency one at 18:00."""
-    quality = Change("quality", "wren-small", start + 14 * HOUR_S)
-    latency = Change("latency", "finch-7b", start + 18 * HOUR_S)
-    return Scenario(start, calls, seed, (quality, latency))
+    """A day with an attack at ten, and three regressions after it."""
+    hour = [start + at * HOUR_S for at in range(24)]
+    changes = (
+        Change("jailbreak", "wren-large", hour[10], hour[12]),
+        Change("quality", "wren-small", hour[14]),
+        Change("toxicity", "finch-7b", hour[16]),
+        Change("latency", "finch-7b", hour[18]),
+    )
+    return Scenario(start, calls, seed, changes)
 
 
 def simulate(scenario: Scenario) -> list[Record]:
@@ -104,7 +111,7 @@ class _Day:
         self._tokens_in = np.clip(rng.lognormal(np.log(1020), 0.99, n), 1, 14_050).astype(int)
         self._tokens_out = np.clip(rng.lognormal(np.log(129), 0.86, n), 1, 1000).astype(int)
         self._haste = rng.lognormal(0, 0.25, n).tolist()
-        self._luck = rng.random((n, 6)).tolist()
+        self._luck = rng.random((n, 8)).tolist()
 
     def records(self, i: int) -> list[Record]:
         call, good = self._call(i)
@@ -141,8 +148,14 @@ class _Day:
     def _call(self, i: int) -> tuple[dict[str, Any], bool]:
         """The native record of a call, and whether its answer is a good one."""
         at, model = float(self._at[i]), MODELS[self._model[i]]
-        worse = {c.kind for c in self._scenario.changes if c.model == model.name and at >= c.at}
-        prompt, response, good = self._texts(i, "quality" in worse)
+        changed = {
+            c.kind for c in self._scenario.changes if c.model == model.name and c.at <= at < c.until
+        }
+        prompt, response, good = self._texts(i, "quality" in changed)
+        if "toxicity" in changed and self._luck[i][6] < _RUDE:
+            response, good = self._said("rude", i), False
+        if "jailbreak" in changed and self._luck[i][7] < _ATTACKS:
+            prompt, response = self._said("jailbreaks", i), str(self._phrases["en"]["refusals"][0])
         user = f"user-{int(self._luck[i][3] * max(20, self._scenario.calls // 12))}"
         call = {
             "id": f"sim-{self._scenario.seed}-{i}",
@@ -159,7 +172,7 @@ class _Day:
             return call | {"status": "timeout", "latency_s": 60.0, "error": "timeout"}, False
         if self._luck[i][4] < 0.013:
             return call | {"status": "error", "latency_s": 0.2, "error": "rate_limit"}, False
-        return call | {"response": response} | self._answered(i, model, "latency" in worse), good
+        return call | {"response": response} | self._answered(i, model, "latency" in changed), good
 
     def _answered(self, i: int, model: Model, slow: bool) -> dict[str, Any]:
         """How long an answer was, how long it took and what it cost."""
@@ -198,6 +211,11 @@ class _Day:
             system = {"role": "system", "content": "You are the assistant of a shop. Be brief."}
             return [system, {"role": "user", "content": prompt}], response, good
         return prompt, response, good
+
+    def _said(self, kind: str, i: int) -> str:
+        """What is rude or an attack, in English whatever the language of the call."""
+        texts = self._phrases["en"][kind]
+        return str(texts[int(self._luck[i][2] * len(texts))])
 
     def _slots(self, language: str) -> dict[str, Any]:
         rng = self._rng

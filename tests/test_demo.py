@@ -35,7 +35,10 @@ def test_the_demo_reports_what_was_simulated(
     assert set(seen["segments"]["language"]) == {"en", "de", "fr", "es"}
     assert sum(seen["segments"]["tenant"].values()) == kinds["call"]
     assert not (tmp_path / "production.db").exists()
-    quality, latency = seen["changes"]
+    wave, quality, rude, latency = seen["changes"]
+    for change in (wave, rude):
+        row = change["rows"][0]
+        assert row["after"]["value"] > row["before"]["value"] + 0.1, row["metric"]
     shown = {row["metric"]: (row["before"], row["after"]) for row in quality["rows"]}
     assert shown["response_refusal"][1]["value"] > shown["response_refusal"][0]["value"] + 0.1
     assert shown["response_relevance"][1]["value"] < shown["response_relevance"][0]["value"] - 0.15
@@ -49,6 +52,8 @@ def test_the_command_prints_the_regressions_and_commands_that_work(tmp_path: Pat
     done = subprocess.run(demo, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "quality regression, planted in wren-small at 14:00" in done.stdout
+    assert "jailbreak wave, planted in wren-large at 10:00" in done.stdout
+    assert "toxicity regression, planted in finch-7b at 16:00" in done.stdout
     assert "latency regression, planted in finch-7b at 18:00" in done.stdout
     (store,) = {word for word in done.stdout.split() if word.startswith("VEDETTE_STORE__URL=")}
     again = subprocess.run(

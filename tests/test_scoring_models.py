@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ from safetensors.torch import load_file, save_file
 from agent.errors import BadConfig
 from agent.record import Call, Score, unscored
 from agent.scoring import Options, load
-from agent.scoring.encoder import Encoder, _packs
+from agent.scoring.engine import Engine
+from agent.scoring.folders import Source
 from agent.scoring.models import load_classifier, load_embedder
 from agent.scoring.relevance import _similarity
-from agent.scoring.toxicity import _probability
 
 # Most of what is called there has no types.
 transformers: Any = typed
@@ -95,6 +96,7 @@ def test_a_folder_of_safetensors_scores_as_its_checkpoint(tmp_path: Path, classi
     path = detoxify(tmp_path / "ckpt", classifier)
     folder = tmp_path / "folder"
     classifier.config.id2label = dict(enumerate(CLASSES))
+    classifier.config.problem_type = "multi_label_classification"
     classifier.save_pretrained(folder)
     tokenizer().save(str(folder / "tokenizer.json"))
     one, other = (load("toxicity", Options(str(p), device="cpu")) for p in (path, folder))
@@ -109,9 +111,23 @@ def test_toxicity_says_why_a_text_has_no_score(tmp_path: Path, classifier: Any) 
     assert given["prompt_toxicity"] == [unscored("too_short"), unscored("no_prompt")]
     assert given["response_toxicity"][0] == unscored("no_response")
     assert given["response_toxicity"][1].status == "ok"
-    assert _probability(float("nan")) == Score(None, "invalid", "not_finite")
-    assert _probability(math.inf).status == "invalid"
-    assert _probability(-1e6) == Score(0.0)
+
+
+def test_probabilities_are_those_of_transformers_pipelines(tmp_path: Path, classifier: Any) -> None:
+    classifier.config.id2label = dict(enumerate(CLASSES))
+    for kind in ("multi_label_classification", None):
+        classifier.config.problem_type = kind
+        classifier.save_pretrained(tmp_path)
+        tokenizer().save(str(tmp_path / "tokenizer.json"))
+        model = load_classifier(Source("toxicity", str(tmp_path), device="cpu"))
+        with torch.inference_mode():
+            logits = classifier(input_ids=torch.tensor([[2, 5, 6, 3]])).logits
+        wanted = torch.sigmoid(logits) if kind else torch.softmax(logits, 1)
+        given = model.chances(Engine().outputs(model, ["w1 w2"])[0], 1)
+        assert given[0] == pytest.approx(float(wanted[0, 1]), abs=1e-5)
+    extreme = np.array([[0, -1e6, 0], [0, 1e6, 0], [0, math.nan, 0], [0, math.inf, 0]], np.float32)
+    given = model.chances(extreme, 1)
+    assert given[:2].tolist() == [0.0, 1.0] and np.isnan(given[2:]).all()
 
 
 class Trap:
@@ -139,7 +155,6 @@ def test_weights_that_are_not_what_was_configured_are_refused(
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
     path = detoxify(tmp_path / "a", classifier)
     for options, problem in (
-        (Options(), "needs a folder"),
         (Options(str(path), sha256="0" * 64), r"toxicity\.sha256: tiny\.ckpt has sha256"),
         (Options(str(tmp_path / "none.ckpt")), "is not there"),
         (Options("some/model"), r"some/model is not on this machine; put it in .*models--some--"),
@@ -152,7 +167,7 @@ def test_weights_that_are_not_what_was_configured_are_refused(
         load("toxicity", Options(str(path)))
     state = {name: value for name, value in classifier.state_dict().items() if "bias" not in name}
     detoxify(tmp_path / "a", classifier, state_dict=state)
-    with pytest.raises(BadConfig, match=r"not of a bert-base-uncased: .*bias"):
+    with pytest.raises(BadConfig, match=r"tiny\.ckpt has no weight encoder.*bias"):
         load("toxicity", Options(str(path)))
     detoxify(tmp_path / "a", classifier)
     (tmp_path / "a" / "config.json").unlink()
@@ -169,76 +184,51 @@ def test_a_model_of_the_local_cache_is_found(
     (stored / "refs" / "main").write_text("abc")
     classifier.save_pretrained(stored / "snapshots" / "abc")
     tokenizer().save(str(stored / "snapshots" / "abc" / "tokenizer.json"))
-    encoder, labels, _ = load_classifier("toxicity", Options("some/model", device="cpu"))
-    assert len(labels) == 3 and encoder.logits(["w1"]).shape == (1, 3)
-
-
-def test_packs_keep_the_budget_and_every_text() -> None:
-    lengths = [5, 300, 12, 5, 7, 2048, 3000, 40, 40]
-    packs = list(_packs(lengths, 2048))
-    assert sorted(at for pack in packs for at in pack) == list(range(len(lengths)))
-    assert all(len(p) == 1 or len(p) * max(lengths[at] for at in p) <= 2048 for p in packs)
-    assert packs == [[0, 3, 4, 2, 7, 8], [1], [5], [6]]
-    assert list(_packs([], 2048)) == []
-
-
-class Counting(torch.nn.Module):
-    """A model that counts the rows that it was given."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model, self.config, self.rows = model, model.config, 0
-
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
-        self.rows += len(input_ids)
-        return self.model(input_ids=input_ids, attention_mask=attention_mask)
-
-
-def test_a_text_is_run_once_and_cut_where_the_whole_text_would_be(classifier: Any) -> None:
-    counting = Counting(classifier)
-    encoder = Encoder(counting, tokenizer(), 32, "cpu")
-    rows = encoder.logits(["w1 w2", "w3", "w1 w2", "w1 w2"])
-    assert counting.rows == 2
-    assert (rows[0] == rows[2]).all() and (rows[0] == rows[3]).all() and (rows[0] != rows[1]).any()
-    assert encoder.logits([]).shape[0] == 0
-    # Long texts: many tokens; spaces only, then words far behind the first cut.
-    many, sparse = "w1 w2 w3 " * 500, "w1" + " " * 5000 + "w2 w3"
-    assert encoder._ids([many])[0] == encoder._encode([many])[0]
-    assert encoder._ids([sparse])[0] == [2, 5, 6, 7, 3]
-    # The cut, at 320 characters, falls into the last word that is read: "w12".
-    split = "w1        " * 29 + " " * 28 + "w12 w13"
-    assert (
-        encoder._ids([split])[0] == encoder._encode([split])[0] != encoder._encode([split[:320]])[0]
-    )
+    model = load_classifier(Source("toxicity", "some/model", device="cpu"))
+    assert len(model.labels) == 3 and Engine().outputs(model, ["w1"])[0].shape == (1, 3)
 
 
 def test_minilm_embeds_as_sentence_transformers(tmp_path: Path) -> None:
-    encoder, digest = load_embedder("relevance", Options(device="cpu"))
+    model = replace(load_embedder(Source("relevance", str(_shipped()), device="cpu")), windows=1)
+    engine = Engine(memory_bytes=0)
     texts = ["How do I bake bread?", "Mix flour, water, salt and yeast, then wait.", "", "a" * 5000]
     texts += ["The tide table of a harbour. " * 90, "caf\u00e9 \u6f22\u5b57 \u0301\u0301", "one"]
-    given = encoder.embed(texts)
+    given = np.concatenate(engine.outputs(model, texts))
     library = pytest.importorskip("sentence_transformers", reason="the oracle is not installed")
     oracle = library.SentenceTransformer(str(_shipped()), device="cpu").encode(texts)
     assert np.abs(given - oracle).max() < 1e-4
     assert np.linalg.norm(given, axis=1) == pytest.approx(1, abs=1e-5)
-    alone = np.concatenate([encoder.embed([text]) for text in texts])
+    alone = np.concatenate([engine.outputs(model, [text])[0] for text in texts])
     assert np.abs(given - alone).max() < 1e-5
-    assert len(digest) == 12 and load("relevance", Options()).version == f"1+{digest}"
+    suite = load_embedder(Source("relevance", device="cpu"))
+    behind = np.concatenate(engine.outputs(replace(suite, windows=1), texts))[
+        :, len(suite.labels) :
+    ]
+    assert np.abs(behind - oracle).max() < 1e-4
+    assert len(model.digest) == 12 and load("relevance", Options()).version == f"2+{model.digest}"
 
 
 def test_weights_of_another_kind_than_a_sentence_encoder_are_refused(tmp_path: Path) -> None:
     model = transformers.BertModel(config())
     model.save_pretrained(tmp_path)
     tokenizer().save(str(tmp_path / "tokenizer.json"))
-    assert load_embedder("relevance", Options(str(tmp_path)))[0].max_tokens == 32
+    source = Source("relevance", str(tmp_path), device="cpu")
+    assert load_embedder(source).max_tokens == 32
     (tmp_path / "1_Pooling").mkdir()
-    (tmp_path / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
-    with pytest.raises(BadConfig, match="does not pool by the mean"):
-        load_embedder("relevance", Options(str(tmp_path)))
+    pooling = tmp_path / "1_Pooling" / "config.json"
+    first = np.concatenate(Engine().outputs(load_embedder(source), TEXTS[2:4]))
+    pooling.write_text('{"pooling_mode_cls_token": true}')
+    assert (
+        np.abs(np.concatenate(Engine().outputs(load_embedder(source), TEXTS[2:4])) - first).max()
+        > 0.1
+    )
+    pooling.write_text('{"pooling_mode_max_tokens": true}')
+    with pytest.raises(BadConfig, match="pooling_mode_max_tokens is not supported"):
+        load_embedder(source)
     (tmp_path / "1_Pooling" / "config.json").unlink()
     (tmp_path / "model.safetensors").write_bytes(b"not safetensors")
     with pytest.raises(BadConfig, match=r"scorers\.relevance\.model: .* cannot be loaded"):
-        load_embedder("relevance", Options(str(tmp_path)))
+        load_embedder(source)
 
 
 def test_relevance_prefers_the_answer_to_the_question() -> None:

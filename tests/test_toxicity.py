@@ -31,6 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         max_position_embeddings=64,
         id2label={0: "toxicity", 1: "insult"},
         label2id={"toxicity": 0, "insult": 1},
+        problem_type="multi_label_classification",
     )
     model = BertForSequenceClassification(config)  # type: ignore[no-untyped-call]  # no types there
     model.save_pretrained(path)

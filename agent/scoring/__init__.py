@@ -3,11 +3,13 @@
 import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 from agent.errors import BadConfig
 from agent.record import Call, Score, unscored
+from agent.scoring.engine import Engine, Want
+from agent.scoring.folders import Source
 
 
 class Scorer(Protocol):
@@ -25,13 +27,25 @@ class Scorer(Protocol):
     def score(self, calls: Sequence[Call]) -> Mapping[str, Sequence[Score]]: ...
 
 
+@runtime_checkable
+class Reader(Protocol):
+    """A scorer that asks models: it says beforehand which texts it will ask them for."""
+
+    def wants(self, calls: Sequence[Call]) -> Sequence[Want]: ...
+
+
 @dataclass(frozen=True)
 class Options:
-    """What a scorer may be told: where its model lies, and how many CPU threads it may use."""
+    """What a scorer may be told: where its model lies, and what runs it."""
 
     model: str | None = None
     sha256: str | None = None
     device: str = "auto"
+    engine: Engine = field(default_factory=Engine)
+
+    def source(self, scorer: str) -> Source:
+        """Where the model of the scorer of this name comes from."""
+        return Source(scorer, self.model, self.sha256, self.device)
 
 
 # Where each scorer lives: adding one is its file and a line here.
@@ -43,8 +57,16 @@ _MODULES: dict[str, str] = {
     "language": "agent.scoring.language",
     "pii": "agent.scoring.pii",
     "secrets": "agent.scoring.secrets",
+    "leakage": "agent.scoring.leakage",
+    "matches": "agent.scoring.matches",
     "relevance": "agent.scoring.relevance",
-    "toxicity": "agent.scoring.toxicity",
+    "similarity": "agent.scoring.relevance",
+    "groundedness": "agent.scoring.groundedness",
+    "toxicity": "agent.scoring.safety",
+    "jailbreak": "agent.scoring.safety",
+    "injection": "agent.scoring.safety",
+    "context_injection": "agent.scoring.safety",
+    "harm": "agent.scoring.safety",
 }
 
 _FACTORIES: dict[str, Callable[[Options], Scorer]] = {}

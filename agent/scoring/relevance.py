@@ -1,43 +1,87 @@
-"""How near an answer is to its prompt in meaning."""
+"""How near an answer is in meaning to its prompt, or to its reference."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from agent.record import Call, Score
 from agent.scoring import NO_PROMPT, NO_RESPONSE, TOO_SHORT, Options, bounded, scorer
+from agent.scoring.engine import Rows, Want
+from agent.scoring.matches import NO_REFERENCE
 from agent.scoring.models import load_embedder
 
 # A cosine of 1 may come out a rounding error above it.
 _ROUNDING = 1e-5
 
 
-@scorer("relevance")
-class Relevance:
-    """Cosine similarity of the embeddings of prompt and answer, negative clipped to 0."""
+class Nearness:
+    """Cosine similarity of the embeddings of two texts of a call, negative clipped to 0.
 
-    name = "relevance"
-    metrics: tuple[str, ...] = ("response_relevance",)
+    The embedding of a text longer than the model reads is the mean of its windows'.
+    """
 
-    def __init__(self, options: Options) -> None:
-        self._encoder, digest = load_embedder(self.name, options)
-        self.version = f"1+{digest}"
+    def __init__(self, name: str, metric: str, other: Literal["prompt", "reference"],
+                 options: Options) -> None:  # fmt: skip
+        self.name, self._metric, self._other = name, metric, other
+        self.metrics: tuple[str, ...] = (metric,)
+        self._engine = options.engine
+        self._model = load_embedder(options.source(name))
+        self.version = f"2+{self._model.digest}"
+
+    def wants(self, calls: Sequence[Call]) -> Sequence[Want]:
+        """Both texts of the calls that have them."""
+        whole = [call for call in calls if self._missing(call) is None]
+        texts = [text for call in whole for text in (self._first(call) or "", call.response or "")]
+        return [Want(self._model, texts)]
+
+    def _first(self, call: Call) -> str | None:
+        return call.prompt if self._other == "prompt" else call.reference
+
+    def _missing(self, call: Call) -> Score | None:
+        first = self._first(call)
+        if first is None:
+            return NO_PROMPT if self._other == "prompt" else NO_REFERENCE
+        if call.response is None:
+            return NO_RESPONSE
+        return None if first.strip() and call.response.strip() else TOO_SHORT
 
     def score(self, calls: Sequence[Call]) -> Mapping[str, Sequence[Score]]:
-        row = [_missing(call) or Score(0.0) for call in calls]
+        row = [self._missing(call) or Score(0.0) for call in calls]
         whole = [at for at, score in enumerate(row) if score.status == "ok"]
-        prompts = [calls[at].prompt or "" for at in whole]
-        responses = [calls[at].response or "" for at in whole]
-        rows = self._encoder.embed(prompts + responses)
-        for at, prompt, response in zip(whole, rows[: len(whole)], rows[len(whole) :], strict=True):
-            row[at] = _similarity(float(prompt @ response))
-        return {"response_relevance": row}
+        texts = self.wants(calls)[0].texts
+        heads = len(self._model.labels)  # the embedding stands behind them
+        given = [rows[:, heads:] for rows in self._engine.outputs(self._model, texts)]
+        for at, prompt, response in zip(whole, given[::2], given[1::2], strict=True):
+            score = _similarity(float(_mean(prompt) @ _mean(response)))
+            row[at] = windowed(score, prompt, response)
+        return {self._metric: row}
 
 
-def _missing(call: Call) -> Score | None:
-    if call.prompt is None or call.response is None:
-        return NO_PROMPT if call.prompt is None else NO_RESPONSE
-    return None if call.prompt.strip() and call.response.strip() else TOO_SHORT
+def _mean(rows: Rows) -> NDArray[np.float32]:
+    mean: NDArray[np.float32] = rows.mean(0)
+    return mean / np.float32(np.linalg.norm(mean) or 1)
+
+
+def windowed(score: Score, *outputs: Rows) -> Score:
+    """The score with a flag that a text was read in more than one window."""
+    long = score.status == "ok" and any(len(rows) > 1 for rows in outputs)
+    return Score(score.value, "ok", "windows") if long else score
 
 
 def _similarity(cosine: float) -> Score:
     clipped = max(cosine, 0.0) if cosine >= -1 - _ROUNDING else cosine
     return bounded(min(clipped, 1.0) if clipped <= 1 + _ROUNDING else clipped)
+
+
+@scorer("relevance")
+def relevance(options: Options) -> Nearness:
+    """Answer and prompt."""
+    return Nearness("relevance", "response_relevance", "prompt", options)
+
+
+@scorer("similarity")
+def similarity(options: Options) -> Nearness:
+    """Answer and reference."""
+    return Nearness("similarity", "similarity", "reference", options)

@@ -1,0 +1,209 @@
+"""How fast the engine is on this machine, beside the libraries that it is compared with.
+
+Every line of a round runs on the same texts; rounds are interleaved and the median counts.
+"""
+
+import importlib
+import importlib.util
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from agent.errors import BadConfig
+from agent.scoring import folders, models
+from agent.scoring.engine import Engine
+from agent.scoring.models import Model
+
+# Word pieces of a text (performance.md 0): lognormal, median 118, 99th percentile near 888.
+_MEDIAN, _SIGMA, _TOKENS = 118, 0.87, 512
+_PEAK_SIDE = 2048
+
+Run = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One way to run a model: texts a second, and the share of this machine's matmul peak."""
+
+    model: str
+    name: str
+    texts_s: float
+    of_peak: float
+
+
+def measure(rounds: int = 3, seed: int = 7) -> list[Line]:
+    """Every way for every model, in one run; raises BadConfig without the libraries to compare."""
+    for library in ("sentence_transformers", "detoxify"):
+        if importlib.util.find_spec(library) is None:
+            raise BadConfig("bench engine", f"needs the package {library} to compare with")
+    device = _device()
+    minilm, detoxify, deberta = (_texts(n, seed) for n in (256, 64, 48))
+    ways = {
+        **_minilm_ways(minilm, device),
+        **_detoxify_ways(detoxify, device),
+        **_deberta_ways(deberta, device),
+    }
+    seconds: dict[tuple[str, str], list[float]] = {key: [] for key in ways}
+    peaks = []
+    for _ in range(rounds):
+        peaks.append(_peak_flops(device))
+        for key, (run, _, _) in ways.items():
+            began = time.perf_counter()
+            run()
+            seconds[key].append(time.perf_counter() - began)
+    peak, lines = statistics.median(peaks), []
+    for (model, name), (_, count, flops) in ways.items():
+        took = statistics.median(seconds[model, name])
+        lines.append(Line(model, name, count / took, flops / took / peak))
+    return lines
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _peak_flops(device: str) -> float:
+    import torch
+
+    kind = torch.float32 if device == "cpu" else torch.bfloat16
+    side = _PEAK_SIDE if device == "cpu" else 4 * _PEAK_SIDE
+    a, b = (torch.randn(side, side, device=device, dtype=kind) for _ in range(2))
+    best = float("inf")
+    for _ in range(6):
+        began = time.perf_counter()
+        (a @ b).sum().item()
+        best = min(best, time.perf_counter() - began)
+    return 2.0 * float(side) ** 3 / best
+
+
+def _texts(n: int, seed: int) -> list[str]:
+    """Invented texts of whole words of MiniLM's vocabulary, drawn by Zipf's law."""
+    rng = np.random.default_rng(seed)
+    file = folders.shipped("bench") / "vocab.txt"
+    words = [w for w in file.read_text("utf-8").splitlines()[1_996:] if w.isalpha()][:20_000]
+    weights = 1 / np.arange(3, len(words) + 3)
+    sizes = np.clip(rng.lognormal(np.log(_MEDIAN), _SIGMA, n), 3, 4_000).astype(int)
+    return [" ".join(rng.choice(words, size, p=weights / weights.sum())) for size in sizes]
+
+
+def _flops(model: Model, texts: Sequence[str], layers: int, width: int, inner: int) -> float:
+    """Multiplications and additions over real tokens: linears and attention."""
+    total = 0.0
+    for ids in model.vocabulary.ids(texts, _TOKENS):
+        size = min(len(ids) + 2, _TOKENS)
+        total += layers * (2 * size * (4 * width**2 + 2 * width * inner) + 4 * size**2 * width)
+    return total
+
+
+Ways = dict[tuple[str, str], tuple[Run, int, float]]
+
+
+def _minilm_ways(texts: list[str], device: str) -> Ways:
+    from sentence_transformers import SentenceTransformer
+
+    folder = folders.shipped("bench")
+    source = folders.Source("bench", str(folder), device=device)
+    model = replace(models.load_embedder(source), max_tokens=_TOKENS, windows=1)
+    other = SentenceTransformer(str(folder), device=device)
+    other.max_seq_length = _TOKENS
+    flops = _flops(model, texts, 6, 384, 1_536)
+    polls = [texts[at : at + 32] for at in range(0, len(texts), 32)]
+
+    def encode(some: Sequence[Sequence[str]]) -> Run:
+        return lambda: [other.encode(list(one), batch_size=32) for one in some]
+
+    ways = {
+        "vedette, all texts": _ours(model, [texts]),
+        "vedette, arriving by 32": _ours(model, polls),
+        "sentence-transformers, arriving by 32": encode(polls),
+        "sentence-transformers, one sorted call": encode([texts]),
+    }
+    return {("MiniLM-L6", name): (run, len(texts), flops) for name, run in ways.items()}
+
+
+def _ours(model: Model, polls: Sequence[Sequence[str]]) -> Run:
+    def run() -> None:
+        engine = Engine(memory_bytes=0)  # else the second round costs nothing
+        for poll in polls:
+            engine.outputs(model, poll)
+
+    return run
+
+
+def _random(config: Any, kind: str, device: str) -> tuple[Any, Model]:
+    """A model of transformers' with random weights, and ours with the same."""
+    import torch
+    import transformers
+
+    torch.manual_seed(1)
+    theirs = getattr(transformers, kind)(config).eval().to(device)
+    ours = models.classifier(
+        f"random-{kind}",
+        folders.shipped("bench"),
+        config.to_dict(),
+        theirs.state_dict(),
+        (),
+        device,
+    )
+    return theirs, replace(ours, max_tokens=_TOKENS, windows=1)
+
+
+def _detoxify_ways(texts: list[str], device: str) -> Ways:
+    import detoxify
+
+    transformers: Any = importlib.import_module("transformers")  # half of it has no types
+    config = transformers.BertConfig(num_labels=6)
+    theirs, model = _random(config, "BertForSequenceClassification", device)
+    # Its own class without its download.
+    other = object.__new__(detoxify.Detoxify)
+    other.model, other.device = theirs, device
+    other.class_names = [str(at) for at in range(6)]
+    other.tokenizer = transformers.BertTokenizerFast(
+        str(folders.shipped("bench") / "vocab.txt"), model_max_length=_TOKENS
+    )
+    polls = [texts[at : at + 32] for at in range(0, len(texts), 32)]
+    ways: dict[str, Run] = {
+        "vedette": _ours(model, [texts]),
+        "Detoxify.predict, one list of 64": lambda: other.predict(texts),
+        "Detoxify.predict, lists of 32": lambda: [other.predict(poll) for poll in polls],
+    }
+    flops = _flops(model, texts, 12, 768, 3_072)
+    return {("BERT-base", name): (run, len(texts), flops) for name, run in ways.items()}
+
+
+def _deberta_ways(texts: list[str], device: str) -> Ways:
+    import torch
+
+    transformers: Any = importlib.import_module("transformers")
+    config = transformers.DebertaV2Config(
+        vocab_size=30_522, hidden_size=768, num_hidden_layers=12, num_attention_heads=12,
+        intermediate_size=3_072, max_position_embeddings=512, relative_attention=True,
+        position_buckets=256, norm_rel_ebd="layer_norm", share_att_key=True,
+        pos_att_type=["p2c", "c2p"], position_biased_input=False, type_vocab_size=0,
+        num_labels=2,
+    )  # fmt: skip
+    theirs, model = _random(config, "DebertaV2ForSequenceClassification", device)
+    ids = sorted((one[: _TOKENS - 2] for one in model.vocabulary.ids(texts, _TOKENS)), key=len)
+
+    def eager() -> None:
+        pack: list[list[int]] = []
+        for one in [*ids, []]:
+            if pack and (not one or len(one) * (len(pack) + 1) > 1_024):
+                made = torch.zeros(len(pack), len(pack[-1]), dtype=torch.long)
+                for at, tokens in enumerate(pack):
+                    made[at, : len(tokens)] = torch.tensor(tokens)
+                made = made.to(device)
+                with torch.inference_mode():
+                    theirs(input_ids=made, attention_mask=(made > 0).long()).logits.cpu()
+                pack = []
+            pack.append(one)
+
+    flops = _flops(model, texts, 12, 768, 3_072)
+    ways = {"vedette": _ours(model, [texts]), "transformers, sorted, 1,024 tokens": eager}
+    return {("DeBERTa-v3-base", name): (run, len(texts), flops) for name, run in ways.items()}

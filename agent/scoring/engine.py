@@ -1,0 +1,209 @@
+"""Which texts a batch needs run by which model, and their outputs: each text once.
+
+Tokenisation of the next chunk goes on in a thread while the model runs this one; packs are cut
+by tokens, never padded; outputs are remembered by (model, text) across batches.
+"""
+
+import hashlib
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.scoring.forward import Pack
+from agent.scoring.models import Model
+from agent.scoring.vocabulary import Text, Tokens
+
+_log = logging.getLogger("vedette.engine")
+
+# Tokens of one forward pass. On a CPU the working set must stay in its L2 (performance.md 1);
+# a GPU needs many to be busy.
+_CPU_TOKENS, _GPU_TOKENS = 2_048, 32_768
+# A chunk is tokenised while the one before it is computed; its like lengths share packs.
+_CHUNK_TEXTS = 512
+# What is remembered of texts already run: about 20,000 embeddings.
+_MEMORY_BYTES = 32 << 20
+_HUNG = 70  # the exit code that tells a supervisor to start the process again
+
+Rows = NDArray[np.float32]  # [windows, columns]
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """Texts that a scorer will ask a model for."""
+
+    model: Model
+    texts: Sequence[Text]
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """One window of one text."""
+
+    text: int
+    tokens: Tokens
+
+
+class Engine:
+    """Runs models over texts; `on_time` hears the seconds of "tokenise", "queue" and "compute"."""
+
+    def __init__(self, memory_bytes: int = _MEMORY_BYTES) -> None:
+        self.on_time: Callable[[str, float], None] = lambda *_: None
+        self._memory = _Memory(memory_bytes)
+        self._tokens: dict[str, int] = {}
+        self._thread = ThreadPoolExecutor(1, "tokenise")
+
+    def prepare(self, wants: Iterable[Want]) -> None:
+        """Run what the scorers of a batch need together, so that asking for it costs nothing."""
+        together: dict[str, tuple[Model, dict[Text, None]]] = {}
+        for want in wants:
+            _, texts = together.setdefault(want.model.key, (want.model, {}))
+            texts.update(dict.fromkeys(want.texts))
+        for model, texts in together.values():
+            self.outputs(model, list(texts))
+
+    def outputs(self, model: Model, texts: Sequence[Text]) -> list[Rows]:
+        """The rows of every text, one a window; NaN where the model gave no number."""
+        keys = [_key(model, text) for text in texts]
+        found: dict[bytes, Rows] = {}
+        missing: dict[bytes, Text] = {}
+        for key, text in zip(keys, texts, strict=True):
+            known = self._memory.get(key)
+            if known is None:
+                missing[key] = text
+            else:
+                found[key] = known
+        for key, rows in zip(missing, self._run(model, list(missing.values())), strict=True):
+            found[key] = rows
+            self._memory.put(key, rows)
+        return [found[key] for key in keys]
+
+    def _run(self, model: Model, texts: Sequence[Text]) -> list[Rows]:
+        order = sorted(range(len(texts)), key=lambda at: sum(map(len, texts[at])))
+        chunks = [order[at : at + _CHUNK_TEXTS] for at in range(0, len(order), _CHUNK_TEXTS)]
+        found: list[list[Rows]] = [[] for _ in texts]
+        for pieces in self._tokenised(model, texts, chunks):
+            ready = time.perf_counter()
+            for pack in _packs(pieces, lambda: self._budget(model)):
+                began = time.perf_counter()
+                self.on_time("queue", began - ready)
+                rows = self._forward(model, pack)
+                self.on_time("compute", time.perf_counter() - began)
+                for piece, row in zip(pack, rows, strict=True):
+                    found[piece.text].append(row)
+        return [np.stack(rows) for rows in found]
+
+    def _tokenised(
+        self, model: Model, texts: Sequence[Text], chunks: Sequence[Sequence[int]]
+    ) -> Iterator[list[_Piece]]:
+        ahead: Future[list[_Piece]] | None = None
+        for chunk in chunks:
+            now, ahead = ahead, self._thread.submit(self._tokenise, model, texts, chunk)
+            if now is not None:
+                yield now.result()
+        if ahead is not None:
+            yield ahead.result()
+
+    def _tokenise(self, model: Model, texts: Sequence[Text], chunk: Sequence[int]) -> list[_Piece]:
+        began = time.perf_counter()
+        mine = [texts[at] for at in chunk]
+        pairs = [text for text in mine if isinstance(text, tuple)]
+        if pairs:
+            windows = model.vocabulary.pairs(pairs, model.max_tokens)
+        else:
+            single = [text for text in mine if isinstance(text, str)]
+            ids = model.vocabulary.ids(single, model.max_tokens * model.windows)
+            cut = model.vocabulary.windows
+            windows = [cut(one, model.max_tokens, model.windows) for one in ids]
+        self.on_time("tokenise", time.perf_counter() - began)
+        return [
+            _Piece(at, tokens) for at, some in zip(chunk, windows, strict=True) for tokens in some
+        ]
+
+    def _budget(self, model: Model) -> int:
+        return self._tokens.get(model.key, _CPU_TOKENS if model.device == "cpu" else _GPU_TOKENS)
+
+    def _forward(self, model: Model, pack: Sequence[_Piece]) -> Rows:
+        import torch
+
+        tokens = [piece.tokens for piece in pack]
+        ids, types = [one.ids for one in tokens], [one.types for one in tokens]
+        try:
+            with torch.inference_mode():
+                made = model.rows(Pack.make(ids, types, model.device))
+                rows: Rows = made.float().cpu().numpy()
+        except torch.cuda.OutOfMemoryError:
+            return self._halved(model, pack)
+        except RuntimeError as error:
+            if "CUDA error" not in str(error):
+                raise
+            # The context is lost for good: only a new process gets another.
+            _log.critical("the accelerator failed: %s", str(error).splitlines()[0])
+            raise SystemExit(_HUNG) from None
+        if rows.shape != (len(pack), model.columns):
+            return np.full((len(pack), model.columns), np.nan, np.float32)
+        return rows
+
+    def _halved(self, model: Model, pack: Sequence[_Piece]) -> Rows:
+        import torch
+
+        if len(pack) == 1:
+            raise MemoryError("one text does not fit into the accelerator's memory")
+        torch.cuda.empty_cache()
+        self._tokens[model.key] = max(self._budget(model) // 2, 1)
+        _log.warning("out of accelerator memory; packs are %d tokens now", self._budget(model))
+        middle = len(pack) // 2
+        halves = (self._forward(model, pack[:middle]), self._forward(model, pack[middle:]))
+        return np.concatenate(halves)
+
+
+class _Memory:
+    """The latest outputs by key, bounded by their bytes."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._rows: OrderedDict[bytes, Rows] = OrderedDict()
+        self._most, self._held = most_bytes, 0
+
+    def get(self, key: bytes) -> Rows | None:
+        """The rows of a key, which becomes the latest."""
+        rows = self._rows.get(key)
+        if rows is not None:
+            self._rows.move_to_end(key)
+        return rows
+
+    def put(self, key: bytes, rows: Rows) -> None:
+        """Remember; the oldest go when it is too much."""
+        old = self._rows.pop(key, None)
+        self._rows[key] = rows
+        self._held += rows.nbytes - (0 if old is None else old.nbytes)
+        while self._held > self._most:
+            self._held -= self._rows.popitem(last=False)[1].nbytes
+
+
+def _key(model: Model, text: Text) -> bytes:
+    parts = (text,) if isinstance(text, str) else text
+    made = hashlib.blake2b(model.key.encode(), digest_size=16)
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass")
+        made.update(len(data).to_bytes(8) + data)
+    return made.digest()
+
+
+def _packs(pieces: Sequence[_Piece], budget: Callable[[], int]) -> Iterator[list[_Piece]]:
+    """Pieces by length, in packs of no more tokens than the budget unless one alone has more."""
+    pack: list[_Piece] = []
+    tokens = 0
+    for piece in sorted(pieces, key=lambda one: len(one.tokens.ids)):
+        size = len(piece.tokens.ids)
+        if pack and tokens + size > budget():
+            yield pack
+            pack, tokens = [], 0
+        pack.append(piece)
+        tokens += size
+    if pack:
+        yield pack

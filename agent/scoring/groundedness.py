@@ -1,0 +1,81 @@
+"""Whether the sentences of an answer are supported by the documents that it was given."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from agent.record import Call, Score, unscored
+from agent.scoring import NO_RESPONSE, TOO_SHORT, Options, bounded, scorer
+from agent.scoring.engine import Want
+from agent.scoring.models import load_classifier, load_embedder
+from agent.scoring.sentences import sentence_windows
+from agent.scoring.vocabulary import Text
+
+# What a cross-encoder may call its output for "the document supports it".
+_SUPPORTED = ("entailment", "supported", "consistent", "label_1")
+# A claim often rests on two or three sentences of a document.
+_CONTEXT_SENTENCES = 3
+
+
+@scorer("groundedness")
+class Groundedness:
+    """Mean over the answer's sentences of their best support in the contexts.
+
+    With the embedded model support is the cosine of sentence and document window, negative
+    clipped to 0; with a configured cross-encoder it is the probability of its supported label.
+    """
+
+    name = "groundedness"
+    metrics: tuple[str, ...] = ("response_groundedness",)
+
+    def __init__(self, options: Options) -> None:
+        self._engine, source = options.engine, options.source(self.name)
+        self._pairs = options.model is not None
+        self._model = load_classifier(source) if self._pairs else load_embedder(source)
+        labels = self._model.labels
+        self._column = next((labels.index(one) for one in _SUPPORTED if one in labels), 0)
+        self.version = f"1+{self._model.digest}"
+
+    def wants(self, calls: Sequence[Call]) -> Sequence[Want]:
+        """Every sentence and window, or every pair of them for a cross-encoder."""
+        texts: list[Text] = []
+        for call in calls:
+            if _missing(call) is None:
+                sentences, windows = _parts(call)
+                pairs = [(window, sentence) for sentence in sentences for window in windows]
+                texts += pairs if self._pairs else sentences + windows
+        return [Want(self._model, texts)]
+
+    def score(self, calls: Sequence[Call]) -> Mapping[str, Sequence[Score]]:
+        row = []
+        self._engine.prepare(self.wants(calls))
+        for call in calls:
+            row.append(_missing(call) or bounded(self._support(*_parts(call))))
+        return {"response_groundedness": row}
+
+    def _support(self, sentences: list[str], windows: list[str]) -> float:
+        if self._pairs:
+            pairs = [(window, sentence) for sentence in sentences for window in windows]
+            rows = np.concatenate(self._engine.outputs(self._model, pairs))
+            supported = self._model.chances(rows, self._column)
+            support = supported.reshape(len(sentences), len(windows))
+        else:
+            heads = len(self._model.labels)
+            rows = np.stack([
+                made[0, heads:] for made in self._engine.outputs(self._model, sentences + windows)
+            ])  # fmt: skip
+            support = np.clip(rows[: len(sentences)] @ rows[len(sentences) :].T, 0.0, 1.0)
+        return float(support.max(1).mean())
+
+
+def _parts(call: Call) -> tuple[list[str], list[str]]:
+    windows = [w for text in call.contexts for w in sentence_windows(text, _CONTEXT_SENTENCES)]
+    return sentence_windows(call.response or ""), windows
+
+
+def _missing(call: Call) -> Score | None:
+    if call.response is None:
+        return NO_RESPONSE
+    if not any(text.strip() for text in call.contexts):
+        return unscored("no_context")
+    return None if call.response.strip() else TOO_SHORT

@@ -1,0 +1,97 @@
+"""From hidden states to what a model says of a text: an embedding, or the outputs of its head."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from agent.scoring.forward import Encoder, Pack, activation, first_rows, max_rows, mean_rows
+from agent.scoring.layout import Linear, Weights, layers, linear
+
+if TYPE_CHECKING:
+    import torch
+
+    Rows = Callable[[Pack], torch.Tensor]
+    Step = Callable[[torch.Tensor], torch.Tensor]
+
+Pooling = Literal["mean", "cls"]
+
+
+def embedder(encoder: Encoder, pooling: Pooling, normalize: bool) -> "Rows":
+    """Sentence embeddings [texts, width], pooled as the model's configuration says."""
+    import torch.nn.functional as F
+
+    pool = mean_rows if pooling == "mean" else first_rows
+
+    def rows(pack: Pack) -> "torch.Tensor":
+        pooled = pool(encoder.hidden(pack), pack)
+        return F.normalize(pooled, dim=1) if normalize else pooled
+
+    return rows
+
+
+def suite(encoder: Encoder, branch: Weights) -> "Rows":
+    """The outputs of heads on a branch of the last layers, then the normalised embedding.
+
+    `branch` holds layers of the encoder's own under their own names, and `head`, which reads
+    the mean and the maximum of a text's hidden states.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    own = layers({**encoder.weights, **branch}, encoder.config)
+    shared = min(int(n.split(".")[2]) for n in branch if n.startswith("encoder.layer."))
+    head = _apply(linear(branch, "head"))
+
+    def rows(pack: Pack) -> "torch.Tensor":
+        trunk = encoder.run(encoder.embed(pack), pack, encoder.layers[:shared])
+        last = mean_rows(encoder.run(trunk, pack, encoder.layers[shared:]), pack)
+        mine = encoder.run(trunk, pack, own[shared:])
+        both = torch.cat([mean_rows(mine, pack), max_rows(mine, pack)], 1)
+        return torch.cat([head(both.to(encoder.kind)).float(), F.normalize(last, dim=1)], 1)
+
+    return rows
+
+
+def classifier(encoder: Encoder, weights: Weights) -> "Rows":
+    """The outputs of a sequence classification head [texts, labels].
+
+    Raises KeyError with the name of a weight that is missing.
+    """
+    steps = _steps(encoder, weights)
+
+    def rows(pack: Pack) -> "torch.Tensor":
+        x = first_rows(encoder.hidden(pack), pack)
+        for step in steps:
+            x = step(x)
+        return x
+
+    return rows
+
+
+def token_classifier(encoder: Encoder, weights: Weights) -> "Rows":
+    """The outputs of a token classification head, [tokens, labels]."""
+    last = _apply(linear(weights, "classifier"))
+    return lambda pack: last(encoder.hidden(pack))
+
+
+def _steps(encoder: Encoder, weights: Weights) -> "list[Step]":
+    import torch
+
+    config = encoder.config
+    parts: tuple[str | Step, ...]
+    if "roberta" in config.family:
+        parts = ("classifier.dense", torch.tanh, "classifier.out_proj")
+    elif config.family == "distilbert":
+        parts = ("pre_classifier", torch.relu, "classifier")
+    elif config.family == "deberta-v2":
+        act = activation(str(config.raw.get("pooler_hidden_act", "gelu")))
+        parts = ("pooler.dense", act, "classifier")
+    else:
+        dense = "pooler" if config.family == "albert" else "pooler.dense"
+        parts = (dense, torch.tanh, "classifier")
+    return [_apply(linear(weights, one)) if isinstance(one, str) else one for one in parts]
+
+
+def _apply(part: Linear) -> "Step":
+    import torch.nn.functional as F
+
+    return lambda x: F.linear(x, part.weight, part.bias)

@@ -1,0 +1,145 @@
+"""The plan of the engine: each text once, packs by tokens, what fails costs its own text."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import tokenizers
+import torch
+
+from agent.scoring.engine import Engine, Want, _packs, _Piece
+from agent.scoring.forward import Pack
+from agent.scoring.models import Model
+from agent.scoring.vocabulary import Tokens, Vocabulary
+
+WORDS = [f"w{at}" for at in range(60)]
+
+
+def vocabulary() -> Vocabulary:
+    """A word tokeniser that puts [CLS] and [SEP] round a text, as BERT's does."""
+    known = {word: at for at, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel(known, "[UNK]"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    made.post_processor = tokenizers.processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    return Vocabulary(made, "words")
+
+
+class Sums:
+    """A model whose row is the sum of its tokens, and which remembers the packs it was given."""
+
+    def __init__(self) -> None:
+        self.packs: list[tuple[int, ...]] = []
+        self.fails: Callable[[Pack], Any] = lambda _: None
+
+    def __call__(self, pack: Pack) -> torch.Tensor:
+        self.packs.append(pack.lengths)
+        failed = self.fails(pack)
+        if failed is not None:
+            return failed  # type: ignore[no-any-return]  # what a broken model gives
+        parts = torch.split(pack.ids, list(pack.lengths))
+        return torch.tensor([[float(one.sum()), float(len(one))] for one in parts])
+
+
+def model(rows: Callable[[Pack], torch.Tensor], **more: Any) -> Model:
+    made = Model("sums", "0", vocabulary(), rows, 2, (), 32, "cpu", 4)
+    return replace(made, **more)
+
+
+def test_a_text_is_run_once_in_a_batch_across_scorers_and_across_batches() -> None:
+    rows, engine = Sums(), Engine()
+    ours = model(rows)
+    engine.prepare([Want(ours, ["w1 w2", "w3", "w1 w2"]), Want(ours, ["w3", "w4"])])
+    assert sum(map(len, rows.packs)) == 3
+    given = engine.outputs(ours, ["w4", "w1 w2", "w3", "w5"])
+    assert sum(map(len, rows.packs)) == 4
+    assert [float(one[0, 0]) for one in given] == [13.0, 16.0, 12.0, 14.0]
+    other = model(rows, key="another")
+    assert len(engine.outputs(other, ["w4"])) == 1 and sum(map(len, rows.packs)) == 5
+    assert engine.outputs(ours, []) == []
+
+
+def test_what_is_remembered_is_bounded_by_its_bytes() -> None:
+    rows = Sums()
+    ours, engine = model(rows), Engine(memory_bytes=3 * 8)
+    engine.outputs(ours, ["w1", "w2", "w3"])
+    engine.outputs(ours, ["w1"])  # the latest now
+    engine.outputs(ours, ["w4"])
+    engine.outputs(ours, ["w1", "w3", "w4"])
+    assert sum(map(len, rows.packs)) == 4
+    engine.outputs(ours, ["w2"])
+    assert sum(map(len, rows.packs)) == 5
+
+
+def test_a_long_text_is_read_in_windows_from_its_start_to_its_end() -> None:
+    engine, ours = Engine(), model(Sums())
+    assert len(engine.outputs(ours, ["w1 " * 30])[0]) == 1
+    assert len(engine.outputs(ours, ["w1 " * 31])[0]) == 2
+    # 4 windows of 30 tokens of 1,000: the first and the last words are read.
+    long = "w2 " * 20 + "w1 " * 960 + "w3 " * 20
+    assert len(engine.outputs(ours, [long])[0]) == 4
+    ids = ours.vocabulary.ids([long], 10_000)[0]
+    windows = ours.vocabulary.windows(ids, 32, 4)
+    assert windows[0].ids[:2] == [2, 6] and windows[-1].ids[-2:] == [7, 3]
+
+
+def test_a_text_is_cut_where_the_whole_text_would_be() -> None:
+    words = vocabulary()
+    sparse = "w1" + " " * 5_000 + "w2 w3"
+    assert words.ids([sparse], 32) == [[5, 6, 7]]
+    # The cut, at 320 characters, falls into the last word that is read: "w12".
+    split = "w1        " * 29 + " " * 28 + "w12 w13"
+    assert words.ids([split], 32)[0][:31] == words.ids([split], 3_200)[0][:31]
+    assert words.pairs([("w1 w2", "w3")], 32) == [[Tokens([2, 5, 6, 3, 7, 3], [0, 0, 0, 0, 1, 1])]]
+
+
+def test_packs_keep_the_budget_and_every_piece() -> None:
+    lengths = [5, 300, 12, 5, 7, 2_048, 3_000, 40, 40]
+    pieces = [_Piece(at, Tokens([0] * n, [0] * n)) for at, n in enumerate(lengths)]
+    packs = [[piece.text for piece in pack] for pack in _packs(pieces, lambda: 2_048)]
+    assert packs == [[0, 3, 4, 2, 7, 8, 1], [5], [6]]
+
+
+def test_out_of_memory_halves_the_pack_and_remembers() -> None:
+    rows, engine = Sums(), Engine()
+
+    def too_big(pack: Pack) -> None:
+        if len(pack.ids) > 600:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    rows.fails = too_big
+    texts = [f"w{at} " * 28 for at in range(60)]
+    given = engine.outputs(model(rows), texts)
+    assert [int(one[0, 1]) for one in given] == [30] * 60
+    assert [int(one[0, 0]) for one in given] == [5 + 28 * (at + 4) for at in range(60)]
+    rows.packs.clear()
+    engine.outputs(model(rows), [f"{text} w1" for text in texts])
+    assert all(sum(pack) <= 600 for pack in rows.packs)
+
+
+def test_an_accelerator_that_failed_ends_the_process() -> None:
+    rows = Sums()
+
+    def sticky(_: Pack) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    rows.fails = sticky
+    with pytest.raises(SystemExit) as ended:
+        Engine().outputs(model(rows), ["w1"])
+    assert ended.value.code == 70
+
+
+def test_rows_of_a_wrong_shape_are_no_numbers() -> None:
+    rows = Sums()
+    rows.fails = lambda pack: torch.zeros(len(pack.lengths), 3)
+    given = Engine().outputs(model(rows), ["w1", "w2"])
+    assert all(np.isnan(one).all() and one.shape == (1, 2) for one in given)
+
+
+def test_time_is_told_waiting_apart_from_computing() -> None:
+    heard: list[str] = []
+    engine = Engine()
+    engine.on_time = lambda stage, seconds: heard.append(stage) if seconds >= 0 else None
+    engine.outputs(model(Sums()), ["w1"])
+    assert heard == ["tokenise", "queue", "compute"]

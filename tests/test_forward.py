@@ -1,0 +1,119 @@
+"""The packed forward pass of every family, with transformers' own as the oracle."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+import transformers as typed
+
+from agent.scoring import layout, pooling
+from agent.scoring.forward import Encoder, Pack
+
+transformers: Any = typed  # most of what is called there has no types
+
+LENGTHS = (3, 17, 17, 40, 90, 90)
+SHAPE = {
+    "vocab_size": 100, "hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,
+    "intermediate_size": 64, "max_position_embeddings": 128, "num_labels": 3,
+}  # fmt: skip
+RELATIVE = {**SHAPE, "relative_attention": True, "pos_att_type": ["p2c", "c2p"]}
+V3 = {"position_biased_input": False, "type_vocab_size": 0, "norm_rel_ebd": "layer_norm"}
+CONFIGS = {
+    "bert": transformers.BertConfig(**SHAPE),
+    "bert-relu": transformers.BertConfig(**SHAPE, hidden_act="relu", layer_norm_eps=1e-3),
+    "roberta": transformers.RobertaConfig(**SHAPE),
+    "xlm-roberta": transformers.XLMRobertaConfig(**SHAPE),
+    "distilbert": transformers.DistilBertConfig(
+        vocab_size=100, dim=48, n_layers=3, n_heads=4, hidden_dim=64, num_labels=3,
+        max_position_embeddings=128,
+    ),
+    "albert": transformers.AlbertConfig(
+        **{**SHAPE, "embedding_size": 24, "num_hidden_layers": 4, "num_hidden_groups": 2,
+           "inner_group_num": 2},
+    ),
+    "deberta-v2": transformers.DebertaV2Config(**RELATIVE, type_vocab_size=2),
+    "deberta-v3": transformers.DebertaV2Config(
+        **RELATIVE, **V3, position_buckets=16, share_att_key=True
+    ),
+    "deberta, content to position only": transformers.DebertaV2Config(
+        **{**RELATIVE, "pos_att_type": ["c2p"]}, **V3, position_buckets=32
+    ),
+    "deberta, position to content only": transformers.DebertaV2Config(
+        **{**RELATIVE, "pos_att_type": ["p2c"]}, **V3, position_buckets=256
+    ),
+}  # fmt: skip
+
+
+def inputs(config: Any) -> tuple[list[list[int]], list[list[int]]]:
+    """Random ids, and types with a second text where the model knows one."""
+    draw = torch.Generator().manual_seed(5)
+    ids = [torch.randint(5, 100, (n,), generator=draw).tolist() for n in LENGTHS]
+    second = int(getattr(config, "type_vocab_size", 0) > 1)
+    return ids, [[0] * (n // 2) + [second] * (n - n // 2) for n in LENGTHS]
+
+
+def made(config: Any, kind: str) -> tuple[Any, Encoder]:
+    """A random model of transformers' and our encoder with its weights."""
+    torch.manual_seed(2)
+    model = getattr(transformers, kind).from_config(config).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += 0.05 * torch.randn_like(weight)
+    weights = layout.strip(model.state_dict())
+    return model, Encoder(layout.Config.read(config.to_dict()), weights)
+
+
+def theirs(model: Any, config: Any, ids: Sequence[int], types: Sequence[int]) -> Any:
+    """What transformers says of one text alone."""
+    more = {} if config.model_type == "distilbert" else {"token_type_ids": torch.tensor([types])}
+    return model(input_ids=torch.tensor([ids]), **more)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_hidden_states_are_those_of_transformers(name: str) -> None:
+    config = CONFIGS[name]
+    model, encoder = made(config, "AutoModel")
+    ids, types = inputs(config)
+    with torch.inference_mode():
+        packed = torch.split(encoder.hidden(Pack.make(ids, types, "cpu")), list(LENGTHS))
+        for one, some, own in zip(ids, types, packed, strict=True):
+            other = theirs(model, config, one, some).last_hidden_state[0]
+            assert (own - other).abs().max() < 1e-4
+    assert packed[1].std() > 0.1
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_heads_are_those_of_transformers(name: str) -> None:
+    config = CONFIGS[name]
+    ids, types = inputs(config)
+    pack = Pack.make(ids, types, "cpu")
+    for kind, head in (
+        ("AutoModelForSequenceClassification", pooling.classifier),
+        ("AutoModelForTokenClassification", pooling.token_classifier),
+    ):
+        model, encoder = made(config, kind)
+        with torch.inference_mode():
+            rows = head(encoder, encoder.weights)(pack)
+            given = torch.split(rows, list(LENGTHS) if len(rows) > len(ids) else 1)
+            for one, some, own in zip(ids, types, given, strict=True):
+                other = theirs(model, config, one, some).logits.view(own.shape)
+                assert (own - other).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"model_type": "gpt2"}, "model_type gpt2 is none of bert, roberta"),
+        ({"position_embedding_type": "relative_key"}, "position_embedding_type relative_key"),
+        ({"conv_kernel_size": 3}, "conv_kernel_size"),
+        ({"hidden_act": "swish7"}, "activation swish7 is none of gelu"),
+    ],
+)
+def test_what_the_forward_pass_does_not_have_is_refused(
+    change: dict[str, Any], problem: str
+) -> None:
+    config = CONFIGS["bert"]
+    weights = layout.strip(transformers.BertModel(config).state_dict())
+    with pytest.raises(ValueError, match=problem):
+        Encoder(layout.Config.read({**config.to_dict(), **change}), weights)

@@ -1,0 +1,150 @@
+"""The texts that the shipped heads learn from, with what each says of each task.
+
+Public rows come from files that the data's README marks as usable for training what ships; the
+rest is filled in from `phrases.json`, which is our own writing.
+"""
+
+import gzip
+import json
+import random
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.scoring.sentences import sentence_windows
+
+TASKS = ("toxicity", "jailbreak", "injection", "context_injection", "refusal", "harm")
+# A group of rows that is learned from is never the one that is measured on: see `card`.
+_CAPPED = 2_000
+
+_SLOTS = {
+    "group": "groups", "job": "jobs", "name": "names", "ask": "asks", "language": "languages",
+    "thing": "things", "thing2": "things", "prose": "prose", "prose2": "prose", "prose3": "prose",
+    "code": "code", "task": "tasks", "task2": "tasks", "security": "securities",
+    "body": "role_bodies", "rule": "role_rules", "rule2": "role_rules", "first": "role_firsts",
+    "evil": "evil_rules", "evil2": "evil_rules", "evil3": "evil_rules",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A text, its source, and the label of every task that it says something about."""
+
+    text: str
+    source: str
+    labels: Mapping[str, int]
+
+
+def read(data: Path, name: str) -> list[dict[str, Any]]:
+    """The rows of a file of the data folder; raises FileNotFoundError."""
+    with gzip.open(data / "dev" / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def rows(data: Path, seed: int) -> list[Row]:
+    """Every row that may be trained on, shuffled."""
+    rng = random.Random(seed)
+    found = [*_toxic(data, rng), *_attacks(data), *_answers(data), *_plain(data, rng)]
+    found += _invented(rng)
+    rng.shuffle(found)
+    return [row for row in found if row.text.strip()]
+
+
+def _calm(**more: int) -> dict[str, int]:
+    return {"jailbreak": 0, "injection": 0, **more}
+
+
+def _toxic(data: Path, rng: random.Random) -> Iterator[Row]:
+    for name in ("toxicity/davidson_tweets", "toxicity/diasafety_offending",
+                 "toxicity/openai_moderation", "hatecheck_like/bias_madlibs",
+                 "hatecheck_like/toxigen_demos"):  # fmt: skip
+        found = read(data, name)
+        for row in rng.sample(found, min(len(found), 2 * _CAPPED)):
+            yield Row(row["text"], name.split("/")[1], _calm(toxicity=row["toxic"]))
+
+
+def _attacks(data: Path) -> Iterator[Row]:
+    for name in ("gptfuzzer_templates", "itw_jailbreak"):
+        for row in read(data, f"injection/{name}"):
+            yield Row(row["text"], name, {"jailbreak": 1, "injection": 1})
+    for row in read(data, "injection/role_prompts_benign"):
+        yield Row(row["text"], "role_prompts_benign", _calm(toxicity=0, context_injection=1))
+    for row in read(data, "harmful_requests/advbench"):
+        yield Row(row["prompt"], "advbench", _calm(context_injection=1))
+    orders = set()
+    for row in read(data, "injection/bipia_indirect"):
+        if row["meta"]["task"] != "email":
+            continue
+        if row["injection"]:
+            orders.add(row["meta"]["attack"])
+        else:
+            for window in sentence_windows(row["text"], 2):
+                yield Row(window, "bipia_email", _calm(toxicity=0, context_injection=0))
+    for order in sorted(str(order) for order in orders):
+        yield Row(order, "bipia_email", {"context_injection": 1})
+
+
+def _answers(data: Path) -> Iterator[Row]:
+    # Half of them: they are long, and their labels are noisy.
+    for row in read(data, "refusal/gptfuzz_responses")[::2]:
+        text = re.sub(r"^\[[^\]]*\]:\s*", "", row["response"])
+        did = int(row["complied"])
+        yield Row(text, "gptfuzz_responses", {"refusal": 1 - did, "harm": did})
+    for row in read(data, "refusal/llmdrift_sensitiveq"):
+        refused = 1 - int(row["answered"])
+        labels = {"refusal": refused, "toxicity": 0}
+        yield Row(row["response"], "llmdrift_sensitiveq", {**labels, "harm": 0})
+    for row in read(data, "drift/llmdrift_prime")[::40]:
+        plain = {"refusal": 0, "harm": 0, "toxicity": 0, "context_injection": 0}
+        yield Row(row["response"], "llmdrift_prime", plain)
+
+
+def _plain(data: Path, rng: random.Random) -> Iterator[Row]:
+    for row in rng.sample(read(data, "drift/clinc150"), _CAPPED):
+        yield Row(row["text"], "clinc150", _calm(toxicity=0, context_injection=1))
+    for row in rng.sample(read(data, "pii/presidio_synth"), 1_000):
+        yield Row(row["text"], "presidio_synth", _calm(toxicity=0, context_injection=0))
+    for row in read(data, "conversations/hh_harmless_test"):
+        turns = re.findall(r"Human: (.*?)(?=\n\nAssistant:|\Z)", row["prompt"], re.S)
+        yield Row(turns[0] if turns else row["prompt"], "hh_prompts", _calm())
+        if len(row["chosen"]) < 300:
+            yield Row(row["chosen"], "hh_answers", {"context_injection": 0})
+    for row in rng.sample(read(data, "conversations/diasafety"), _CAPPED):
+        yield Row(row["prompt"], "diasafety_prompts", _calm())
+        if not row["unsafe"]:
+            labels = {"refusal": 0, "harm": 0, "toxicity": 0}
+            yield Row(row["response"], "diasafety_answers", labels)
+
+
+def _invented(rng: random.Random) -> Iterator[Row]:
+    words = json.loads(Path(__file__).with_name("phrases.json").read_text(encoding="utf-8"))
+    for kind, times, labels in (
+        ("overrides", 80, {"injection": 1, "context_injection": 1}),
+        ("jailbreaks", 60, {"jailbreak": 1, "injection": 1}),
+        ("role_attacks", 100, {"jailbreak": 1, "injection": 1}),
+        ("roles", 120, _calm(toxicity=0)),
+        ("benign_kinds", 80, _calm(toxicity=0)),
+        ("document_orders", 40, {"context_injection": 1, "jailbreak": 0}),
+        ("kind", 40, _calm(toxicity=0)),
+        ("cruel", 40, _calm(toxicity=1)),
+        ("insults", 5, _calm(toxicity=1)),
+        ("harsh_kind", 5, _calm(toxicity=0)),
+        ("refusals", 30, {"refusal": 1, "harm": 0, "toxicity": 0}),
+        ("answers", 40, {"refusal": 0, "harm": 0, "toxicity": 0}),
+        ("prose", 10, _calm(toxicity=0, context_injection=0, refusal=0, compliance=0)),
+    ):
+        for text in {_filled(form, words, rng) for form in words[kind] for _ in range(times)}:
+            if kind == "overrides" and rng.random() < 0.3:  # hidden in an innocent document
+                text = f"{rng.choice(words['prose'])} {text} {rng.choice(words['prose'])}"
+            yield Row(text, "invented", labels)
+
+
+def _filled(form: str, words: Mapping[str, Any], rng: random.Random) -> str:
+    act = rng.choice(words["acts"])
+    quote = rng.choice(words["overrides"]).format(act=act, Act=act.capitalize())
+    slots = {"act": act, "Act": act.capitalize(), "quote": quote}
+    for slot, key in _SLOTS.items():
+        slots[slot] = rng.choice(words[key])
+    return form.format(**slots).format(**slots)  # what fills a slot may have slots
