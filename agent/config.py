@@ -209,6 +209,8 @@ class Config(BaseSettings):
     # Names of sources whose records are history: their watermark is what was read, not the clock.
     backfill: tuple[str, ...] = ("backfill",)
     segments: tuple[str, ...] = ()
+    # False: scorers that run a model stay off unless `scorers` names them.
+    models: bool = True
     scorers: dict[str, ScorerOptions] = Field(default_factory=dict)
     slo: dict[Word, Objective] = Field(default_factory=dict)
     intake: Intake = Intake()

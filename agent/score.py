@@ -9,7 +9,7 @@ from agent.config import Config
 from agent.errors import BadConfig
 from agent.intake import share_of
 from agent.record import Call, Score, unscored
-from agent.scoring import Options, Reader, Scorer, load, names
+from agent.scoring import READERS, Options, Reader, Scorer, load, names
 from agent.scoring.engine import Engine
 
 _log = logging.getLogger("vedette.score")
@@ -92,7 +92,7 @@ def load_panel(config: Config) -> Panel:
     chosen, engine = [], Engine()
     for name in names():
         told = config.scorers.get(name)
-        if told is not None and not told.enabled:
+        if not told.enabled if told is not None else not config.models and name in READERS:
             continue
         options = Options(engine=engine)
         if told is not None:

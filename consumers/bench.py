@@ -28,7 +28,6 @@ from consumers.source import Partition, Source
 from consumers.worker import Worker
 
 PARTITIONS = 4
-_MODEL_SCORERS = ("relevance", "toxicity")
 _TEXT = (
     "the parcel left our warehouse on Monday and should reach you within three working days "
     "please open the settings page choose security and press reset then follow the link that "
@@ -270,8 +269,7 @@ def _work(reader: Reader, n: int) -> None:
 
 def rule_panel() -> Panel:
     """Every scorer that needs no model."""
-    off = {name: {"enabled": False} for name in _MODEL_SCORERS}
-    return load_panel(load_config(scorers=off))
+    return load_panel(load_config(models=False))
 
 
 def bench_road(config: Config, calls: int, chars: int) -> list[Run]:

@@ -7,19 +7,9 @@ import pytest
 
 from agent.catalog import BY_NAME
 from agent.record import Call
-from agent.scoring import Options, load, names
+from agent.scoring import READERS, Options, load, names
 
-MODELS = {
-    "relevance",
-    "toxicity",
-    "jailbreak",
-    "injection",
-    "context_injection",
-    "harm",
-    "similarity",
-    "groundedness",
-}
-RULES = tuple(name for name in names() if name not in MODELS)
+RULES = tuple(name for name in names() if name not in READERS)
 
 CALL = Call(id="c", at=0.0, model="m")
 HOSTILE = [

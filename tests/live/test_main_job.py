@@ -99,8 +99,9 @@ def configured(folder: Path, broker: Broker, topic: str, url: str) -> Config:
     tree = {
         "kafka": {"brokers": [broker.address], "topics": {topic: {}}, "group": topic},
         "store": {"url": url},
-        # The embedding model reads a share: all of it would take ten minutes on two cores.
-        "scorers": {"relevance": {"rate": 0.02}},
+        # Models read a share: all of it would take ten minutes on two cores.
+        "models": False,
+        "scorers": {"relevance": {"rate": 0.02}, "jailbreak": {"rate": 0.01}},
         "slo": {"fast": {"at_most": 5.0}},
     }
     (folder / "vedette.yaml").write_text(yaml.safe_dump(tree))
@@ -227,14 +228,19 @@ def test_every_real_call_has_one_row_and_the_means_are_exact(
     shown, total = scraped(ports)
     assert total == n
     compare(shown, {key: mean for key, mean in expected.items() if key in shown})
-    assert {metric for _, metric in shown} >= {"latency", "tokens_out", "response_refusal"}
+    assert {metric for _, metric in shown} >= {
+        "latency",
+        "tokens_out",
+        "response_refusal",
+        "prompt_jailbreak",
+    }
 
 
 def compare(found: Means, expected: Means) -> None:
     assert found.keys() == expected.keys()
     for (model, metric), mean in found.items():
         # A model's score moves in its last digits with the pack that it ran in.
-        tolerance = 1e-6 if metric == "response_relevance" else 1e-9
+        tolerance = 1e-6 if metric in ("response_relevance", "prompt_jailbreak") else 1e-9
         assert math.isclose(mean, expected[model, metric], rel_tol=tolerance, abs_tol=tolerance), (
             model,
             metric,

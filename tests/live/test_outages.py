@@ -23,7 +23,6 @@ from tests.live.test_kafka_road import produce, received, wait_until
 from tests.live.test_main_job import page, vedette
 
 N = 300
-QUICK = {"relevance": {"enabled": False}}
 
 
 class Service:
@@ -41,7 +40,7 @@ class Service:
         tree = {
             "kafka": kafka,
             "store": {"url": url},
-            "scorers": QUICK,
+            "models": False,
             "exporter": {"port": self.port},
         }
         folder.mkdir(exist_ok=True)
