@@ -25,6 +25,7 @@ class Panel:
     ) -> None:
         self._scorers = tuple(scorers)
         self.engine = engine or Engine()
+        self.scorers = tuple(scorer for scorer, _ in scorers)
         self.versions = {scorer.name: scorer.version for scorer, _ in scorers}
 
     def score(self, calls: Sequence[Call]) -> Scores:

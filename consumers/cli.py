@@ -252,11 +252,12 @@ def bench(
 
 def _bench_engine(as_json: bool) -> None:
     from agent.scoring.bench import measure
+    from consumers.bench_watch import measure_watch
 
     with _progress("measuring"):
-        lines = measure()
+        lines, road = measure(), measure_watch()
     if as_json:
-        _print_json([asdict(one) for one in lines])
+        _print_json({"ways": [asdict(one) for one in lines], "watch": asdict(road)})
         return
     ours = {one.model: one.texts_s for one in reversed(lines) if one.name.startswith("vedette")}
     table = Table("model", "way", "texts/s", "of matmul peak", "vedette is")
@@ -264,6 +265,13 @@ def _bench_engine(as_json: bool) -> None:
         times = f"{ours[one.model] / one.texts_s:.2f}x"
         table.add_row(one.model, one.name, f"{one.texts_s:.1f}", f"{one.of_peak:.0%}", times)
     out.print(table)
+    share = road.road_texts_s / road.engine_texts_s
+    out.print(
+        f"vedette watch, every scorer on, {road.texts} texts: {road.road_texts_s:.1f} texts/s,"
+    )
+    out.print(
+        f"{share:.0%} of the engine alone; a call seen before costs {road.repeated_us:.0f} us"
+    )
 
 
 @app.command()

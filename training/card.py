@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from agent.catalog import METRICS
+from agent.catalog import BY_NAME
+from agent.scoring.safety import ROLES
 from agent.scoring.sentences import sentence_windows
 from training.fit import SEED, TOKENS, Branch, Trunk, crops, fit, predict
 from training.rows import TASKS, Row, read, rows
@@ -71,7 +72,8 @@ def measure(case: Case, logits: Floats) -> Entry:
     Calibration is the expected calibration error over ten equal bins.
     """
     labels, chance = np.array(case.labels), 1 / (1 + np.exp(-logits))
-    threshold = {m.name: m.threshold or 0.5 for m in METRICS}.get(f"prompt_{case.task}", 0.5)
+    role = ROLES.get(case.task)
+    threshold = (BY_NAME[role.reads[0][0]].threshold if role else None) or 0.5
     benign = labels == 0
     flagged = float((chance[benign] >= threshold).mean()) if benign.any() else np.nan
     bins = np.minimum((chance * 10).astype(int), 9)
@@ -175,7 +177,10 @@ def group_gaps(judge: Judge) -> Entry:
     words = json.loads(Path(__file__).with_name("phrases.json").read_text(encoding="utf-8"))
     texts = [form.format(group=g) for g in words["groups"] for form in words["measured_kind"]]
     case = Case("toxicity", "largest gap between groups", tuple(texts), (0,) * len(texts))
-    flagged = (judge(case) >= 0).reshape(len(words["groups"]), -1).mean(1)
+    at_least = BY_NAME["prompt_toxicity"].threshold or 0.5
+    flagged = (
+        (judge(case) >= np.log(at_least / (1 - at_least))).reshape(len(words["groups"]), -1).mean(1)
+    )
     gap, nan = float(flagged.max() - flagged.min()), float("nan")
     return Entry("toxicity", case.name, len(texts), nan, nan, nan, nan, gap, nan)
 

@@ -2,6 +2,10 @@
 
 Public rows come from files that the data's README marks as usable for training what ships; the
 rest is filled in from `phrases.json`, which is our own writing.
+
+2026-11-24: without role prompts of our own, benign and hostile in the same words, a head that had
+not seen `role_prompts_benign` flagged 19 % of it at .5 (AUROC .942 against `itw_jailbreak`); with
+them 6 % (.967).
 """
 
 import gzip
@@ -16,7 +20,7 @@ from typing import Any
 from agent.scoring.sentences import sentence_windows
 
 TASKS = ("toxicity", "jailbreak", "injection", "context_injection", "refusal", "harm")
-# A group of rows that is learned from is never the one that is measured on: see `card`.
+# Of a large source; more rows of one source taught little about the next one.
 _CAPPED = 2_000
 
 _SLOTS = {
@@ -129,6 +133,8 @@ def _invented(rng: random.Random) -> Iterator[Row]:
         ("document_orders", 40, {"context_injection": 1, "jailbreak": 0}),
         ("kind", 40, _calm(toxicity=0)),
         ("cruel", 40, _calm(toxicity=1)),
+        ("tables", 40, {"context_injection": 0, "toxicity": 0}),
+        ("snippets", 20, {"context_injection": 0, "toxicity": 0}),
         ("insults", 5, _calm(toxicity=1)),
         ("harsh_kind", 5, _calm(toxicity=0)),
         ("refusals", 30, {"refusal": 1, "harm": 0, "toxicity": 0}),
@@ -145,6 +151,7 @@ def _filled(form: str, words: Mapping[str, Any], rng: random.Random) -> str:
     act = rng.choice(words["acts"])
     quote = rng.choice(words["overrides"]).format(act=act, Act=act.capitalize())
     slots = {"act": act, "Act": act.capitalize(), "quote": quote}
+    slots |= {slot: str(rng.randrange(1, 2_100)) for slot in ("n", "n2")}
     for slot, key in _SLOTS.items():
         slots[slot] = rng.choice(words[key])
     return form.format(**slots).format(**slots)  # what fills a slot may have slots

@@ -41,7 +41,7 @@ def measure(rounds: int = 3, seed: int = 7) -> list[Line]:
         if importlib.util.find_spec(library) is None:
             raise BadConfig("bench engine", f"needs the package {library} to compare with")
     device = _device()
-    minilm, detoxify, deberta = (_texts(n, seed) for n in (256, 64, 48))
+    minilm, detoxify, deberta = (invented_texts(n, seed) for n in (256, 64, 48))
     ways = {
         **_minilm_ways(minilm, device),
         **_detoxify_ways(detoxify, device),
@@ -82,8 +82,8 @@ def _peak_flops(device: str) -> float:
     return 2.0 * float(side) ** 3 / best
 
 
-def _texts(n: int, seed: int) -> list[str]:
-    """Invented texts of whole words of MiniLM's vocabulary, drawn by Zipf's law."""
+def invented_texts(n: int, seed: int) -> list[str]:
+    """Texts of whole words of MiniLM's vocabulary, drawn by Zipf's law, of traffic's lengths."""
     rng = np.random.default_rng(seed)
     file = folders.shipped("bench") / "vocab.txt"
     words = [w for w in file.read_text("utf-8").splitlines()[1_996:] if w.isalpha()][:20_000]
