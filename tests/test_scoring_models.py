@@ -201,7 +201,7 @@ def test_minilm_embeds_as_sentence_transformers(tmp_path: Path) -> None:
     alone = np.concatenate([engine.outputs(model, [text])[0] for text in texts])
     assert np.abs(given - alone).max() < 1e-5
     suite = load_embedder(Source("relevance", device="cpu"))
-    behind = np.concatenate(engine.outputs(replace(suite, windows=1), texts))[
+    behind = np.concatenate(engine.outputs(replace(suite, windows=1, max_tokens=256), texts))[
         :, len(suite.labels) :
     ]
     assert np.abs(behind - oracle).max() < 1e-4

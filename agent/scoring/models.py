@@ -27,6 +27,8 @@ _LABELS = {
 }
 # Windows of one text: eight times 512 tokens; of a longer one they are spread over its length.
 _WINDOWS = 8
+# The heads were trained on pieces of this size: one insult in 256 tokens is averaged away.
+_SUITE_TOKENS = 128
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ def load_suite(source: folders.Source) -> Model:
         rows = pooling.suite(encoder, branch)
         digest = f"{digest}-{extra}"
         made = _model(f"suite:{digest}", digest, folder, encoder, rows, labels, device)
-        return replace(made, columns=len(labels) + int(raw["hidden_size"]))
+        columns = len(labels) + int(raw["hidden_size"])
+        return replace(made, columns=columns, max_tokens=_SUITE_TOKENS, windows=2 * _WINDOWS)
 
 
 def _read_heads() -> tuple[dict[str, "torch.Tensor"], tuple[str, ...], str]:
