@@ -125,7 +125,7 @@ def test_an_objective_is_a_bucket_and_a_value_on_the_bound_is_inside() -> None:
 @pytest.mark.parametrize(
     ("metric", "values", "passed", "failed"),
     [
-        ("response_toxicity", [0.1, 0.5, 0.9], 1, 2),
+        ("response_toxicity", [0.1, 0.8, 0.9], 1, 2),
         ("response_refusal", [0.0, 1.0], 1, 1),
         ("response_json_valid", [1.0, 1.0, 0.0], 2, 1),
         ("error", [1.0, 0.0, 0.0], 2, 1),
