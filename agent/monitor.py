@@ -23,8 +23,8 @@ from agent.record import Call, DeadLetter
 from agent.score import Panel, Scores
 from agent.store import Store, halves, writes
 
-# Slices of a batch: models on a CPU take minutes for a whole one, which looks like a stall. This many
-# calls of the longest texts take one minute on two cores.
+# Slices of a batch: models on a CPU take minutes for a whole one, which looks like a stall. This
+# many calls of the longest texts take about one minute on two cores.
 _SCORE_CALLS = 128
 
 __all__ = ["Fenced", "Flush", "Monitor", "Partition"]

@@ -116,7 +116,9 @@ def _minilm_ways(texts: list[str], device: str) -> Ways:
     polls = [texts[at : at + 32] for at in range(0, len(texts), 32)]
 
     def encode(some: Sequence[Sequence[str]]) -> Run:
-        return lambda: [other.encode(list(one), batch_size=32) for one in some]
+        return lambda: [
+            other.encode(list(one), batch_size=32, show_progress_bar=False) for one in some
+        ]
 
     ways = {
         "vedette, all texts": _ours(model, [texts]),
