@@ -149,6 +149,8 @@ class ScorerOptions(Tree):
     model: str | None = None
     sha256: str | None = None
     device: str = "auto"
+    # Of novelty: what `vedette score --baseline-to` wrote.
+    baseline: str | None = None
 
 
 class Objective(Tree):

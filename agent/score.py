@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from agent.catalog import BY_NAME
 from agent.config import Config
@@ -95,9 +96,17 @@ def load_panel(config: Config) -> Panel:
         told = config.scorers.get(name)
         if not told.enabled if told is not None else not config.models and name in READERS:
             continue
-        options = Options(engine=engine)
+        options = Options(engine=engine, models=config.models)
         if told is not None:
-            options = Options(told.model, told.sha256, told.device, engine)
+            if told.baseline is not None and name != "novelty":
+                raise BadConfig(f"scorers.{name}.baseline", "only novelty has a baseline")
+            options = replace(
+                options,
+                model=told.model,
+                sha256=told.sha256,
+                device=told.device,
+                baseline=told.baseline,
+            )
         chosen.append((load(name, options), told.rate if told else 1.0))
     for scorer, _ in chosen:
         unknown = [metric for metric in scorer.metrics if metric not in BY_NAME]

@@ -108,9 +108,20 @@ def watch(
 
 @app.command()
 def score(
-    file: str, config: ConfigFile = None, form: Form = "auto", as_json: AsJson = False
+    file: str,
+    config: ConfigFile = None,
+    form: Form = "auto",
+    as_json: AsJson = False,
+    baseline_to: Annotated[
+        Path | None, typer.Option(help="Write these calls as the baseline of novelty instead.")
+    ] = None,
 ) -> None:
     """Score every call of a file; stores nothing. One line a call."""
+    if baseline_to is not None:
+        axes = commands.learn_baseline(_config(config, form), file, baseline_to)
+        known = " and ".join(f"{kind}s in {n} axes" for kind, n in axes.items())
+        err.print(f"wrote {baseline_to}: {known}", markup=False, soft_wrap=True)
+        return
     for row in commands.score(_config(config, form), file):
         if as_json:
             _print_json(row)

@@ -1,19 +1,23 @@
 """What the commands do; each returns plain data, and the command line prints it."""
 
 import hashlib
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from agent.catalog import Metric
 from agent.columns import record_columns
-from agent.config import Config
+from agent.config import Config, ScorerOptions
 from agent.errors import BadConfig, StoreDown
 from agent.panes import HOUR_S
 from agent.record import Call, Half
 from agent.score import load_panel
+from agent.scoring import Options
+from agent.scoring.novelty import FEWEST_TEXTS, Novelty
 from agent.store import Store, letters, open_store, positions, reads
 from consumers.deadletter import replay_letters
 from consumers.files import read_records
@@ -64,18 +68,32 @@ def report(store: Store) -> dict[str, Any]:
 
 def score(config: Config, file: str) -> Iterator[dict[str, Any]]:
     """The scores of every call in a file, in order."""
-    values = read_records(file, config.inbox.format)
+    found = _calls(config, file)
     panel = load_panel(config)
-    calls: list[Call] = []
-    for value in values:
+    while calls := list(itertools.islice(found, _SCORE_BATCH)):
+        yield from _scored(config, panel.score(calls), calls)
+
+
+def learn_baseline(config: Config, file: str, to: Path) -> dict[str, int]:
+    """Write what novelty is measured against; how many axes each kind of text has.
+
+    Raises BadConfig when the file holds too few calls.
+    """
+    told = config.scorers.get("novelty") or ScorerOptions()
+    scorer = Novelty(Options(told.model, told.sha256, told.device))
+    found = scorer.learn(list(_calls(config, file)))
+    if not found:
+        raise BadConfig(file, f"holds fewer than {FEWEST_TEXTS} prompts and answers")
+    scorer.save(found, to)
+    return {kind: len(one.axes) for kind, one in found.items()}
+
+
+def _calls(config: Config, file: str) -> Iterator[Call]:
+    for value in read_records(file, config.inbox.format):
         for item in parse(value, config.inbox.format, config, time.time()):
             call = item.call if isinstance(item, Half) else item
             if isinstance(call, Call):
-                calls.append(call)
-        if len(calls) >= _SCORE_BATCH:
-            yield from _scored(config, panel.score(calls), calls)
-            calls = []
-    yield from _scored(config, panel.score(calls), calls)
+                yield call
 
 
 def _scored(config: Config, given: dict[str, Any], calls: list[Call]) -> Iterator[dict[str, Any]]:

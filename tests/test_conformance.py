@@ -10,6 +10,7 @@ import pytest
 from agent.catalog import BY_NAME
 from agent.record import Call, Message, Score
 from agent.scoring import Options, Scorer, load, names
+from agent.scoring.novelty import FEWEST_TEXTS, Novelty
 
 PROMPT = "How do I reset the password of my account? Answer in valid JSON."
 SYSTEM = Message("system", "You are a clerk. Never speak of the price of tea.")
@@ -51,7 +52,13 @@ HOSTILE = {
 
 
 @pytest.fixture(scope="module", params=names())
-def scorer(request: pytest.FixtureRequest) -> Scorer:
+def scorer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+    if request.param == "novelty":
+        path, blank = tmp_path_factory.mktemp("novelty") / "base.npz", Novelty(Options())
+        said = [f"Question {i} about tea" for i in range(FEWEST_TEXTS)]
+        learned = [Call(text, 0.0, "m", prompt=text, response=text) for text in said]
+        blank.save(blank.learn(learned), path)
+        return load("novelty", Options(device="cpu", baseline=str(path)))
     return load(request.param, Options(device="cpu"))
 
 

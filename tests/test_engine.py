@@ -47,6 +47,23 @@ def model(rows: Callable[[Pack], torch.Tensor], **more: Any) -> Model:
     return replace(made, **more)
 
 
+def test_a_model_of_tokens_gives_a_row_a_token_and_is_not_remembered() -> None:
+    packs: list[Pack] = []
+
+    def states(pack: Pack) -> torch.Tensor:
+        packs.append(pack)
+        return torch.stack([pack.ids, pack.positions], 1).float()
+
+    ours, engine = model(states, per_token=True), Engine()
+    for _ in range(2):
+        first, second = engine.outputs(ours, ["w1 w2 w3", "w4"])
+        assert first.tolist() == [[2, 0], [5, 1], [6, 2], [7, 3], [3, 4]]
+        assert second.tolist() == [[2, 0], [8, 1], [3, 2]]
+    assert len(packs) == 2
+    broken = model(lambda pack: torch.zeros(1, 2), per_token=True)
+    assert np.isnan(engine.outputs(broken, ["w1 w2"])[0]).all()
+
+
 def test_a_text_is_run_once_in_a_batch_across_scorers_and_across_batches() -> None:
     rows, engine = Sums(), Engine()
     ours = model(rows)

@@ -1,11 +1,19 @@
 """Groundedness, leakage and matches on answers of our own."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
+import torch
+import transformers
 
 from agent.config import load_config
+from agent.errors import BadConfig
 from agent.record import Call, Message
 from agent.score import load_panel
 from agent.scoring import READERS, Options, load, names
+from agent.scoring.folders import shipped
+from agent.scoring.novelty import Novelty
 
 SYSTEM = Message("system", "You are the assistant of a bank. Never name the code blue heron seven.")
 CONTEXT = (
@@ -42,6 +50,82 @@ def test_matches(metric: str, response: str, reference: str, value: float | str)
     assert said("matches", metric, call) == value
 
 
+@pytest.mark.parametrize(
+    ("metric", "response", "reference", "value"),
+    [
+        ("bleu", "The cat sat on the mat.", "The cat sat on the mat.", 1.0),
+        ("bleu", "the cat sat on the mat", "the cat is on the mat", 0.3799),  # sacrebleu alone
+        ("rouge1", "the cat sat on the mat", "the cat is on the mat", 5 / 6),
+        ("rouge2", "the cat sat on the mat", "the cat is on the mat", 3 / 5),
+        ("rougeL", "mat the on sat cat the", "the cat is on the mat", 3 / 6),
+        ("rougeL", "кошка сидит", "Кошка СИДИТ", 1.0),
+        # Banerjee and Lavie 2005, by hand: 5 of 6 words in 2 chunks, 5/6 x (1 - .5 x (2/5)^3).
+        ("meteor", "the cat sat on the mat", "the cat is on the mat", 5 / 6 * (1 - 0.5 * 0.4**3)),
+        ("meteor", "cats", "cat", 0.5),  # by its stem, in one chunk of one word
+        ("meteor", "...", "cat", "too_short"),
+    ],
+)
+def test_overlap(metric: str, response: str, reference: str, value: float | str) -> None:
+    call = Call("c", 0.0, "m", response=response, reference=reference)
+    assert said("overlap", metric, call) == pytest.approx(value, abs=1e-4)
+
+
+def test_bertscore_is_the_authors_definition() -> None:
+    pairs = [("A dog runs in the park.", "The hound is running outside."), ("Yes", "No, never.")]
+    folder = shipped("test")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+
+    def states(text: str) -> torch.Tensor:
+        with torch.inference_mode():
+            made = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0]
+        return torch.nn.functional.normalize(made, dim=1)
+
+    for response, reference in pairs:
+        near = states(response) @ states(reference).T  # greedy_cos_idf of bert-score 0.3.13
+        precision, recall = near.max(1).values[1:-1].mean(), near.max(0).values[1:-1].mean()
+        call = Call("c", 0.0, "m", response=response, reference=reference)
+        wanted = float(2 * precision * recall / (precision + recall))
+        assert said("bertscore", "bertscore", call) == pytest.approx(wanted, abs=1e-4)
+
+
+def test_novelty_tells_another_topic_from_that_of_its_baseline(tmp_path: Path) -> None:
+    cities, dishes = ("Paris", "Rome", "Oslo", "Bern", "Lima"), ("soup", "bread", "rice", "cake")
+    asks = ("When does the train to {} leave?", "Is there a bus to {} on day {}?",
+            "I lost my ticket to {}, number {}.", "Book {} for {} people.")  # fmt: skip
+    travel = [asks[i % 4].format(cities[i % 5], i) for i in range(300)]
+    cooking = [f"How long do I cook {dishes[i % 4]} for {i} guests?" for i in range(20)]
+    learned = [Call(str(i), 0.0, "m", prompt=text) for i, text in enumerate(travel[:260])]
+    scorer = Novelty(Options(device="cpu"))
+    scorer.save(scorer.learn(learned), tmp_path / "base.npz")
+    ready = Novelty(Options(device="cpu", baseline=str(tmp_path / "base.npz")))
+    fresh = [Call(str(i), 0.0, "m", prompt=t) for i, t in enumerate(travel[260:] + cooking)]
+    values = [score.value or 0.0 for score in ready.score(fresh)["prompt_novelty"]]
+    assert max(values[:40]) < 0.15 < 0.3 < min(values[40:])
+    assert ready.version != scorer.version
+    whole = Call("r", 0.0, "m", prompt="Hi", response="Hello")
+    assert ready.score([whole])["response_novelty"][0].why == "no_baseline"
+    assert scorer.score([whole])["prompt_novelty"][0].why == "no_baseline"
+
+
+def test_a_baseline_that_cannot_be_used_is_one_clear_line(tmp_path: Path) -> None:
+    def refused(path: Path) -> str:
+        with pytest.raises(BadConfig) as caught:
+            load("novelty", Options(device="cpu", baseline=str(path)))
+        return str(caught.value)
+
+    other = tmp_path / "other.npz"
+    np.savez(other, model=np.array("abc"))
+    assert refused(other).startswith(f"scorers.novelty.baseline: {other} belongs to the model abc")
+    with pytest.raises(BadConfig, match=r"x\.npz: cannot be written \(FileNotFoundError\)"):
+        Novelty(Options(device="cpu")).save({}, tmp_path / "absent" / "x.npz")
+    (tmp_path / "text.npz").write_text("not a file of numpy")
+    assert "was not written by vedette score --baseline-to" in refused(tmp_path / "text.npz")
+    assert "cannot be read (FileNotFoundError)" in refused(tmp_path / "absent.npz")
+    with pytest.raises(BadConfig, match=r"scorers\.harm\.baseline: only novelty has a baseline"):
+        load_panel(load_config(models=False, scorers={"harm": {"baseline": "x.npz"}}))
+
+
 def test_leakage_is_the_share_of_the_system_prompt_in_the_answer() -> None:
     def leaked(response: str) -> float | str | None:
         call = Call("c", 0.0, "m", messages=(SYSTEM,), response=response)
@@ -66,6 +150,9 @@ def test_an_answer_from_its_documents_is_better_grounded_than_another() -> None:
     bad = "The bridge was opened in 1901. Rabbits prefer fresh hay and water."
     assert grounded(good, "Unrelated.", CONTEXT) > grounded(bad, CONTEXT) + 0.1
     assert grounded(bad, CONTEXT) > grounded("Rabbits prefer fresh hay.", CONTEXT) + 0.2
+    # A number of its own: near in meaning, and no word of the documents.
+    right, wrong = "It is 240 metres long.", "It is 950 metres long."
+    assert grounded(right, CONTEXT) > grounded(wrong, CONTEXT) + 0.1
 
 
 def test_models_can_be_left_off_and_named_one_by_one() -> None:

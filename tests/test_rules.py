@@ -33,7 +33,7 @@ def answered(text: str | None, prompt: str | None = None) -> Call:
 
 @pytest.mark.parametrize("name", RULES)
 def test_rows_stay_in_order_and_absence_is_a_reason(name: str) -> None:
-    scorer = load(name, Options())
+    scorer = load(name, Options(models=False))
     assert set(scorer.metrics) <= set(BY_NAME)
     assert all(list(row) == [] for row in scorer.score([]).values())
     calls = [answered(None), answered("I cannot help with that."), answered("Yes. " * 40, "Why?")]
@@ -48,7 +48,7 @@ def test_rows_stay_in_order_and_absence_is_a_reason(name: str) -> None:
 @pytest.mark.parametrize("number", range(len(HOSTILE)))
 def test_a_hostile_text_costs_little_and_raises_nothing(name: str, number: int) -> None:
     text = HOSTILE[number]
-    scorer = load(name, Options())
+    scorer = load(name, Options(models=False))
     began = time.perf_counter()
     given = scorer.score([answered(text, text), answered("A plain answer.", "A question?")])
     assert time.perf_counter() - began < 1.0
@@ -72,12 +72,12 @@ def test_a_hostile_text_costs_little_and_raises_nothing(name: str, number: int) 
     ],
 )
 def test_known_answers(metric: str, call: Call, value: float) -> None:
-    (scorer,) = (s for s in (load(n, Options()) for n in RULES) if metric in s.metrics)
+    (scorer,) = (s for s in (load(n, Options(models=False)) for n in RULES) if metric in s.metrics)
     assert scorer.score([call])[metric][0].value == value
 
 
 def test_a_loop_repeats_and_prose_does_not() -> None:
-    scorer = load("repetition", Options())
+    scorer = load("repetition", Options(models=False))
     loop = answered("the same words again and " * 30)
     prose = answered("Each of these words is here only once, so nothing can repeat itself today.")
     first, second = scorer.score([loop, prose])["response_repetition"]

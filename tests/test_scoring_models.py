@@ -250,6 +250,29 @@ def test_relevance_prefers_the_answer_to_the_question() -> None:
     assert why == ["no_response", "too_short"]
 
 
+def test_a_cross_encoder_reads_every_sentence_with_every_window(
+    tmp_path: Path, classifier: Any
+) -> None:
+    classifier.config.id2label = {0: "contradiction", 1: "entailment", 2: "neutral"}
+    classifier.save_pretrained(tmp_path)
+    tokenizer().save(str(tmp_path / "tokenizer.json"))
+    contexts, answer = ("w1 w2. w3 w4. w5.", "w6."), "w7 w8. w1 w9."
+    call = Call("c", 0.0, "m", response=answer, contexts=contexts)
+    scorer = load("groundedness", Options(str(tmp_path), device="cpu"))
+    given = scorer.score([call])["response_groundedness"][0].value
+
+    def support(window: str, sentence: str) -> float:
+        made = tokenizer().encode(window, sentence)
+        ids, types = torch.tensor([made.ids]), torch.tensor([made.type_ids])
+        with torch.inference_mode():
+            logits = classifier(input_ids=ids, token_type_ids=types).logits[0]
+        return float(logits.softmax(0)[1])
+
+    windows = ("w1 w2. w3 w4.", "w5.", "w6.")
+    best = [max(support(one, said) for one in windows) for said in ("w7 w8.", "w1 w9.")]
+    assert given == pytest.approx(sum(best) / 2, abs=1e-5)
+
+
 def test_broken_weights_give_invalid_scores(tmp_path: Path, classifier: Any) -> None:
     classifier.save_pretrained(tmp_path)
     tokenizer().save(str(tmp_path / "tokenizer.json"))

@@ -18,7 +18,7 @@ def score(metric: str, response: str | None, prompt: str | None = None, system: 
     """What the scorer of the metric says of one call."""
     messages = (Message("system", system),) if system else ()
     call = Call("c", 0.0, "m", prompt=prompt, response=response, messages=messages)
-    scorer = load(SCORERS[metric], Options())
+    scorer = load(SCORERS[metric], Options(models=False))
     (given,) = scorer.score([call])[metric]
     return given
 
@@ -153,7 +153,7 @@ def test_an_unknown_scorer_is_named_with_the_known_ones() -> None:
 def test_every_metric_of_the_rules_has_a_row_in_the_catalogue() -> None:
     for metric, name in SCORERS.items():
         assert name in names()
-        assert BY_NAME[metric].cost == "rule"
+        assert BY_NAME[metric].cost == ("model" if name == "refusal" else "rule")
 
 
 def test_importing_the_registry_and_the_rules_is_cheap() -> None:

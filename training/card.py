@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,9 @@ from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from agent.catalog import BY_NAME
-from agent.scoring.safety import ROLES
-from agent.scoring.sentences import sentence_windows
-from training.fit import SEED, TOKENS, Branch, Trunk, crops, fit, predict
+from agent.record import Call
+from agent.scoring import Options, load
+from training.fit import SEED, Trunk, crops, fit, save
 from training.rows import TASKS, Row, read, rows
 
 Floats = NDArray[np.float64]
@@ -36,8 +37,8 @@ FOLDS: tuple[frozenset[str], ...] = (
 )
 # What attacks are told from; a toxic tweet is no attack either, but far too easy.
 _BENIGN = frozenset({"role_prompts_benign", "clinc150", "hh_prompts", "presidio_synth"})
-# Windows of a text that is measured; training saw pieces of the same size.
-_WINDOWS = 16
+# Calls that are scored at once; characters of a text, as training read it.
+_SLICE, _CHARS = 512, 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,17 @@ class Case:
     name: str
     texts: tuple[str, ...]
     labels: tuple[int, ...]
-    sentences: bool = False
+
+
+# The metric of each task, and the call that makes it read a text.
+_METRICS: dict[str, tuple[str, Callable[[str], Call]]] = {
+    "toxicity": ("prompt_toxicity", lambda text: Call("", 0.0, "", prompt=text)),
+    "jailbreak": ("prompt_jailbreak", lambda text: Call("", 0.0, "", prompt=text)),
+    "injection": ("prompt_injection", lambda text: Call("", 0.0, "", prompt=text)),
+    "context_injection": ("context_injection", lambda text: Call("", 0.0, "", contexts=(text,))),
+    "refusal": ("response_refusal", lambda text: Call("", 0.0, "", response=text)),
+    "harm": ("response_harm", lambda text: Call("", 0.0, "", response=text)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +77,12 @@ class Entry:
     calibration: float
 
 
-def measure(case: Case, logits: Floats) -> Entry:
+def measure(case: Case, chance: Floats) -> Entry:
     """AUROC with a 95 % interval (Hanley and McNeil 1982, eq. 2), and the rest of a line.
 
     Calibration is the expected calibration error over ten equal bins.
     """
-    labels, chance = np.array(case.labels), 1 / (1 + np.exp(-logits))
-    role = ROLES.get(case.task)
-    threshold = (BY_NAME[role.reads[0][0]].threshold if role else None) or 0.5
+    labels, threshold = np.array(case.labels), _threshold(case.task)
     benign = labels == 0
     flagged = float((chance[benign] >= threshold).mean()) if benign.any() else np.nan
     bins = np.minimum((chance * 10).astype(int), 9)
@@ -83,12 +92,18 @@ def measure(case: Case, logits: Floats) -> Entry:
         none = np.nan
         return Entry(case.task, case.name, len(labels), none, none, none, none, flagged, none)
     sizes = [len(text) for text in case.texts]
-    auroc = float(roc_auc_score(labels, logits))
-    precision = float(average_precision_score(labels, logits))
+    auroc = float(roc_auc_score(labels, chance))
+    precision = float(average_precision_score(labels, chance))
     length = float(roc_auc_score(labels, sizes))
     half = _half_width(auroc, int((~benign).sum()), int(benign.sum()))
     return Entry(case.task, case.name, len(labels), auroc, half, precision, length, flagged,
                  float(sum(gaps)))  # fmt: skip
+
+
+def _threshold(task: str) -> float:
+    threshold = BY_NAME[_METRICS[task][0]].threshold
+    assert threshold is not None
+    return threshold
 
 
 def _half_width(a: float, positive: int, negative: int) -> float:
@@ -97,33 +112,22 @@ def _half_width(a: float, positive: int, negative: int) -> float:
     return float(norm.ppf(0.975) * np.sqrt(spread / (positive * negative)))
 
 
-def windows(ids: list[int]) -> list[list[int]]:
-    """A text in windows of the size that was trained on."""
-    inner, room = ids[1:-1], TOKENS - 2
-    count = min(max(-(-len(inner) // room), 1), _WINDOWS)
-    starts = np.linspace(0, max(len(inner) - room, 0), count).astype(int).tolist()
-    return [[ids[0], *inner[at : at + room], ids[-1]] for at in starts]
-
-
 class Judge:
-    """One trained branch, asked for any task; a text's states are made once for all of them."""
+    """The shipped scorers with the heads of one file, asked for any task."""
 
-    def __init__(self, trunk: Trunk, branch: Branch) -> None:
-        self._trunk, self._branch = trunk, branch
-        self._known: dict[tuple[tuple[str, ...], bool], Floats] = {}
+    def __init__(self, heads: Path) -> None:
+        options = Options(heads=heads, device="cpu")
+        self._scorers = {task: load(task, options) for task in TASKS}
 
     def __call__(self, case: Case) -> Floats:
-        """The logit of the case's task for each of its texts, of their worst window."""
-        key = (case.texts, case.sentences)
-        if key not in self._known:
-            cut = sentence_windows if case.sentences else lambda text: [text]
-            parts = [(at, part) for at, text in enumerate(case.texts) for part in cut(text) or [""]]
-            states = self._trunk.states([part for _, part in parts], windows)
-            given = predict(self._trunk, self._branch, states, len(parts))
-            worst = np.full((len(case.texts), len(TASKS)), -np.inf)
-            np.maximum.at(worst, [at for at, _ in parts], given)
-            self._known[key] = worst
-        return self._known[key][:, TASKS.index(case.task)]
+        """The score of each text; a text that gets none is half as bad as can be."""
+        metric, asked = _METRICS[case.task]
+        found: list[float] = []
+        for at in range(0, len(case.texts), _SLICE):
+            calls = [asked(text[:_CHARS]) for text in case.texts[at : at + _SLICE]]
+            row = self._scorers[case.task].score(calls)[metric]
+            found += [0.5 if score.value is None else score.value for score in row]
+        return np.array(found)
 
 
 def left_out(found: Sequence[Row], out: frozenset[str]) -> Iterator[Case]:
@@ -163,8 +167,7 @@ def never_trained(data: Path) -> Iterator[Case]:
 def indirect(data: Path, kind: str) -> Case:
     """Documents with and without an order hidden in them."""
     found = [r for r in read(data, "injection/bipia_indirect") if r["meta"]["task"] == kind]
-    case = _case("context_injection", f"bipia_{kind}", found, "injection")
-    return Case(case.task, case.name, case.texts, case.labels, sentences=True)
+    return _case("context_injection", f"bipia_{kind}", found, "injection")
 
 
 def _case(task: str, name: str, found: Sequence[dict[str, Any]], label: str) -> Case:
@@ -177,16 +180,14 @@ def group_gaps(judge: Judge) -> Entry:
     words = json.loads(Path(__file__).with_name("phrases.json").read_text(encoding="utf-8"))
     texts = [form.format(group=g) for g in words["groups"] for form in words["measured_kind"]]
     case = Case("toxicity", "largest gap between groups", tuple(texts), (0,) * len(texts))
-    at_least = BY_NAME["prompt_toxicity"].threshold or 0.5
-    flagged = (
-        (judge(case) >= np.log(at_least / (1 - at_least))).reshape(len(words["groups"]), -1).mean(1)
-    )
+    hit = judge(case) >= _threshold(case.task)
+    flagged = hit.reshape(len(words["groups"]), -1).mean(1)
     gap, nan = float(flagged.max() - flagged.min()), float("nan")
     return Entry("toxicity", case.name, len(texts), nan, nan, nan, nan, gap, nan)
 
 
-def card(data: Path, say: Callable[[Entry], None]) -> list[Entry]:
-    """Every line; each is said as soon as it is known."""
+def card(data: Path, heads: Path, say: Callable[[Entry], None]) -> list[Entry]:
+    """Every line; each is said as soon as it is known. A fold's heads are written to `heads`."""
     trunk, found, lines = Trunk(), rows(data, SEED), []
     states = trunk.states([row.text for row in found], crops(SEED))
 
@@ -196,7 +197,8 @@ def card(data: Path, say: Callable[[Entry], None]) -> list[Entry]:
 
     for out in (*FOLDS, frozenset[str]()):
         branch = fit(trunk, found, states.of(lambda at, out=out: found[at].source not in out))  # type: ignore[misc]  # a default binds it
-        judge = Judge(trunk, branch)
+        save(branch, heads, len(trunk.encoder.layers))
+        judge = Judge(heads)
         for case in left_out(found, out) if out else never_trained(data):
             add(measure(case, judge(case)))
         if "bipia_email" in out:
@@ -227,7 +229,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     data = parser.parse_args().data
     print(HEAD)
-    lines = card(data, lambda entry: print(row_of(entry), flush=True))
+    with TemporaryDirectory() as folder:
+        heads = Path(folder) / "heads.safetensors"
+        lines = card(data, heads, lambda entry: print(row_of(entry), flush=True))
     for task in TASKS:
         known = [line.auroc for line in lines if line.task == task and not np.isnan(line.auroc)]
         print(f"| {task} | mean | | {np.mean(known):.3f} | | | | |")

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from agent.scoring import folders, layout
 from agent.scoring.forward import Encoder, Pack, max_rows, mean_rows
+from agent.scoring.models import HEADS
 from training.rows import TASKS, Row, rows
 
 DEPTH, EPOCHS, SEED = 2, 2, 3
@@ -28,7 +29,6 @@ TOKENS, PACK_TOKENS = 128, 4_000
 # Learning rates of the branch and of the new head; the labels are smoothed by what the sources
 # disagree among themselves.
 BRANCH_RATE, HEAD_RATE, SMOOTHING = 4e-4, 2e-3, 0.02
-HEADS = Path(__file__).parents[1] / "agent" / "scoring" / "heads.safetensors"
 
 Floats = NDArray[np.float32]
 
@@ -189,16 +189,6 @@ def fit(trunk: Trunk, found: Sequence[Row], states: States, seed: int = SEED) ->
         torch.nn.utils.clip_grad_norm_(branch.parameters(), 1.0)
         optimizer.step()
     return branch.eval()
-
-
-def predict(trunk: Trunk, branch: Branch, states: States, texts: int) -> Floats:
-    """Logits [texts, tasks], of the worst piece of each text."""
-    worst = np.full((texts, len(TASKS)), -np.inf, np.float32)
-    with torch.inference_mode():
-        for places in packs([len(one) for one in states.hidden], PACK_TOKENS):
-            made = _logits(trunk, branch, [states.hidden[at] for at in places]).numpy()
-            np.maximum.at(worst, [states.owners[at] for at in places], made)
-    return worst
 
 
 def _logits(trunk: Trunk, branch: Branch, hidden: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -5,7 +5,11 @@ rest is filled in from `phrases.json`, which is our own writing.
 
 2026-11-24: without role prompts of our own, benign and hostile in the same words, a head that had
 not seen `role_prompts_benign` flagged 19 % of it at .5 (AUROC .942 against `itw_jailbreak`); with
-them 6 % (.967).
+them 6 % (.967). Documents of our own as wholes and answers that help, decline or warn took BIPIA's
+tables from .793 to .976 and GPTFuzz's harmful answers from .498 to .881.
+
+2026-11-24: DiaSafety's biased opinions as toxic rows: ToxiGen .840 to .861, Davidson .817 to .824,
+its own offending replies .647 to .647. Not taken yet: two more folds were not run with it.
 """
 
 import gzip
@@ -22,13 +26,16 @@ from agent.scoring.sentences import sentence_windows
 TASKS = ("toxicity", "jailbreak", "injection", "context_injection", "refusal", "harm")
 # Of a large source; more rows of one source taught little about the next one.
 _CAPPED = 2_000
+# Documents of our own.
+_DOCUMENTS = 2_000
 
 _SLOTS = {
     "group": "groups", "job": "jobs", "name": "names", "ask": "asks", "language": "languages",
     "thing": "things", "thing2": "things", "prose": "prose", "prose2": "prose", "prose3": "prose",
-    "code": "code", "task": "tasks", "task2": "tasks", "security": "securities",
+    "verb": "verbs", "code": "code", "task": "tasks", "task2": "tasks", "security": "securities",
     "body": "role_bodies", "rule": "role_rules", "rule2": "role_rules", "first": "role_firsts",
     "evil": "evil_rules", "evil2": "evil_rules", "evil3": "evil_rules",
+    "step": "steps", "step2": "steps", "step3": "steps",
 }  # fmt: skip
 
 
@@ -51,7 +58,8 @@ def rows(data: Path, seed: int) -> list[Row]:
     """Every row that may be trained on, shuffled."""
     rng = random.Random(seed)
     found = [*_toxic(data, rng), *_attacks(data), *_answers(data), *_plain(data, rng)]
-    found += _invented(rng)
+    words = json.loads(Path(__file__).with_name("phrases.json").read_text(encoding="utf-8"))
+    found += [*_invented(words, rng), *_documents(words, rng), *_helped(data, words, rng)]
     rng.shuffle(found)
     return [row for row in found if row.text.strip()]
 
@@ -122,8 +130,7 @@ def _plain(data: Path, rng: random.Random) -> Iterator[Row]:
             yield Row(row["response"], "diasafety_answers", labels)
 
 
-def _invented(rng: random.Random) -> Iterator[Row]:
-    words = json.loads(Path(__file__).with_name("phrases.json").read_text(encoding="utf-8"))
+def _invented(words: Mapping[str, Any], rng: random.Random) -> Iterator[Row]:
     for kind, times, labels in (
         ("overrides", 80, {"injection": 1, "context_injection": 1}),
         ("jailbreaks", 60, {"jailbreak": 1, "injection": 1}),
@@ -147,11 +154,42 @@ def _invented(rng: random.Random) -> Iterator[Row]:
             yield Row(text, "invented", labels)
 
 
+def _documents(words: Mapping[str, Any], rng: random.Random) -> Iterator[Row]:
+    """Whole documents of our own, every second one with an order between its lines."""
+    for at in range(_DOCUMENTS):
+        kind = rng.choice(("prose", "tables", "snippets"))
+        lines = [_filled(rng.choice(words[kind]), words, rng) for _ in range(rng.randrange(2, 8))]
+        if at % 2:
+            order = rng.choice(words[rng.choice(("document_orders", "overrides"))])
+            lines.insert(rng.randrange(len(lines) + 1), _filled(order, words, rng))
+        text = rng.choice(("\n", " ", " | ")).join(lines)
+        yield Row(text, "invented", {"context_injection": at % 2})
+
+
+def _helped(data: Path, words: Mapping[str, Any], rng: random.Random) -> Iterator[Row]:
+    """Answers of our own that help with what a request asks, decline it, or warn of it."""
+    asked = [row["prompt"].strip(" .") for row in read(data, "harmful_requests/advbench")]
+    harmful = [re.sub(r"^.*\bhow to ", "", text[0].lower() + text[1:]) for text in asked]
+    for verbs, harm, times in ((harmful, 1, 2), (words["kind_verbs"], 0, 25)):
+        for verb in verbs:
+            filled = {**words, "verbs": [verb]}
+            helped, declined, warned = (
+                [_filled(rng.choice(words[f"{kind}_forms"]), filled, rng) for _ in range(n)]
+                for kind, n in (("helped", times), ("declined", 1), ("warned", harm))
+            )
+            for texts, labels in (
+                (helped, {"harm": harm, "refusal": 0}),
+                (declined, {"harm": 0, "refusal": 1}),
+                (warned, {"harm": 0, "refusal": 0}),
+            ):
+                yield from (Row(text, "advbench_answers", labels) for text in texts)
+
+
 def _filled(form: str, words: Mapping[str, Any], rng: random.Random) -> str:
     act = rng.choice(words["acts"])
     quote = rng.choice(words["overrides"]).format(act=act, Act=act.capitalize())
     slots = {"act": act, "Act": act.capitalize(), "quote": quote}
     slots |= {slot: str(rng.randrange(1, 2_100)) for slot in ("n", "n2")}
     for slot, key in _SLOTS.items():
-        slots[slot] = rng.choice(words[key])
+        slots[slot] = rng.choice(words[key]) if key in words else ""
     return form.format(**slots).format(**slots)  # what fills a slot may have slots

@@ -4,12 +4,15 @@ import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from pathlib import Path
+from typing import Protocol, TypeVar, runtime_checkable
 
 from agent.errors import BadConfig
 from agent.record import Call, Score, unscored
 from agent.scoring.engine import Engine, Want
 from agent.scoring.folders import Source
+
+T = TypeVar("T")
 
 
 class Scorer(Protocol):
@@ -36,11 +39,18 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Options:
-    """What a scorer may be told: where its model lies, and what runs it."""
+    """What a scorer may be told: where its model lies, and what runs it.
+
+    `heads` is a file to read instead of the shipped heads; without `models` a rule that a model
+    could refine does without.
+    """
 
     model: str | None = None
     sha256: str | None = None
     device: str = "auto"
+    baseline: str | None = None
+    heads: Path | None = None
+    models: bool = True
     engine: Engine = field(default_factory=Engine)
 
     def source(self, scorer: str) -> Source:
@@ -59,19 +69,22 @@ _MODULES: dict[str, str] = {
     "secrets": "agent.scoring.secrets",
     "leakage": "agent.scoring.leakage",
     "matches": "agent.scoring.matches",
+    "overlap": "agent.scoring.overlap",
     "relevance": "agent.scoring.relevance",
     "similarity": "agent.scoring.relevance",
+    "novelty": "agent.scoring.novelty",
     "groundedness": "agent.scoring.groundedness",
     "toxicity": "agent.scoring.safety",
     "jailbreak": "agent.scoring.safety",
     "injection": "agent.scoring.safety",
     "context_injection": "agent.scoring.safety",
     "harm": "agent.scoring.safety",
+    "bertscore": "agent.scoring.bertscore",
 }
 
 # Those that run a model, which costs a hundred times what a rule does.
 READERS = frozenset(
-    {"relevance", "similarity", "groundedness"}
+    {"relevance", "similarity", "novelty", "groundedness", "bertscore"}
     | {name for name, module in _MODULES.items() if module.endswith(".safety")}
 )
 
@@ -105,6 +118,7 @@ def load(name: str, options: Options) -> Scorer:
 SCANNED_CHARS = 20_000
 NO, YES = Score(0.0), Score(1.0)
 NO_PROMPT, NO_RESPONSE = unscored("no_prompt"), unscored("no_response")
+NO_REFERENCE = unscored("no_reference")
 TOO_SHORT = unscored("too_short")
 
 
@@ -116,6 +130,19 @@ def of_prompts(calls: Sequence[Call], rule: Callable[[str], Score]) -> list[Scor
 def of_responses(calls: Sequence[Call], rule: Callable[[str], Score]) -> list[Score]:
     """The rule over every answer's first `SCANNED_CHARS`; `no_response` where there is none."""
     return [NO_RESPONSE if c.response is None else rule(c.response[:SCANNED_CHARS]) for c in calls]
+
+
+def of_references(calls: Sequence[Call], rule: Callable[[str, str], T]) -> list[T | Score]:
+    """The rule over every answer and its reference, or why there is none."""
+
+    def one(call: Call) -> T | Score:
+        if call.reference is None:
+            return NO_REFERENCE
+        if call.response is None:
+            return NO_RESPONSE
+        return rule(call.response[:SCANNED_CHARS], call.reference[:SCANNED_CHARS])
+
+    return [one(call) for call in calls]
 
 
 def bounded(value: float) -> Score:

@@ -30,7 +30,7 @@ _CHUNK_TEXTS = 512
 _MEMORY_BYTES = 32 << 20
 _HUNG = 70  # the exit code that tells a supervisor to start the process again
 
-Rows = NDArray[np.float32]  # [windows, columns]
+Rows = NDArray[np.float32]  # [windows or tokens, columns]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Engine:
             self.outputs(model, list(texts))
 
     def outputs(self, model: Model, texts: Sequence[Text]) -> list[Rows]:
-        """The rows of every text, one a window; NaN where the model gave no number."""
+        """The rows of every text, one a window or a token; NaN where there is no number."""
         keys = [_key(model, text) for text in texts]
         found: dict[bytes, Rows] = {}
         missing: dict[bytes, Text] = {}
@@ -80,7 +80,8 @@ class Engine:
                 found[key] = known
         for key, rows in zip(missing, self._run(model, list(missing.values())), strict=True):
             found[key] = rows
-            self._memory.put(key, rows)
+            if not model.per_token:  # too many rows to keep
+                self._memory.put(key, rows)
         return [found[key] for key in keys]
 
     def _run(self, model: Model, texts: Sequence[Text]) -> list[Rows]:
@@ -94,9 +95,10 @@ class Engine:
                 self.on_time("queue", began - ready)
                 rows = self._forward(model, pack)
                 self.on_time("compute", time.perf_counter() - began)
-                for piece, row in zip(pack, rows, strict=True):
-                    found[piece.text].append(row)
-        return [np.stack(rows) for rows in found]
+                ends = np.cumsum(_counts(model, pack))[:-1]
+                for piece, part in zip(pack, np.split(rows, ends), strict=True):
+                    found[piece.text].append(part)
+        return [np.concatenate(rows) for rows in found]
 
     def _tokenised(
         self, model: Model, texts: Sequence[Text], chunks: Sequence[Sequence[int]]
@@ -145,9 +147,8 @@ class Engine:
             # The context is lost for good: only a new process gets another.
             _log.critical("the accelerator failed: %s", str(error).splitlines()[0])
             raise SystemExit(_HUNG) from None
-        if rows.shape != (len(pack), model.columns):
-            return np.full((len(pack), model.columns), np.nan, np.float32)
-        return rows
+        wanted = (sum(_counts(model, pack)), model.columns)
+        return rows if rows.shape == wanted else np.full(wanted, np.nan, np.float32)
 
     def _halved(self, model: Model, pack: Sequence[_Piece]) -> Rows:
         import torch
@@ -192,6 +193,10 @@ def _key(model: Model, text: Text) -> bytes:
         data = part.encode("utf-8", "surrogatepass")
         made.update(len(data).to_bytes(8) + data)
     return made.digest()
+
+
+def _counts(model: Model, pack: Sequence[_Piece]) -> list[int]:
+    return [len(piece.tokens.ids) if model.per_token else 1 for piece in pack]
 
 
 def _packs(pieces: Sequence[_Piece], budget: Callable[[], int]) -> Iterator[list[_Piece]]:

@@ -1,8 +1,10 @@
 """Whether the sentences of an answer are supported by the documents that it was given."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.record import Call, Score, unscored
 from agent.scoring import NO_RESPONSE, TOO_SHORT, Options, bounded, scorer
@@ -13,16 +15,20 @@ from agent.scoring.vocabulary import Text
 
 # What a cross-encoder may call its output for "the document supports it".
 _SUPPORTED = ("entailment", "supported", "consistent", "label_1")
-# A claim often rests on two or three sentences of a document.
-_CONTEXT_SENTENCES = 3
+# A claim often rests on two sentences of a document.
+_CONTEXT_SENTENCES = 2
 
 
 @scorer("groundedness")
 class Groundedness:
     """Mean over the answer's sentences of their best support in the contexts.
 
-    With the embedded model support is the cosine of sentence and document window, negative
-    clipped to 0; with a configured cross-encoder it is the probability of its supported label.
+    With the embedded model support is the share of the sentence's words that stand in the
+    contexts, or its cosine with a window of theirs where that is more: a paraphrase has other
+    words. With a configured cross-encoder it is the probability of its supported label.
+
+    2026-11-24, HaluEval QA (1,487 answers; length alone .04): cosine with windows of 1, 2, 3
+    sentences .324, .287, .267; their mean with the share of words .687; the larger one .906.
     """
 
     name = "groundedness"
@@ -34,7 +40,7 @@ class Groundedness:
         self._model = load_classifier(source) if self._pairs else load_embedder(source)
         labels = self._model.labels
         self._column = next((labels.index(one) for one in _SUPPORTED if one in labels), 0)
-        self.version = f"1+{self._model.digest}"
+        self.version = f"2+{self._model.digest}"
 
     def wants(self, calls: Sequence[Call]) -> Sequence[Want]:
         """Every sentence and window, or every pair of them for a cross-encoder."""
@@ -64,8 +70,19 @@ class Groundedness:
             rows = np.stack([
                 made[0, heads:] for made in self._engine.outputs(self._model, sentences + windows)
             ])  # fmt: skip
-            support = np.clip(rows[: len(sentences)] @ rows[len(sentences) :].T, 0.0, 1.0)
+            cosines = np.clip(rows[: len(sentences)] @ rows[len(sentences) :].T, 0.0, 1.0)
+            support = np.maximum(cosines, _shares(sentences, windows)[:, None])
         return float(support.max(1).mean())
+
+
+def _shares(sentences: list[str], windows: list[str]) -> NDArray[np.float64]:
+    there = {word for window in windows for word in _words(window)}
+    found = [[word in there for word in _words(sentence)] for sentence in sentences]
+    return np.array([sum(one) / max(len(one), 1) for one in found])
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
 
 
 def _parts(call: Call) -> tuple[list[str], list[str]]:

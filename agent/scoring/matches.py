@@ -3,12 +3,11 @@
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from agent.record import Call, Score, unscored
-from agent.scoring import NO, NO_RESPONSE, SCANNED_CHARS, YES, Options, scorer
+from agent.scoring import NO, YES, Options, of_references, scorer
 
-NO_REFERENCE = unscored("no_reference")
 # "Answer: B", "(B)", "B." or the letter alone; the last one that is announced counts.
 _CHOICE = re.compile(
     r"(?i:answer|choice|option)\W{0,3}(?:is\W{0,3})?\(?([A-J])\b|^\W{0,3}([A-J])(?:[).:]|\s*$)",
@@ -33,17 +32,9 @@ class Matches:
     def score(self, calls: Sequence[Call]) -> Mapping[str, Sequence[Score]]:
         rules = (_exact, _choice, _number)
         return {
-            metric: [_matched(call, rule) for call in calls]
+            metric: of_references(calls, rule)
             for metric, rule in zip(self.metrics, rules, strict=True)
         }
-
-
-def _matched(call: Call, rule: Callable[[str, str], Score]) -> Score:
-    if call.reference is None:
-        return NO_REFERENCE
-    if call.response is None:
-        return NO_RESPONSE
-    return rule(call.response[:SCANNED_CHARS], call.reference[:SCANNED_CHARS])
 
 
 def _level(text: str) -> str:

@@ -25,6 +25,7 @@ _LABELS = {
     "severe_toxic": "severe_toxicity",
     "identity_hate": "identity_attack",
 }
+HEADS = Path(__file__).with_name("heads.safetensors")
 # Windows of one text: eight times 512 tokens; of a longer one they are spread over its length.
 _WINDOWS = 8
 # The heads were trained on pieces of this size: one insult in 256 tokens is averaged away.
@@ -36,8 +37,8 @@ class Model:
     """What the engine runs: from a pack to rows [texts, columns], by texts of this vocabulary.
 
     `labels` name the columns of a classifier, `exclusive` where only one of them can hold. A text
-    longer than `max_tokens` is read in `windows`, one row each. `key` changes whenever the same
-    text could get another row.
+    longer than `max_tokens` is read in `windows`, one row each, or one a token where `per_token`.
+    `key` changes whenever the same text could get another row.
     """
 
     key: str
@@ -50,6 +51,7 @@ class Model:
     device: str
     windows: int = _WINDOWS
     exclusive: bool = False
+    per_token: bool = False
 
     def chances(self, rows: NDArray[np.float32], column: int) -> NDArray[np.float64]:
         """The probability of a label in each row: softmax where labels exclude each other, else
@@ -71,40 +73,60 @@ def load_embedder(source: folders.Source) -> Model:
     if source.model is None:
         suite = load_suite(source)
         return replace(suite, digest=suite.digest.partition("-")[0])
-    folder = folders.place(source.key, source.model)
-    digest = folders.digest(source, folders.safetensors(source.key, folder))
+    folder, digest = _folder(source)
     with folders.Reading(source.key, folder):
         kind, normalize = _pooling(folder)
-        raw = folders.read_json(folder / "config.json")
-        encoder, device = _encoder(raw, _read(folder), source.device)
+        encoder, device = _plain_encoder(folder, source.device)
         rows = pooling.embedder(encoder, kind, normalize)
         return _model(f"{kind}:{digest}", digest, folder, encoder, rows, (), device)
 
 
-def load_suite(source: folders.Source) -> Model:
-    """MiniLM and the shipped heads: the heads' outputs by their labels, then the embedding.
+def load_states(source: folders.Source) -> Model:
+    """An encoder's last hidden states, a row a token; by default of the shipped MiniLM.
 
-    The heads share all but MiniLM's last layers. Raises BadConfig when the package is missing.
+    Raises BadConfig, naming the key, for a model that is not there or cannot be read.
     """
-    folder = folders.shipped(source.key)
-    digest = folders.digest(source, folders.safetensors(source.key, folder))
-    heads, labels, extra = _read_heads()
+    folder, digest = _folder(source)
     with folders.Reading(source.key, folder):
-        raw = folders.read_json(folder / "config.json")
-        encoder, device = _encoder(raw, _read(folder), source.device)
-        branch = {name: one.to(device, encoder.kind) for name, one in heads.items()}
+        encoder, device = _plain_encoder(folder, source.device)
+        made = _model(f"states:{digest}", digest, folder, encoder, encoder.hidden, (), device)
+        return replace(made, per_token=True)
+
+
+def load_suite(source: folders.Source, heads: Path | None = None) -> Model:
+    """MiniLM with heads: their outputs by their labels, then the embedding.
+
+    The heads, shipped or of another file, share all but MiniLM's last layers. Raises BadConfig
+    when the package is missing.
+    """
+    folder, digest = _folder(replace(source, model=None))
+    weights, labels, extra = _read_heads(heads or HEADS)
+    with folders.Reading(source.key, folder):
+        encoder, device = _plain_encoder(folder, source.device)
+        branch = {name: one.to(device, encoder.kind) for name, one in weights.items()}
         rows = pooling.suite(encoder, branch)
         digest = f"{digest}-{extra}"
         made = _model(f"suite:{digest}", digest, folder, encoder, rows, labels, device)
-        columns = len(labels) + int(raw["hidden_size"])
+        columns = len(labels) + int(encoder.config.raw["hidden_size"])
         return replace(made, columns=columns, max_tokens=_SUITE_TOKENS, windows=2 * _WINDOWS)
 
 
-def _read_heads() -> tuple[dict[str, "torch.Tensor"], tuple[str, ...], str]:
+def _folder(source: folders.Source) -> tuple[Path, str]:
+    if source.model is None:
+        folder = folders.shipped(source.key)
+    else:
+        folder = folders.place(source.key, source.model)
+    return folder, folders.digest(source, folders.safetensors(source.key, folder))
+
+
+def _plain_encoder(folder: Path, device: str) -> tuple[Encoder, str]:
+    return _encoder(folders.read_json(folder / "config.json"), _read(folder), device)
+
+
+def _read_heads(file: Path) -> tuple[dict[str, "torch.Tensor"], tuple[str, ...], str]:
     from safetensors import safe_open
     from safetensors.torch import load_file
 
-    file = Path(__file__).with_name("heads.safetensors")
     with safe_open(file, "pt") as opened:
         labels = tuple(opened.metadata()["labels"].split(","))
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]

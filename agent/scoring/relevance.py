@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.record import Call, Score
-from agent.scoring import NO_PROMPT, NO_RESPONSE, TOO_SHORT, Options, bounded, scorer
+from agent.scoring import NO_PROMPT, NO_REFERENCE, NO_RESPONSE, TOO_SHORT, Options, bounded, scorer
 from agent.scoring.engine import Rows, Want
-from agent.scoring.matches import NO_REFERENCE
 from agent.scoring.models import load_embedder
 
 # A cosine of 1 may come out a rounding error above it.
@@ -54,12 +53,13 @@ class Nearness:
         heads = len(self._model.labels)  # the embedding stands behind them
         given = [rows[:, heads:] for rows in self._engine.outputs(self._model, texts)]
         for at, prompt, response in zip(whole, given[::2], given[1::2], strict=True):
-            score = _similarity(float(_mean(prompt) @ _mean(response)))
+            score = _similarity(float(mean_embedding(prompt) @ mean_embedding(response)))
             row[at] = windowed(score, prompt, response)
         return {self._metric: row}
 
 
-def _mean(rows: Rows) -> NDArray[np.float32]:
+def mean_embedding(rows: Rows) -> NDArray[np.float32]:
+    """One unit embedding [width] of a text's windows [windows, width]."""
     mean: NDArray[np.float32] = rows.mean(0)
     return mean / np.float32(np.linalg.norm(mean) or 1)
 

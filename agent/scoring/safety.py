@@ -1,6 +1,7 @@
 """How likely a text is toxic, an attack, a refusal or help with harm: the shipped heads, or a
 classifier that the configuration names for the role."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,10 +18,16 @@ from agent.scoring.sentences import sentence_windows
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What a head is asked: its metrics with the texts they read, and what other models call it."""
+    """What a head is asked: its metrics with the texts they read, and what other models call it.
+
+    With `sentences` each sentence of a text is read too; `unless` names a label that, where the
+    opening of a text has it, takes the chance away.
+    """
 
     reads: tuple[tuple[str, Callable[[Call], tuple[str, ...] | None]], ...]
     labels: tuple[str, ...]
+    sentences: bool = False
+    unless: str | None = None
 
 
 def _prompt(call: Call) -> tuple[str, ...] | None:
@@ -32,8 +39,7 @@ def _response(call: Call) -> tuple[str, ...] | None:
 
 
 def _contexts(call: Call) -> tuple[str, ...] | None:
-    # An order hides in a long document: its own sentence gives it away, the whole does not.
-    return tuple(w for text in call.contexts for w in sentence_windows(text)) or None
+    return call.contexts or None
 
 
 ROLES: dict[str, Role] = {
@@ -42,8 +48,8 @@ ROLES: dict[str, Role] = {
     ),
     "jailbreak": Role((("prompt_jailbreak", _prompt),), ("jailbreak",)),
     "injection": Role((("prompt_injection", _prompt),), ("injection",)),
-    "context_injection": Role((("context_injection", _contexts),), ("injection",)),
-    "harm": Role((("response_harm", _response),), ("harm", "unsafe")),
+    "context_injection": Role((("context_injection", _contexts),), ("injection",), sentences=True),
+    "harm": Role((("response_harm", _response),), ("harm", "unsafe"), unless="refusal"),
 }
 _ABSENT = {"prompt": NO_PROMPT, "response": NO_RESPONSE, "context": unscored("no_context")}
 
@@ -55,45 +61,66 @@ class Safety:
         self.name, self._role = name, ROLES[name]
         self.metrics = tuple(metric for metric, _ in self._role.reads)
         self._engine = options.engine
-        source = options.source(name)
-        self._model = load_classifier(source) if options.model else load_suite(source)
-        self._column = _column(name, self._model, (name, *self._role.labels))
-        self.version = f"2+{self._model.digest}"
+        self._model = load_role(name, options)
+        labels = self._model.labels
+        self._column = column(name, self._model, (name, *self._role.labels))
+        unless = self._role.unless
+        self._unless = labels.index(unless) if unless in labels else None
+        self.version = f"3+{self._model.digest}"
 
     def wants(self, calls: Sequence[Call]) -> Sequence[Want]:
         """Every text that one of the metrics reads."""
-        texts = [
-            text for _, read in self._role.reads for call in calls for text in read(call) or ()
-        ]
-        return [Want(self._model, [text for text in texts if text.strip()])]
+        found = [text for _, read in self._role.reads for c in calls for text in read(c) or ()]
+        return [Want(self._model, [part for text in found for part in self._parts(text)])]
+
+    def _parts(self, text: str) -> list[str]:
+        whole = [text] if text.strip() else []
+        return whole + sentence_windows(text) if self._role.sentences else whole
 
     def score(self, calls: Sequence[Call]) -> Mapping[str, Sequence[Score]]:
-        return {metric: self._row(metric, read, calls) for metric, read in self._role.reads}
+        self._engine.prepare(self.wants(calls))
+        return {
+            metric: [self._one(metric, read(call)) for call in calls]
+            for metric, read in self._role.reads
+        }
 
-    def _row(
-        self,
-        metric: str,
-        read: Callable[[Call], tuple[str, ...] | None],
-        calls: Sequence[Call],
-    ) -> list[Score]:
-        found = [read(call) for call in calls]
-        texts = {text: None for some in found for text in some or () if text.strip()}
-        given = dict(zip(texts, self._engine.outputs(self._model, list(texts)), strict=True))
-        row = []
-        for some in found:
-            rows = [given[text] for text in some or () if text in given]
-            if rows:
-                row.append(windowed(self._worst(rows), *rows))
-            else:
-                row.append(TOO_SHORT if some else _ABSENT[metric.partition("_")[0]])
-        return row
+    def _one(self, metric: str, texts: tuple[str, ...] | None) -> Score:
+        if texts is None:
+            return _ABSENT[metric.partition("_")[0]]
+        parts = [made for text in texts if (made := self._parts(text))]
+        if not parts:
+            return TOO_SHORT
+        found = [self._engine.outputs(self._model, some) for some in parts]
+        worst = max((self._chance(rows) for rows in found), key=lambda x: (x != x, x))
+        return windowed(bounded(worst), *(rows[0] for rows in found))
 
-    def _worst(self, rows: Sequence[Rows]) -> Score:
-        values = self._model.chances(np.concatenate(rows), self._column)
-        return bounded(float(values.max()))  # NaN where one is NaN
+    def _chance(self, rows: Sequence[Rows]) -> float:
+        """Of a text's own rows and of those of its sentences; NaN where one of them is."""
+        first = rows[0]
+        chance = float(self._model.chances(first, self._column).max())
+        if self._unless is not None:
+            chance *= 1 - float(self._model.chances(first[:1], self._unless)[0])
+        if len(rows) == 1:
+            return chance
+        # An order in a document shows in its own sentence, a table's cell only in its table.
+        sentences = self._model.chances(np.concatenate(rows[1:]), self._column)
+        return _mean_odds(chance, float(sentences.max()))
 
 
-def _column(name: str, model: Model, known: Sequence[str]) -> int:
+def _mean_odds(one: float, other: float) -> float:
+    """The chance whose log-odds are the mean of theirs."""
+    for_, against = math.sqrt(one * other), math.sqrt((1 - one) * (1 - other))
+    return for_ / (for_ + against) if for_ + against else math.nan
+
+
+def load_role(name: str, options: Options) -> Model:
+    """The classifier that is configured for a role, or the shipped heads."""
+    source = options.source(name)
+    return load_classifier(source) if options.model else load_suite(source, options.heads)
+
+
+def column(name: str, model: Model, known: Sequence[str]) -> int:
+    """Where a model has one of the labels known; raises BadConfig when it has none."""
     for label in known:
         if label in model.labels:
             return model.labels.index(label)
