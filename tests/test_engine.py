@@ -1,6 +1,6 @@
 """The plan of the engine: each text once, packs by tokens, what fails costs its own text."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +23,7 @@ def vocabulary() -> Vocabulary:
     made = tokenizers.Tokenizer(tokenizers.models.WordLevel(known, "[UNK]"))
     made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     made.post_processor = tokenizers.processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    return Vocabulary(made, "words")
+    return Vocabulary(made)
 
 
 class Sums:
@@ -45,6 +45,25 @@ class Sums:
 def model(rows: Callable[[Pack], torch.Tensor], **more: Any) -> Model:
     made = Model("sums", "0", vocabulary(), rows, 2, (), 32, "cpu", 4)
     return replace(made, **more)
+
+
+def test_models_of_one_vocabulary_tokenise_a_text_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    plain = Vocabulary.ids
+
+    def counted(self: Vocabulary, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
+        asked.extend(texts)
+        return plain(self, texts, max_tokens)
+
+    monkeypatch.setattr(Vocabulary, "ids", counted)
+    first, second = model(Sums()), model(Sums(), key="another", max_tokens=16)
+    long = " ".join(WORDS * 12)  # too long for the second one only
+    texts, engine = ["w1", "w2 w3", long], Engine()
+    engine.prepare([Want(first, texts), Want(second, texts)])
+    assert sorted(asked) == sorted([*texts, long])
+    alone = Engine().outputs(second, texts)
+    for mine, other in zip(engine.outputs(second, texts), alone, strict=True):
+        assert mine.tolist() == other.tolist()
 
 
 def test_a_model_of_tokens_gives_a_row_a_token_and_is_not_remembered() -> None:

@@ -7,7 +7,7 @@ by tokens, never padded; outputs are remembered by (model, text) across batches.
 import hashlib
 import logging
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -56,6 +56,8 @@ class Engine:
         self.on_time: Callable[[str, float], None] = lambda *_: None
         self._memory = _Memory(memory_bytes)
         self._tokens: dict[str, int] = {}
+        # Ids by vocabulary and text, while several models of one vocabulary read a batch.
+        self._shared: dict[str, dict[str, list[int]]] = {}
         self._thread = ThreadPoolExecutor(1, "tokenise")
 
     def prepare(self, wants: Iterable[Want]) -> None:
@@ -64,8 +66,14 @@ class Engine:
         for want in wants:
             _, texts = together.setdefault(want.model.key, (want.model, {}))
             texts.update(dict.fromkeys(want.texts))
-        for model, texts in together.values():
-            self.outputs(model, list(texts))
+        models = [model for model, _ in together.values()]
+        keys = Counter(model.vocabulary.key for model in models)
+        self._shared = {key: {} for key, n in keys.items() if n > 1}
+        try:
+            for model, texts in together.values():
+                self.outputs(model, list(texts))
+        finally:
+            self._shared = {}
 
     def outputs(self, model: Model, texts: Sequence[Text]) -> list[Rows]:
         """The rows of every text, one a window or a token; NaN where there is no number."""
@@ -119,13 +127,26 @@ class Engine:
             windows = model.vocabulary.pairs(pairs, model.max_tokens)
         else:
             single = [text for text in mine if isinstance(text, str)]
-            ids = model.vocabulary.ids(single, model.max_tokens * model.windows)
             cut = model.vocabulary.windows
+            ids = self._ids(model, single)
             windows = [cut(one, model.max_tokens, model.windows) for one in ids]
         self.on_time("tokenise", time.perf_counter() - began)
         return [
             _Piece(at, tokens) for at, some in zip(chunk, windows, strict=True) for tokens in some
         ]
+
+    def _ids(self, model: Model, texts: Sequence[str]) -> list[list[int]]:
+        vocabulary, most = model.vocabulary, model.max_tokens * model.windows
+        known = self._shared.get(vocabulary.key)
+        if known is None:
+            return vocabulary.ids(texts, most)
+        # What is cut differs from model to model, and is never shared.
+        whole = [text for text in texts if vocabulary.whole(text, most)]
+        shared = {text: known[text] for text in whole if text in known}
+        missing = [text for text in texts if text not in shared]
+        made = dict(zip(missing, vocabulary.ids(missing, most), strict=True))
+        known.update({text: made[text] for text in whole if text in made})
+        return [shared[text] if text in shared else made[text] for text in texts]
 
     def _budget(self, model: Model) -> int:
         return self._tokens.get(model.key, _CPU_TOKENS if model.device == "cpu" else _GPU_TOKENS)

@@ -76,7 +76,7 @@ def load_embedder(source: folders.Source) -> Model:
     folder, digest = _folder(source)
     with folders.Reading(source.key, folder):
         kind, normalize = _pooling(folder)
-        encoder, device = _plain_encoder(folder, source.device)
+        encoder, device = _plain_encoder(folder, digest, source.device)
         rows = pooling.embedder(encoder, kind, normalize)
         return _model(f"{kind}:{digest}", digest, folder, encoder, rows, (), device)
 
@@ -88,7 +88,7 @@ def load_states(source: folders.Source) -> Model:
     """
     folder, digest = _folder(source)
     with folders.Reading(source.key, folder):
-        encoder, device = _plain_encoder(folder, source.device)
+        encoder, device = _plain_encoder(folder, digest, source.device)
         made = _model(f"states:{digest}", digest, folder, encoder, encoder.hidden, (), device)
         return replace(made, per_token=True)
 
@@ -100,15 +100,25 @@ def load_suite(source: folders.Source, heads: Path | None = None) -> Model:
     when the package is missing.
     """
     folder, digest = _folder(replace(source, model=None))
-    weights, labels, extra = _read_heads(heads or HEADS)
+    file = heads or HEADS
+    extra = hashlib.sha256(file.read_bytes()).hexdigest()[: len(digest)]
     with folders.Reading(source.key, folder):
-        encoder, device = _plain_encoder(folder, source.device)
-        branch = {name: one.to(device, encoder.kind) for name, one in weights.items()}
-        rows = pooling.suite(encoder, branch)
-        digest = f"{digest}-{extra}"
-        made = _model(f"suite:{digest}", digest, folder, encoder, rows, labels, device)
-        columns = len(labels) + int(encoder.config.raw["hidden_size"])
-        return replace(made, columns=columns, max_tokens=_SUITE_TOKENS, windows=2 * _WINDOWS)
+        return _suite(folder, f"{digest}-{extra}", file, source.device)
+
+
+@cache
+def _suite(folder: Path, digest: str, heads: Path, device: str) -> Model:
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+
+    with safe_open(heads, "pt") as opened:
+        labels = tuple(opened.metadata()["labels"].split(","))
+    encoder, device = _plain_encoder(folder, digest.partition("-")[0], device)
+    branch = {name: one.to(device, encoder.kind) for name, one in load_file(heads).items()}
+    rows = pooling.suite(encoder, branch)
+    made = _model(f"suite:{digest}", digest, folder, encoder, rows, labels, device)
+    columns = len(labels) + int(encoder.config.raw["hidden_size"])
+    return replace(made, columns=columns, max_tokens=_SUITE_TOKENS, windows=2 * _WINDOWS)
 
 
 def _folder(source: folders.Source) -> tuple[Path, str]:
@@ -119,18 +129,10 @@ def _folder(source: folders.Source) -> tuple[Path, str]:
     return folder, folders.digest(source, folders.safetensors(source.key, folder))
 
 
-def _plain_encoder(folder: Path, device: str) -> tuple[Encoder, str]:
+# By digest, like the suite above: many scorers read the same weights, in memory once.
+@cache
+def _plain_encoder(folder: Path, _: str, device: str) -> tuple[Encoder, str]:
     return _encoder(folders.read_json(folder / "config.json"), _read(folder), device)
-
-
-def _read_heads(file: Path) -> tuple[dict[str, "torch.Tensor"], tuple[str, ...], str]:
-    from safetensors import safe_open
-    from safetensors.torch import load_file
-
-    with safe_open(file, "pt") as opened:
-        labels = tuple(opened.metadata()["labels"].split(","))
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
-    return load_file(file), labels, digest
 
 
 def load_classifier(source: folders.Source) -> Model:
@@ -227,9 +229,7 @@ def vocabulary(path: Path) -> Vocabulary:
     """The tokeniser of a folder, the same one for every model that names it."""
     import tokenizers
 
-    text = path.read_text(encoding="utf-8")
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return Vocabulary(tokenizers.Tokenizer.from_str(text), digest)
+    return Vocabulary(tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8")))
 
 
 def _pooling(folder: Path) -> tuple[pooling.Pooling, bool]:

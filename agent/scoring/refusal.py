@@ -47,8 +47,8 @@ class Refusal:
     language it reads.
 
     2026-11-24, both left out of training, AUROC on LLMDrift's sensitive questions and GPTFuzz's
-    answers: phrases .970, .690; head .986, .874; together .994, .859, and no harmless answer more
-    is flagged than by the phrases.
+    answers: phrases .970, .690; head .986, .874; together .994, .859. Of GPTFuzz's answers that
+    help the phrases flag 43 %, together 27 %; of 36 to sensitive questions none, and 4.
     """
 
     name = "refusal"

@@ -1,5 +1,6 @@
 """Texts to token ids, once a text whatever the number of models that share the vocabulary."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,11 +27,12 @@ class Tokens:
 class Vocabulary:
     """One tokeniser; `key` is equal for models whose texts may be tokenised together."""
 
-    def __init__(self, tokenizer: "tokenizers.Tokenizer", key: str) -> None:
-        self.key = key
+    def __init__(self, tokenizer: "tokenizers.Tokenizer") -> None:
         self._tokenizer = tokenizer
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
+        # Models that cut and pad otherwise share their tokens all the same.
+        self.key = hashlib.sha256(tokenizer.to_str().encode()).hexdigest()
         self._pairs = type(tokenizer).from_str(tokenizer.to_str())
         first, *rest = tokenizer.encode("").ids or [0]
         self._first, self._last = [first], rest
@@ -46,6 +48,10 @@ class Vocabulary:
         for at, ids in zip(short, self._encode([texts[at] for at in short]), strict=True):
             found[at] = ids
         return found
+
+    def whole(self, text: str, max_tokens: int) -> bool:
+        """Whether `ids` reads all of a text, and so gives the same for a larger `max_tokens`."""
+        return len(text) <= max_tokens * _TOKEN_CHARS
 
     def pairs(self, texts: Sequence[tuple[str, str]], max_tokens: int) -> list[list[Tokens]]:
         """Two texts in one window each; the longer is cut first."""
