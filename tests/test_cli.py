@@ -126,3 +126,18 @@ def test_forget_deletes_a_subject_and_keeps_the_sums(log: Path) -> None:
     assert done["dead_letters"] == 1
     report = json.loads(vedette(log.parent, "watch", marked.name, "--json").stdout)
     assert report["ledger"]["scored"] == 1
+
+
+def test_a_baseline_is_learned_from_a_log_and_novelty_is_measured_against_it(
+    log: Path, tmp_path: Path
+) -> None:
+    learned = vedette(tmp_path, "score", str(log), "--baseline-to", "novelty.npz")
+    assert learned.returncode == 0 and b"prompts in" in learned.stderr and not learned.stdout
+    (tmp_path / "vedette.yaml").write_text("scorers: {novelty: {baseline: novelty.npz}}\n")
+    one = json.dumps(native(1)).encode()
+    scored = vedette(tmp_path, "score", "-", "-c", "vedette.yaml", "--json", stdin=one)
+    (line,) = scored.stdout.splitlines()
+    assert json.loads(line)["scores"]["prompt_novelty"]["status"] == "ok"
+    few = vedette(tmp_path, "score", "-", "--baseline-to", "x.npz", stdin=one)
+    assert few.returncode == 2 and b"fewer than 200 prompts" in few.stderr
+    assert not (tmp_path / "x.npz").exists()

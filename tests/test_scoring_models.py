@@ -20,7 +20,6 @@ from agent.scoring import Options, load
 from agent.scoring.engine import Engine
 from agent.scoring.folders import Source
 from agent.scoring.models import load_classifier, load_embedder
-from agent.scoring.relevance import _similarity
 
 # Most of what is called there has no types.
 transformers: Any = typed
@@ -231,23 +230,21 @@ def test_weights_of_another_kind_than_a_sentence_encoder_are_refused(tmp_path: P
         load_embedder(source)
 
 
-def test_relevance_prefers_the_answer_to_the_question() -> None:
-    scorer = load("relevance", Options(device="cpu"))
-    question, answer = "How do I bake bread at home?", "Knead flour, water and yeast; then bake it."
-    pairs = [
-        (question, answer),
-        (question, "The ferry leaves the harbour at noon."),
-        (answer, answer),
-    ]
-    given = scorer.score([Call("c", 0.0, "m", prompt=p, response=r) for p, r in pairs])
-    near, far, same = (score.value or 0.0 for score in given["response_relevance"])
-    assert near > 0.5 > 0.3 > far and same == pytest.approx(1.0)
-    assert _similarity(-0.4) == Score(0.0) and _similarity(1.000001) == Score(1.0)
-    assert _similarity(1.1).why == _similarity(-1.1).why == "out_of_range"
-    assert _similarity(math.nan) == Score(None, "invalid", "not_finite")
-    without = [Call("a", 0.0, "m", prompt="x"), Call("b", 0.0, "m", prompt=" ", response="y")]
-    why = [score.why for score in scorer.score(without)["response_relevance"]]
-    assert why == ["no_response", "too_short"]
+def test_a_configured_classifier_alone_tells_refusals_in_any_language(
+    tmp_path: Path, classifier: Any
+) -> None:
+    classifier.config.id2label = {0: "NORMAL", 1: "REJECTION", 2: "other"}
+    classifier.save_pretrained(tmp_path)
+    tokenizer().save(str(tmp_path / "tokenizer.json"))
+    scorer = load("refusal", Options(str(tmp_path), device="cpu", models=False))
+    answers = ["w1 w2", "Es tut mir leid, aber dabei kann ich Ihnen leider nicht helfen.", " "]
+    row = scorer.score([Call("c", 0.0, "m", response=one) for one in answers])["response_refusal"]
+    for answer, score in zip(answers[:2], row, strict=False):
+        made = tokenizer().encode(answer)
+        with torch.inference_mode():
+            logits = classifier(input_ids=torch.tensor([made.ids])).logits[0]
+        assert score.value == pytest.approx(float(logits.softmax(0)[1]), abs=1e-5)
+    assert row[2].why == "too_short"
 
 
 def test_a_cross_encoder_reads_every_sentence_with_every_window(

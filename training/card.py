@@ -174,6 +174,21 @@ def _case(task: str, name: str, found: Sequence[dict[str, Any]], label: str) -> 
     return Case(task, name, tuple(r["text"] for r in found), tuple(int(r[label]) for r in found))
 
 
+def groundedness(data: Path) -> Entry:
+    """Right answers about a document against invented ones, by the embedded model."""
+    found = read(data, "groundedness/halueval_qa")
+    calls = [Call("", 0.0, "", response=r["answer"], contexts=(r["context"],)) for r in found]
+    row = load("groundedness", Options(device="cpu")).score(calls)["response_groundedness"]
+    labels, values = [int(r["grounded"]) for r in found], [score.value or 0.0 for score in row]
+    auroc, nan = float(roc_auc_score(labels, values)), float("nan")
+    half = _half_width(auroc, sum(labels), len(labels) - sum(labels))
+    length = float(roc_auc_score(labels, [len(r["answer"]) for r in found]))
+    precision = float(average_precision_score(labels, values))
+    return Entry(
+        "groundedness", "halueval_qa", len(found), auroc, half, precision, length, nan, nan
+    )
+
+
 def group_gaps(judge: Judge) -> Entry:
     """The largest difference in false positives between groups, on kind sentences whose
     templates were not trained on."""
@@ -206,6 +221,7 @@ def card(data: Path, heads: Path, say: Callable[[Entry], None]) -> list[Entry]:
             add(measure(case, judge(case)))
         if not out:
             add(group_gaps(judge))
+            add(groundedness(data))
     return lines
 
 

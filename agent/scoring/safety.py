@@ -78,21 +78,24 @@ class Safety:
         return whole + sentence_windows(text) if self._role.sentences else whole
 
     def score(self, calls: Sequence[Call]) -> Mapping[str, Sequence[Score]]:
-        self._engine.prepare(self.wants(calls))
         return {
-            metric: [self._one(metric, read(call)) for call in calls]
+            metric: self._row(_ABSENT[metric.partition("_")[0]], [read(call) for call in calls])
             for metric, read in self._role.reads
         }
 
-    def _one(self, metric: str, texts: tuple[str, ...] | None) -> Score:
-        if texts is None:
-            return _ABSENT[metric.partition("_")[0]]
-        parts = [made for text in texts if (made := self._parts(text))]
-        if not parts:
-            return TOO_SHORT
-        found = [self._engine.outputs(self._model, some) for some in parts]
-        worst = max((self._chance(rows) for rows in found), key=lambda x: (x != x, x))
-        return windowed(bounded(worst), *(rows[0] for rows in found))
+    def _row(self, absent: Score, found: Sequence[tuple[str, ...] | None]) -> list[Score]:
+        parts = {text: self._parts(text) for texts in found for text in texts or ()}
+        wanted = list(dict.fromkeys(part for some in parts.values() for part in some))
+        given = dict(zip(wanted, self._engine.outputs(self._model, wanted), strict=True))
+        row = []
+        for texts in found:
+            rows = [[given[part] for part in parts[text]] for text in texts or () if parts[text]]
+            row.append(self._worst(rows) if rows else TOO_SHORT if texts else absent)
+        return row
+
+    def _worst(self, texts: Sequence[Sequence[Rows]]) -> Score:
+        worst = max((self._chance(rows) for rows in texts), key=lambda x: (x != x, x))  # NaN first
+        return windowed(bounded(worst), *(rows[0] for rows in texts))
 
     def _chance(self, rows: Sequence[Rows]) -> float:
         """Of a text's own rows and of those of its sentences; NaN where one of them is."""
