@@ -211,7 +211,11 @@ class Pump(Exchange):
 
         After such an exception the consumer must be moved before it is polled again, or poll()
         never returns (kafka-python 3.0.12; the attribute is private, so the version is pinned).
+        And a join that outlives the poll which began it is forgotten when only new partitions
+        were its cause: the group hears nothing more of us, so the next poll must ask again.
         """
+        if self._consumer._coordinator.rejoining:
+            self._consumer._coordinator.request_rejoin()
         try:
             polled = self._consumer.poll(timeout_ms=int(_POLL_S * 1000))
         except OffsetOutOfRangeError:

@@ -20,14 +20,15 @@ from consumers.pump import Pump
 from consumers.worker import Worker
 from tests.conftest import MakeTopic
 from tests.live.broker import Broker
+from tests.live.proxy import Proxy
 from tests.road import Quiet, native
 
 N = 2000
 
 
-def configured(broker: Broker, topic: str, group: str = "g") -> Config:
+def configured(broker: Broker, topic: str, group: str = "g", address: str = "") -> Config:
     kafka = {
-        "brokers": [broker.address],
+        "brokers": [address or broker.address],
         "topics": {topic: {}},
         "group": f"{topic}-{group}",
         "session_timeout_s": 6,
@@ -201,13 +202,30 @@ def test_partitions_added_while_running_are_read_from_their_head(
 ) -> None:
     name = topic()
     with running(configured(broker, name), sqlite_url, "one") as (worker,):
-        produce(broker, name, range(10))
-        wait_until(lambda: received(worker.store) >= 10)
-        admin = KafkaAdminClient(bootstrap_servers=broker.address)
-        admin.create_partitions({name: NewPartitions(3)})
-        admin.close()
-        time.sleep(1)
-        produce(broker, name, range(10, 100))
-        wait_until(lambda: received(worker.store) >= 100)
-        with worker.store.transaction() as tx:
-            assert reads.ledger(tx).terms["scored"] == 100
+        add_partitions(broker, name, worker)
+
+
+def test_a_join_that_outlives_a_poll_is_not_forgotten(
+    broker: Broker, topic: MakeTopic, sqlite_url: str
+) -> None:
+    name = topic()
+    with Proxy(broker.faulty_port, broker.proxy_port) as way:
+        config = configured(broker, name, address=broker.proxied_address)
+        with running(config, sqlite_url, "one") as (worker,):
+            way.set("delay", 0.15)  # a join is four chunks: three polls of 0.2 s
+            add_partitions(broker, name, worker)
+            way.set("pass")
+
+
+def add_partitions(broker: Broker, name: str, worker: Running) -> None:
+    """From one partition to three between two batches; every call must be counted."""
+    produce(broker, name, range(10))
+    wait_until(lambda: received(worker.store) >= 10)
+    admin = KafkaAdminClient(bootstrap_servers=broker.address)
+    admin.create_partitions({name: NewPartitions(3)})
+    admin.close()
+    time.sleep(1)
+    produce(broker, name, range(10, 100))
+    wait_until(lambda: received(worker.store) >= 100)
+    with worker.store.transaction() as tx:
+        assert reads.ledger(tx).terms["scored"] == 100
