@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.buckets import Floats, Ints
+from agent.catalog import metric_named
 from agent.config import Objective
 from agent.panes import Column
 from agent.record import Call, Score
 
 ABSENT = ("", "absent")
+FAILURES = ("error", "timeout")
 RECORD_METRICS = ("latency", "ttft", "tpot", "tokens_in", "tokens_out", "cost", "error", "feedback")
 
 
@@ -64,6 +66,27 @@ def score_column(metric: str, scores: Sequence[Score]) -> Column:
             word = score.why or score.status
             why[i] = reasons.setdefault(word, len(reasons))
     return Column(metric, numbers, why, tuple(reasons))
+
+
+def blame_failures(columns: Sequence[Column], calls: Sequence[Call]) -> list[Column]:
+    """The columns with "error" or "timeout" as the reason of scores that a failed call took away.
+
+    A comparison counts these as the worst score; what is missing for another reason it leaves out.
+    """
+    status = np.array([FAILURES.index(call.status) + 1 if call.status in FAILURES else 0
+                       for call in calls], dtype=np.int16)  # fmt: skip
+    return [_blamed(column, status) for column in columns] if status.any() else list(columns)
+
+
+def _blamed(column: Column, status: NDArray[np.int16]) -> Column:
+    if column.metric == "feedback" or metric_named(column.metric).kind == "amount":
+        return column
+    lost = [at for at, why in enumerate(column.reasons) if why in ("absent", "no_response")]
+    failed = np.isin(column.why, lost) & (status > 0)
+    if not failed.any():
+        return column
+    why = np.where(failed, len(column.reasons) - 1 + status, column.why).astype(np.int16)
+    return Column(column.metric, column.values, why, (*column.reasons, *FAILURES))
 
 
 def take(column: Column, index: Ints) -> Column:

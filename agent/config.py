@@ -6,15 +6,12 @@ The environment wins over the file: `VEDETTE_STORE__URL` sets `store.url`.
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
-    StringConstraints,
     ValidationError,
     field_validator,
     model_validator,
@@ -26,20 +23,10 @@ from pydantic_settings import (
 )
 
 from agent.errors import BadConfig
+from agent.experiments import Experiment
+from agent.tree import TopicName, Tree, Word
 
 Format = Literal["auto", "native", "litellm", "otlp"]
-
-
-# What Kafka takes as the name of a topic.
-TopicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
-# What may stand in the name of a metric.
-Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-
-
-class Tree(BaseModel):
-    """A frozen branch of the configuration."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Topic(Tree):
@@ -215,9 +202,18 @@ class Config(BaseSettings):
     models: bool = True
     scorers: dict[str, ScorerOptions] = Field(default_factory=dict)
     slo: dict[Word, Objective] = Field(default_factory=dict)
+    experiments: dict[Word, Experiment] = Field(default_factory=dict)
     intake: Intake = Intake()
     exporter: Exporter = Exporter()
     limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _objectives_are_there(self) -> "Config":
+        for name, experiment in self.experiments.items():
+            for metric in (experiment.primary, *experiment.guardrails):
+                if metric.startswith("slo_") and metric.removeprefix("slo_") not in self.slo:
+                    raise ValueError(f"experiments.{name} names {metric}, which is not in slo")
+        return self
 
     @classmethod
     def settings_customise_sources(

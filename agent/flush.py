@@ -190,8 +190,10 @@ def accept_feedback(
 class Sheet:
     """What a batch adds to panes: on-time calls to the partition's book, the rest to the tally."""
 
-    def __init__(self, config: Config, books: Books, closed: Mapping[str, float]) -> None:
-        self._config, self._books, self._closed = config, books, closed
+    def __init__(
+        self, config: Config, books: Books, closed: Mapping[str, float], panel: str
+    ) -> None:
+        self._config, self._books, self._closed, self._panel = config, books, closed, panel
         self._late: dict[str, PaneBook] = {}
 
     def fold_calls(
@@ -240,7 +242,7 @@ class Sheet:
             if len(index):
                 here = [events[i] for i in index.tolist()]
                 keys = [self._keys(call, width) for call, *_ in here]
-                placed = place(book, keys, [status for *_, status in here])
+                placed = place(book, keys, [status for *_, status in here], self._panel)
                 numbers = [int.from_bytes(key[:8], "little") for _, _, key, _ in here]
                 fold(placed, [take(c, index) for c in columns], np.array(numbers, dtype=np.uint64))
         return int(late.sum())

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agent import flush
-from agent.columns import record_columns, score_column, take
+from agent.buckets import event_key
+from agent.columns import blame_failures, record_columns, score_column, take
 from agent.config import Config
 from agent.errors import StoreDown
 from agent.flush import Books, Fenced, Met, Partition, Scored
@@ -21,7 +22,7 @@ from agent.intake import Plan, Reading, Waiting, half_keys, make_plan, unpack_ha
 from agent.panes import Column, PaneBook
 from agent.record import Call, DeadLetter
 from agent.score import Panel, Scores
-from agent.store import Store, halves, writes
+from agent.store import Store, experiments, halves, writes
 
 # Slices of a batch: models on a CPU take minutes for a whole one, which looks like a stall. This
 # many calls of the longest texts take about one minute on two cores.
@@ -58,6 +59,13 @@ class Monitor:
         self.config, self.store, self.panel = config, store, panel
         self._clock, self.step = clock, on_step
         self._books: Books = {}
+        # What a metric means, and the digest by which a pane says so.
+        self._versions = panel.metric_versions | {
+            f"slo_{name}": f"{objective.metric} {objective.at_most:g}"
+            for name, objective in config.slo.items()
+        }
+        self._digest = event_key(*sorted(map(":".join, self._versions.items()))).hex()[:12]
+        self._panel_known = False
 
     def forget(self, partitions: Sequence[Partition] | None = None) -> None:
         """Drop what is held of partitions (of all): the store knows it."""
@@ -112,6 +120,7 @@ class Monitor:
                     row[i] = old
         columns = record_columns(calls, self.config.slo)
         columns += [score_column(metric, row) for metric, row in given.items()]
+        columns = blame_failures(columns, calls)
         scores = [{metric: row[i] for metric, row in given.items()} for i in range(len(calls))]
         return Scored(plan, columns, scores)
 
@@ -129,6 +138,8 @@ class Monitor:
         self.step("begin")
         with self.store.transaction() as tx:
             closed = writes.closed_through(tx, [r.position.source for r in readings])
+            if not self._panel_known:
+                experiments.enter_panel(tx, self._digest, self._versions)
             for reading in readings:
                 self._open_book(reading, flush.load_book(tx, reading, self._books, self.config))
             flush.write_halves(tx, readings, scored, now + self.config.intake.join_wait_s)
@@ -136,7 +147,7 @@ class Monitor:
             accepted = flush.accept_calls(tx, plan, rows, now)
             judged = flush.accept_feedback(tx, plan, accepted, now)
             self.step("fold")
-            sheet = flush.Sheet(self.config, self._books, closed)
+            sheet = flush.Sheet(self.config, self._books, closed, self._digest)
             sheet.fold_calls(readings, scored, accepted)
             sheet.fold_feedback(readings, judged)
             self.step("write")
@@ -146,6 +157,7 @@ class Monitor:
             self.step("advance")
             flush.advance(tx, readings, plan)
             self.step("commit")
+        self._panel_known = True
         self.step("committed")
         return self._done(readings, scored, accepted, closed)
 

@@ -4,7 +4,6 @@ A pane row is one (pane, group) of one source partition; it holds a summary for 
 Rows merge by addition, so any number of workers in any order gives the same bytes.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -59,15 +58,20 @@ class Column:
 
 
 class Row:
-    """What one pane row holds: how many calls by status, and a summary a metric."""
+    """What one pane row holds: how many calls by status and by the panel of scorers that read
+    them, and a summary a metric."""
 
-    __slots__ = ("calls", "summaries")
+    __slots__ = ("calls", "panels", "summaries")
 
     def __init__(
-        self, summaries: dict[str, Summary] | None = None, calls: Counts | None = None
+        self,
+        summaries: dict[str, Summary] | None = None,
+        calls: Counts | None = None,
+        panels: Counts | None = None,
     ) -> None:
         self.summaries: dict[str, Summary] = summaries if summaries is not None else {}
         self.calls = calls if calls is not None else Counts()
+        self.panels = panels if panels is not None else Counts()
 
     def summary(self, metric: str) -> Summary:
         """The summary of a metric, empty where it was never counted."""
@@ -81,18 +85,25 @@ class Row:
     def merge(self, other: "Row") -> "Row":
         """Add another row's counts to this one."""
         self.calls.merge(other.calls)
+        self.panels.merge(other.panels)
         for name, summary in other.summaries.items():
-            own = self.summary(name)
-            if isinstance(own, BoundedHistogram):
-                if isinstance(summary, BoundedHistogram):
-                    own.merge(summary)
-            elif isinstance(summary, LogHistogram):
+            if isinstance(summary, BoundedHistogram):
+                self.bounded(name, summary.lower, summary.upper).merge(summary)
+            else:
+                own = self.summaries.setdefault(name, LogHistogram())
+                assert isinstance(own, LogHistogram)
                 own.merge(summary)
         return self
 
+    def bounded(self, name: str, lower: float, upper: float) -> BoundedHistogram:
+        """The summary of a bounded series, empty where it was never counted."""
+        found = self.summaries.setdefault(name, BoundedHistogram(lower, upper))
+        assert isinstance(found, BoundedHistogram)
+        return found
+
     def to_bytes(self) -> bytes:
         """Equal rows give equal bytes."""
-        return pack_summaries(self.summaries, self.calls)
+        return pack_summaries(self.summaries, self.calls, self.panels)
 
     @classmethod
     def from_bytes(cls, blob: bytes) -> "Row":
@@ -190,9 +201,13 @@ class Placement:
 
 
 def place(
-    book: PaneBook, keys: Sequence[Sequence[RowKey]], statuses: Sequence[str | None]
+    book: PaneBook,
+    keys: Sequence[Sequence[RowKey]],
+    statuses: Sequence[str | None],
+    panel: str = "",
 ) -> Placement:
-    """Open the rows of every call, count its status (if any) in them, and sort the pairs by row."""
+    """Open the rows of every call, count its status (if any) and the panel that scored it in
+    them, and sort the pairs by row."""
     index: dict[RowKey, int] = {}
     rows: list[Row] = []
     pairs: list[tuple[int, int]] = []
@@ -205,6 +220,7 @@ def place(
                 rows.append(row)
             if status is not None:
                 rows[at].calls.add(status)
+                rows[at].panels.add(panel)
             pairs.append((at, call))
     pairs.sort()
     table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
@@ -254,40 +270,6 @@ def _fold_missing(placement: Placement, column: Column, missing: NDArray[np.bool
     for code, n in zip(codes.tolist(), counts.tolist(), strict=True):
         summary = placement.rows[code >> 16].summary(column.metric)
         summary.missing.add(column.reasons[code & 0xFFFF], n)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far one source partition was read, as the offsets row says.
-
-    `read_through` is the latest arrival that was read; `caught_up_at` is the last time at which
-    nothing was unread, under a live lease; `started` is False before anything was ever read.
-    """
-
-    started: bool
-    read_through: float | None
-    caught_up_at: float | None
-
-
-def closable_through(
-    partitions: Sequence[Progress], backfill: bool, width_s: int, lateness_s: float
-) -> float | None:
-    """The time through which panes may close: every partition was read past it.
-
-    A partition with a backlog holds back by what it has read; one with nothing unread does not,
-    unless the source is a backfill, whose next record may be older than the clock.
-    """
-    marks: list[float] = []
-    for partition in partitions:
-        known = [partition.read_through] + ([] if backfill else [partition.caught_up_at])
-        held = [mark for mark in known if mark is not None]
-        if not partition.started or not held:
-            return None
-        marks.append(max(held))
-    if not marks:
-        return None
-    # Records that arrive at the mark itself may follow, so a pane's time must end before it.
-    return float((math.ceil((min(marks) - lateness_s) / width_s) - 1) * width_s)
 
 
 def merged(rows: Iterable[bytes]) -> bytes:

@@ -28,6 +28,11 @@ class Panel:
         self.engine = engine or Engine()
         self.scorers = tuple(scorer for scorer, _ in scorers)
         self.versions = {scorer.name: scorer.version for scorer, _ in scorers}
+        self.metric_versions = {
+            metric: f"{scorer.name} {scorer.version}"
+            for scorer in self.scorers
+            for metric in scorer.metrics
+        }
 
     def score(self, calls: Sequence[Call]) -> Scores:
         """The scores of every metric, in the order of the calls."""

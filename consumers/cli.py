@@ -1,18 +1,13 @@
 """The command line: `vedette COMMAND`; people's words go to stderr, results to stdout."""
 
-import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from agent.catalog import METRICS, metric_table
@@ -20,14 +15,11 @@ from agent.config import Config, load_config
 from agent.errors import BadConfig, StoreDown
 from consumers import commands
 from consumers.cli_demo import ledger_line, show_demo
+from consumers.cli_readout import readout
+from consumers.cli_terminal import AsJson, ConfigFile, Form, err, out, print_json, progress
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
-out = Console()
-err = Console(stderr=True)
-
-ConfigFile = Annotated[Path | None, typer.Option("-c", "--config", help="The YAML file.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Machine output on stdout.")]
-Form = Annotated[str, typer.Option("--format", help="auto, native, litellm or otlp.")]
+app.command()(readout)
 
 
 def main() -> None:
@@ -50,17 +42,6 @@ def _config(path: Path | None, form: str = "auto", **overrides: Any) -> Config:
     return load_config(path, inbox={"format": form}, **overrides)
 
 
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False))  # noqa: T201 - stdout is the machine's
-
-
-@contextmanager
-def _progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    with Progress(console=err, transient=True) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda n: progress.update(task, advance=n)
-
-
 def _show_report(result: dict[str, Any]) -> None:
     out.print(ledger_line(result["ledger"]), markup=False)
     for key, model in result["models"].items():
@@ -77,10 +58,10 @@ def demo(
     """A simulated day with two regressions through the whole road; no broker, no network."""
     from consumers.demo import run_demo, yesterday
 
-    with _progress("calls", calls) as heard:
+    with progress("calls", calls) as heard:
         seen = run_demo(calls, seed, yesterday(time.time()), heard)
     if as_json:
-        _print_json(seen)
+        print_json(seen)
     else:
         show_demo(out, seen)
 
@@ -98,10 +79,10 @@ def watch(
     file: str, config: ConfigFile = None, form: Form = "auto", as_json: AsJson = False
 ) -> None:
     """Take a file (or - for stdin) through the whole road on the store, without a broker."""
-    with _progress("records") as heard:
+    with progress("records") as heard:
         report = commands.watch(_config(config, form), file, heard)
     if as_json:
-        _print_json(report)
+        print_json(report)
     else:
         _show_report(report)
 
@@ -124,7 +105,7 @@ def score(
         return
     for row in commands.score(_config(config, form), file):
         if as_json:
-            _print_json(row)
+            print_json(row)
         else:
             shown = {k: v["value"] for k, v in row["scores"].items() if v["value"] is not None}
             out.print(row["id"], shown, soft_wrap=True)
@@ -138,7 +119,7 @@ def send(
     form: Form = "auto",
 ) -> None:
     """Send the records of a file to a topic, each stamped with the end of its answer."""
-    with _progress("sent") as heard:
+    with progress("sent") as heard:
         sent = commands.send(_config(config, form), file, topic, heard)
     err.print(f"sent {sent.records} records")
     if sent.expired_age_s is not None:
@@ -154,7 +135,7 @@ def check(config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Try the configuration, the store, the broker, the topics and the models."""
     rows = commands.check(load_config(config))
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     for row in () if as_json else rows:
         out.print(
             f"{'ok  ' if row['ok'] else 'FAIL'} {row['what']}: {row['detail']}",
@@ -174,7 +155,7 @@ def catalog(
     if markdown:
         print(metric_table(), end="")  # noqa: T201 - stdout is the machine's
     elif as_json:
-        _print_json([commands.catalog_row(metric) for metric in METRICS])
+        print_json([commands.catalog_row(metric) for metric in METRICS])
     else:
         table = Table("metric", "dimension", "reads", "unit", "good", "cost")
         for m in METRICS:
@@ -185,7 +166,7 @@ def catalog(
 @app.command()
 def schema() -> None:
     """The JSON schema of the configuration."""
-    _print_json(Config.model_json_schema())
+    print_json(Config.model_json_schema())
 
 
 @app.command()
@@ -200,7 +181,7 @@ def topics(
     """The topics that the configuration names, as the broker has them."""
     rows = commands.topics(load_config(config), create, partitions, replication, restart)
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     for row in () if as_json else rows:
         out.print(f"{row['name']}  {row['role']}  {row['partitions']} partitions", markup=False)
 
@@ -215,11 +196,11 @@ def dead_letters(
 ) -> None:
     """What was set aside, newest first, and why."""
     if replay:
-        _print_json(commands.replay(load_config(config), reason))
+        print_json(commands.replay(load_config(config), reason))
         return
     for row in commands.dead_letters(load_config(config), limit):
         if as_json:
-            _print_json(row)
+            print_json(row)
         else:
             where = f"{row['topic']}-{row['partition']}@{row['offset']}"
             out.print(
@@ -245,10 +226,10 @@ def bench(
         return
     if what != "road":
         raise BadConfig("bench", f"measures road or engine, not {what}")
-    with _progress("measuring"):
+    with progress("measuring"):
         runs = bench_road(load_config(config), calls, chars)
     if as_json:
-        _print_json([asdict(one) for one in runs])
+        print_json([asdict(one) for one in runs])
         return
     for one in runs:
         ratio = one.calls_per_s / runs[0].calls_per_s
@@ -265,10 +246,10 @@ def _bench_engine(as_json: bool) -> None:
     from agent.scoring.bench import measure
     from consumers.bench_watch import measure_watch
 
-    with _progress("measuring"):
+    with progress("measuring"):
         lines, road = measure(), measure_watch()
     if as_json:
-        _print_json({"ways": [asdict(one) for one in lines], "watch": asdict(road)})
+        print_json({"ways": [asdict(one) for one in lines], "watch": asdict(road)})
         return
     ours = {one.model: one.texts_s for one in reversed(lines) if one.name.startswith("vedette")}
     table = Table("model", "way", "texts/s", "of matmul peak", "vedette is")
@@ -291,4 +272,4 @@ def forget(
     config: ConfigFile = None,
 ) -> None:
     """Delete a subject's rows, dead letters and kept text."""
-    _print_json(commands.forget(load_config(config), unit))
+    print_json(commands.forget(load_config(config), unit))

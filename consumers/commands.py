@@ -13,6 +13,7 @@ from agent.catalog import Metric
 from agent.columns import record_columns
 from agent.config import Config, ScorerOptions
 from agent.errors import BadConfig, StoreDown
+from agent.experiments import PAIRED
 from agent.panes import HOUR_S
 from agent.record import Call, Half
 from agent.score import load_panel
@@ -52,7 +53,7 @@ def report(store: Store) -> dict[str, Any]:
         rows = reads.pane_rows(tx, 0, 4e9, HOUR_S) + reads.pane_rows(tx, 0, 4e9, HOUR_S, late=True)
     totals: dict[str, Any] = {}
     for _, _, group, row in rows:
-        if not group.segment:
+        if not group.segment and not group.variant.startswith(PAIRED):
             key = f"{group.service}/{group.model}/{group.variant}"
             totals[key] = totals[key].merge(row) if key in totals else row
     models = {

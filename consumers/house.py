@@ -1,16 +1,21 @@
 """Keeping house between batches: ends, waiting halves, closing, retention."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from abtest.keeping import keep_experiments
 from agent.config import Config
+from agent.errors import StoreDown
 from agent.intake import Reading
 from agent.monitor import Fenced, Flush, Monitor
 from agent.store import Store, closing, halves, positions
 from agent.store.positions import Attempt
 from agent.store.writes import Position
 from consumers.source import Partition, Source
+
+_log = logging.getLogger("vedette.house")
 
 _HOUSE_S = 1.0  # closing and lag are looked at this often
 _PRUNE_S = 60.0
@@ -35,6 +40,9 @@ class Listener:
 
     def closed(self, source: str, through: float) -> None:
         """The panes of a source are closed up to a time."""
+
+    def experiments(self, now: float) -> None:
+        """The experiments were brought up to what is closed."""
 
     def progress(self) -> None:
         """The loop came round."""
@@ -72,6 +80,7 @@ class House:
         self.monitor, self.listener, self.name = monitor, listener, name
         self._clock = clock
         self._next_house = self._next_prune = 0.0
+        self._moved = True  # what was closed before this process began may not be counted yet
 
     def keep(self, held: Mapping[Partition, Held]) -> None:
         """Do what is due: note the ends, score halves that waited enough, close, prune."""
@@ -120,6 +129,7 @@ class House:
                 return
         for source in sorted({one.position.source for one in held.values()}):
             self._close_source(source, now)
+        self._experiment(now)
         if time.monotonic() >= self._next_prune:
             with self.store.transaction() as tx:
                 more = closing.prune(tx, self.config, now)
@@ -133,7 +143,25 @@ class House:
                 through = closing.close_panes(tx, source, self.config, now)
             if through is None:
                 return
-            self.listener.closed(source, through)
+            self._closed(source, through)
+
+    def _closed(self, source: str, through: float) -> None:
+        self._moved = True
+        self.listener.closed(source, through)
+
+    def _experiment(self, now: float) -> None:
+        """Bring the experiments up to what was closed; an error in one costs the road nothing."""
+        if not self._moved or not self.config.experiments:
+            return
+        try:
+            with self.store.transaction() as tx:
+                keep_experiments(tx, self.config, now)
+            self.listener.experiments(now)
+        except StoreDown:
+            raise
+        except Exception:
+            _log.exception("experiments could not be brought up to date")
+        self._moved = False
 
     def finish(self, held: Mapping[Partition, Held], source: str) -> None:
         """The source has ended: score its waiting halves alone and close all of its panes."""
@@ -141,4 +169,5 @@ class House:
         with self.store.transaction() as tx:
             through = closing.finish_source(tx, source, self.config, self._clock())
         if through is not None:
-            self.listener.closed(source, through)
+            self._closed(source, through)
+        self._experiment(self._clock())

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from kafka import KafkaAdminClient
 
+from agent.store import Store, open_store
 from tests.live.broker import Broker
 from tests.live.child import Unavailable
 from tests.live.database import Database
@@ -100,6 +101,14 @@ def store_url(request: pytest.FixtureRequest) -> str:
     """The test runs twice: on SQLite and on PostgreSQL."""
     name = "sqlite_url" if request.param == "sqlite" else "postgres_url"
     return str(request.getfixturevalue(name))
+
+
+@pytest.fixture
+def any_store(store_url: str) -> Iterator[Store]:
+    """An open store, on SQLite and on PostgreSQL."""
+    store = open_store(store_url)
+    yield store
+    store.close()
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def as_bytes(records: Iterable[dict[str, Any]]) -> list[tuple[float, bytes]]:
     """Records as the inbox takes them; they arrive when their answer was complete."""
     rows = []
     for record in records:
-        arrival = record.get("at", 0) + record.get("latency_s", 0)
+        arrival = record.get("at", 0) + (record.get("latency_s") or 0)
         rows.append((float(arrival), json.dumps(record).encode()))
     return rows
 

@@ -37,7 +37,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "google": ("consumers/formats/otlp",),
     "typer": ("consumers/cli",),
     "rich": ("consumers/cli",),
-    "pydantic": ("agent/config.py",),
+    "pydantic": ("agent/config.py", "agent/experiments.py", "agent/tree.py"),
     "pydantic_settings": ("agent/config.py",),
     "yaml": ("agent/config.py",),
     "faust": ("shadow/app.py",),

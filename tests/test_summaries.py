@@ -114,9 +114,9 @@ def test_a_packed_row_comes_back_equal() -> None:
     score.update([0.1, 0.9], ["a", "b"])
     score.missing.add("no_response", 3)
     latency.update([1.5])
-    counts = Counts({"ok": 2, "error": 1})
-    blob = pack_summaries({"s": score, "latency": latency}, counts)
-    summaries, back = unpack_summaries(blob)
+    counts, panels = Counts({"ok": 2, "error": 1}), Counts({"0a1b": 3})
+    blob = pack_summaries({"s": score, "latency": latency}, counts, panels)
+    summaries, *back = unpack_summaries(blob)
     assert summaries == {"s": score, "latency": latency}
-    assert back == counts
-    assert blob == pack_summaries(dict(reversed(summaries.items())), back)
+    assert back == [counts, panels]
+    assert blob == pack_summaries(dict(reversed(summaries.items())), *back)

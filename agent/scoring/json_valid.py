@@ -30,12 +30,13 @@ class JsonValid:
 
 
 def _judge(call: Call) -> Score:
-    if call.response is None:
-        return NO_RESPONSE
     wishes = (call.prompt or "", *(m.content for m in call.messages if m.role != "assistant"))
-    if not any(map(_asks, wishes)) and not _STARTS.match(call.response):
+    asked = any(map(_asks, wishes))
+    if call.response is None and (asked or call.prompt is None):
+        return NO_RESPONSE
+    if not asked and not _STARTS.match(call.response or ""):
         return unscored("not_asked")
-    return YES if _parses(call.response) else NO
+    return YES if _parses(call.response or "") else NO
 
 
 def _asks(text: str) -> bool:

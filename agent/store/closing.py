@@ -7,12 +7,14 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, func, select, update
 
 from agent.config import Config
-from agent.panes import HOUR_S, MINUTE_S, closable_through, merged
+from agent.panes import HOUR_S, MINUTE_S, merged
+from agent.store.pairs import Span, close_pairs
 from agent.store.positions import progress_of
 from agent.store.tables import (
     calls,
     closing,
     dead_letters,
+    entered,
     inbox,
     offsets,
     open_panes,
@@ -21,6 +23,7 @@ from agent.store.tables import (
     texts,
 )
 from agent.store.writes import upsert
+from agent.watermark import closable_through
 
 _DAY_S = 86_400.0
 # One transaction merges at most this much time that has rows, so that flushes never wait long.
@@ -69,6 +72,8 @@ def _advance(
         closed = here, open_panes.c.pane + width <= through
         _write(tx, source, width, tx.execute(select(open_panes).where(*closed)), width, now)
         tx.execute(delete(open_panes).where(*closed))
+        late_s, segments = config.panes.allowed_lateness_s, config.segments
+        _pair(tx, Span(source, float(ready[0]), through, width, late_s, segments), now)
     for level, finer in ((MINUTE_S, width), (HOUR_S, MINUTE_S)):
         if finer < level:
             _roll_up(tx, source, level, finer, (old, through), now)
@@ -78,6 +83,15 @@ def _advance(
         .values(closed_through=through)
     )
     return through
+
+
+def _pair(tx: Connection, span: Span, now: float) -> None:
+    rows = [
+        {"level_s": span.width_s, "pane": key.pane, "source": span.source, **key.group._asdict()}
+        | {"late": 0, "calls": row.calls.total(), "summaries": row.to_bytes(), "closed_at": now}
+        for key, row in sorted(close_pairs(tx, span, now).items(), key=lambda item: item[0])
+    ]
+    upsert(tx, panes, rows)
 
 
 def _roll_up(
@@ -127,6 +141,7 @@ def prune(tx: Connection, config: Config, now: float) -> bool:
         (calls, keep.calls_days),
         (texts, keep.text_days),
         (dead_letters, keep.dead_letter_days),
+        (entered, keep.calls_days),
     ):
         key = next(iter(table.primary_key))
         old = select(key).where(table.c.stored_at < now - days * _DAY_S).limit(_ROWS_AT_ONCE)

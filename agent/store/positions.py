@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from agent.panes import Progress
 from agent.store.tables import attempts, closing, inbox, leases, offsets
 from agent.store.writes import Position, upsert
+from agent.watermark import Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,13 @@
 """What people and pages ask of the store; every function takes an open transaction."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, and_, func, select
 
-from agent.panes import Group, Row
+from agent.panes import HOUR_S, Group, Row
 from agent.record import Call
 from agent.store.tables import LEDGER, calls, closing, dead_letters, halves, offsets, panes
 
@@ -99,6 +99,62 @@ def pane_rows(
         for row in tx.execute(query)
     ]
     return sorted(found, key=lambda item: item[:3])
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPane:
+    """One closed pane row as it is stored, and how long its pane is."""
+
+    pane: int
+    level_s: int
+    group: Group
+    blob: bytes
+
+
+# A readout reads the finest panes that there are, unless they are more than this.
+_FINE_PANES = 2_000
+
+
+def stored_panes(
+    tx: Connection, source: str, start: float, end: float, service: str, variants: Sequence[str]
+) -> list[StoredPane]:
+    """The rows of closed panes that tile [start, end) once, the finest that are still there.
+
+    A pane that only its roll-up is left of counts when all of the roll-up lies within.
+    """
+    here = (
+        and_(panes.c.source == source, panes.c.late == 0),
+        and_(panes.c.service == service, panes.c.variant.in_(variants)),
+        and_(panes.c.pane >= start, panes.c.pane + panes.c.level_s <= end),
+    )
+    query = select(panes.c.level_s, panes.c.pane, func.sum(panes.c.calls)).where(*here)
+    sizes = {
+        (level, pane): int(calls)
+        for level, pane, calls in tx.execute(query.group_by(panes.c.level_s, panes.c.pane))
+    }
+    fine = len({pane for level, pane in sizes if level < HOUR_S}) <= _FINE_PANES
+    chosen = _tiles(sizes, fine)
+    columns = (panes.c.level_s, panes.c.pane, *(panes.c[name] for name in Group._fields))
+    found = [
+        StoredPane(row.pane, row.level_s, Group(*row[2:6]), bytes(row.summaries))
+        for row in tx.execute(select(*columns, panes.c.summaries).where(*here))
+        if (row.level_s, row.pane) in chosen
+    ]
+    return sorted(found, key=lambda one: (one.pane, one.group))
+
+
+def _tiles(sizes: Mapping[tuple[int, int], int], fine: bool) -> set[tuple[int, int]]:
+    """The panes (level, start) that cover all of them once: the parts of a roll-up where they
+    hold all of its calls and `fine` is asked for, else the roll-up."""
+    levels = sorted({level for level, _ in sizes})
+    chosen = {key for key in sizes if key[0] == levels[0]} if levels else set()
+    for level in levels[1:]:
+        for pane in sorted(pane for one, pane in sizes if one == level):
+            parts = {key for key in chosen if pane <= key[1] < pane + level}
+            held = sum(sizes[key] for key in parts)
+            if not fine or held < sizes[level, pane]:
+                chosen = (chosen - parts) | {(level, pane)}
+    return chosen
 
 
 def letters(tx: Connection, limit: int) -> list[dict[str, Any]]:

@@ -94,6 +94,8 @@ calls = Table(
 )
 Index("calls_id", calls.c.id)
 Index("calls_unit", calls.c.unit)
+_BY_TIME = Index("calls_at", calls.c.at)
+_BY_PAIR = Index("calls_pair", calls.c.pair)
 
 texts = Table(
     "texts",
@@ -192,7 +194,35 @@ inbox = Table(
     sqlite_autoincrement=True,
 )
 
-for _table in (seen, calls, texts, dead_letters):
+# The versions of the metrics that a worker gave, by the digest that stands in its panes.
+panels = Table(
+    "panels",
+    META,
+    Column("digest", String(16), primary_key=True),
+    Column("versions", Text, nullable=False),  # {"metric": "version"}
+)
+
+# What entered a comparison once and must not again: a pair, a unit in an experiment or a day.
+entered = Table(
+    "entered",
+    META,
+    Column("key", LargeBinary(16), primary_key=True),
+    Column("stored_at", Float, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# The sums of each run of an experiment, and the pane of each source that they have reached.
+runs = Table(
+    "runs",
+    META,
+    Column("experiment", String(64), primary_key=True),
+    Column("run", Integer, primary_key=True),
+    Column("version", Integer, nullable=False),  # moves with every change, by compare-and-set
+    Column("body", LargeBinary, nullable=False),
+    Column("stored_at", Float, nullable=False),
+)
+
+for _table in (seen, calls, texts, dead_letters, entered):
     Index(f"{_table.name}_stored_at", _table.c.stored_at)  # by which retention deletes
 
 migrations = Table("migrations", META, Column("name", String(64), primary_key=True))
@@ -203,7 +233,14 @@ def m001_first_tables(connection: Connection) -> None:
     META.create_all(connection)
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (m001_first_tables,)
+def m002_experiments(connection: Connection) -> None:
+    """Runs of experiments, and the ways to calls that pairs and units need."""
+    META.create_all(connection)
+    for index in (_BY_TIME, _BY_PAIR):
+        index.create(connection, checkfirst=True)
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (m001_first_tables, m002_experiments)
 
 
 def migrate(connection: Connection) -> None:

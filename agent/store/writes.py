@@ -100,6 +100,13 @@ def upsert(tx: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> N
     tx.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), list(rows))
 
 
+def insert_new(tx: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows; one whose primary key is there stays as it is."""
+    if rows:
+        dialect = sqlite if tx.dialect.name == "sqlite" else postgresql
+        tx.execute(dialect.insert(table).on_conflict_do_nothing(), list(rows))
+
+
 def insert_seen(
     tx: Connection, events: Sequence[tuple[bytes, int]], now: float
 ) -> tuple[set[bytes], set[bytes]]:
@@ -167,9 +174,8 @@ def add_late(tx: Connection, source: str, rows: Sequence[tuple[RowKey, Row]], no
     for key, row in rows:
         where = {"level_s": HOUR_S, "pane": key.pane, "source": source, "late": 1}
         where |= key.group._asdict()
-        dialect = sqlite if tx.dialect.name == "sqlite" else postgresql
         empty = {**where, "calls": 0, "summaries": Row().to_bytes(), "closed_at": now}
-        tx.execute(dialect.insert(panes).values(empty).on_conflict_do_nothing())
+        insert_new(tx, panes, [empty])
         same = [panes.c[name] == value for name, value in where.items()]
         held = tx.scalar(select(panes.c.summaries).where(*same).with_for_update())
         total = Row.from_bytes(bytes(held or b"")).merge(row)

@@ -1,0 +1,77 @@
+"""What is shown of latency, cost and tokens: ratios and quantiles. Raw means waste samples."""
+
+import math
+
+from abtest.asymptotic import FEWEST_EVENTS, Moments, log_moments, log_ratio, paired_log_ratio
+from abtest.line import NOT_TESTED, Line, as_of, pair_row
+from abtest.quantiles import quantile_difference
+from abtest.run import Run
+from agent.catalog import METRICS
+from agent.experiments import LOG_RATIO, Experiment
+from agent.summaries import LogHistogram
+
+_QUANTILES = (0.5, 0.95)
+_LABEL = "asymptotic: holds for large samples only"
+
+
+def amount_lines(name: str, experiment: Experiment, run: Run) -> list[Line]:
+    """Every amount of every candidate: ratio of geometric means, then differences of quantiles."""
+    lines = []
+    for arm in experiment.candidates:
+        rows = run.over_stages(experiment.control), run.over_stages(arm)
+        for metric in METRICS:
+            control, mine = (row.summaries.get(metric.name) for row in rows)
+            if not isinstance(control, LogHistogram) or not isinstance(mine, LogHistogram):
+                continue
+            if not control.n or not mine.n:
+                continue
+            made = _Maker(name, experiment, run, arm, metric.name, metric.unit, metric.good)
+            lines.append(made.ratio(control, mine))
+            lines += [made.quantile(control, mine, p) for p in _QUANTILES]
+    return lines
+
+
+class _Maker:
+    """The lines of one amount of one candidate."""
+
+    def __init__(
+        self, name: str, experiment: Experiment, run: Run, arm: str, metric: str, unit: str,
+        good: str,
+    ) -> None:  # fmt: skip
+        self._name, self._experiment, self._run = name, experiment, run
+        self._arm, self._metric, self._unit, self._good = arm, metric, unit, good
+
+    def ratio(self, control: LogHistogram, mine: LogHistogram) -> Line:
+        """The ratio of geometric means, withheld while an arm has too few events."""
+        alpha, n = self._experiment.alpha, {self._experiment.control: control.n, self._arm: mine.n}
+        pairs = pair_row(self._run, self._arm).summaries.get(self._metric + LOG_RATIO)
+        if self._experiment.design == "paired" and pairs is not None:
+            n = {"pairs": pairs.n}
+            moments = Moments(pairs.n, pairs.mean() or 0.0, pairs.variance() or 0.0)
+            logs = paired_log_ratio(moments, alpha)
+        else:
+            logs = log_ratio(log_moments(control), log_moments(mine), alpha)
+        warnings = [_LABEL]
+        if math.isnan(logs[1]):
+            warnings.append(f"withheld until {FEWEST_EVENTS} events in the smaller arm")
+        ends = math.exp(logs[0]), math.exp(logs[1]), math.exp(logs[2])
+        return self._line("ratio of geometric means", n, ends, warnings)
+
+    def quantile(self, control: LogHistogram, mine: LogHistogram, p: float) -> Line:
+        """The difference of two quantiles, valid at every look."""
+        ends = quantile_difference(control, mine, p, self._experiment.alpha)
+        n = {self._experiment.control: control.n, self._arm: mine.n}
+        level = control.quantile(p)
+        return self._line(f"difference of p{p * 100:.0f}", n, ends, [], level)
+
+    def _line(
+        self, statistic: str, n: dict[str, int], ends: tuple[float, float, float],
+        warnings: list[str], level: float | None = None,
+    ) -> Line:  # fmt: skip
+        estimate, lower, upper = ends
+        return Line(
+            self._name, self._experiment.design, self._metric,
+            (self._experiment.control, self._arm), n, estimate, lower, upper, None, NOT_TESTED,
+            tuple(warnings), as_of(self._run), self._run.number, "amount", statistic, "",
+            self._unit, self._good, level,
+        )  # fmt: skip

@@ -1,0 +1,80 @@
+"""One candidate against the control in one metric, as counts on a support."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from abtest.run import Key, Run, Stage
+from abtest.samples import (
+    End,
+    Frame,
+    RowCounts,
+    Sides,
+    join_frames,
+    paired_counts,
+    paired_frame,
+    split_counts,
+    split_frame,
+)
+from agent.buckets import Floats
+from agent.experiments import PAIRED, WIN, Experiment
+
+# The centre of a metric of which nothing is known: any constant is valid, a wrong one costs power.
+GUESS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """One candidate against the control in one metric: all that its evidence depends on."""
+
+    experiment: Experiment
+    arm: str
+    metric: str
+    stages: tuple[Stage, ...]
+
+    @property
+    def good(self) -> str:
+        """The good end of the metric, "high" where it has none."""
+        return "low" if self.experiment.good_end(self.metric) == "low" else "high"
+
+    @property
+    def paired(self) -> bool:
+        """Whether the difference is that of pairs."""
+        return self.experiment.design == "paired"
+
+    def keys(self, stage: int, segment: str = "") -> tuple[Key, Key]:
+        """Under which keys control and candidate (or its pairs) are summed."""
+        mine = PAIRED + self.arm if self.paired else self.arm
+        return Key(stage, self.experiment.control, segment), Key(stage, mine, segment)
+
+    def frame(self, stage: int, end: End = "worst") -> Frame:
+        """The support of a stage's counts."""
+        if self.paired:
+            return paired_frame(self.good, end, not self.metric.endswith(WIN))
+        epoch, centres, _ = self.stages[stage]
+        shares = self.experiment.epochs()[epoch][1]
+        mine, theirs = shares[self.arm], shares[self.experiment.control]
+        return split_frame(mine / (mine + theirs), centres.get(self.metric, GUESS))
+
+    def counts(self, sides: Sides, end: End = "worst") -> Floats:
+        """The counts on that support."""
+        if self.paired:
+            return paired_counts(sides, self.metric, not self.metric.endswith(WIN))
+        return split_counts(sides, self.metric, self.good, end)
+
+    def total(self, run: Run, segment: str = "", end: End = "worst") -> tuple[Frame, Floats]:
+        """All stages of a run side by side."""
+        frames, counts = [], []
+        for stage in range(len(self.stages)):
+            control, mine = (RowCounts(run.row(key)) for key in self.keys(stage, segment))
+            frames.append(self.frame(stage, end))
+            counts.append(self.counts(Sides(control, mine), end))
+        return join_frames(frames), np.concatenate(counts, -1)
+
+
+def contrasts(run: Run, experiment: Experiment, metrics: Sequence[str]) -> Iterator[Contrast]:
+    """Every candidate in every metric."""
+    for arm in experiment.candidates:
+        for metric in metrics:
+            yield Contrast(experiment, arm, metric, tuple(run.stages))

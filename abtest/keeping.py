@@ -1,0 +1,112 @@
+"""Runs as the store keeps them: caught up with the closed panes, exactly once."""
+
+from collections.abc import Sequence
+
+from abtest.advance import advance, arm_labels
+from abtest.line import Line
+from abtest.observational import observational_lines
+from abtest.readout import readout
+from abtest.run import Run
+from agent.catalog import BY_NAME
+from agent.config import Config
+from agent.errors import StoreDown
+from agent.stacks import open_row
+from agent.store import Transaction, experiments, reads
+from agent.store.experiments import StoredRun
+from agent.store.reads import StoredPane
+from agent.store.units import UnitSpan, unit_rows
+from agent.summaries import Counts
+
+
+def keep_experiments(tx: Transaction, config: Config, now: float) -> None:
+    """Add what has closed to every experiment's run.
+
+    Raises StoreDown when another process did so meanwhile: then nothing of this may stay.
+    """
+    for name, experiment in config.experiments.items():
+        if experiment.design != "observational":
+            stored = experiments.load_run(tx, name)
+            runs, moved = _caught_up(tx, config, name, stored, now, entering=True)
+            if moved and not _save(tx, name, stored, runs, now):
+                raise StoreDown(f"experiment {name} was moved on by another process", 0.1)
+
+
+def _save(
+    tx: Transaction, name: str, stored: StoredRun | None, runs: Sequence[Run], now: float
+) -> bool:
+    for at, run in enumerate(runs):
+        version = stored.version if stored is not None and not at else 0
+        if not experiments.save_run(tx, name, run.number, run.to_bytes(), version, now):
+            return False
+    return True
+
+
+def current_run(tx: Transaction, config: Config, name: str, now: float) -> Run:
+    """The newest run of an experiment with all that has closed; nothing is stored."""
+    stored = experiments.load_run(tx, name)
+    runs, _ = _caught_up(tx, config, name, stored, now, entering=False)
+    return runs[-1]
+
+
+def lines_of(tx: Transaction, config: Config, name: str, now: float) -> list[Line]:
+    """The readout of a configured experiment as of now."""
+    experiment = config.experiments[name]
+    if experiment.design == "observational":
+        return observational_lines(tx, config, name, experiment)
+    return readout(name, experiment, current_run(tx, config, name, now))
+
+
+def _caught_up(
+    tx: Transaction, config: Config, name: str, stored: StoredRun | None, now: float, *,
+    entering: bool,
+) -> tuple[list[Run], bool]:  # fmt: skip
+    experiment = config.experiments[name]
+    runs = [Run() if stored is None else Run.from_bytes(stored.body)]
+    known, moved = experiments.all_panels(tx), False
+    width = config.panes.width_s
+    for source, closed in sorted(reads.closed_times(tx).items()):
+        through = closed
+        if experiment.unit != "request" and experiment.design != "paired":
+            through = (closed - experiment.horizon_s) // width * width
+        start = max(runs[-1].reached.get(source, 0.0), experiment.start)
+        if through <= start:
+            continue
+        panes = _panes(tx, config, name, source, (start, through), now, entering)
+        runs[-1:] = advance(runs[-1], experiment, panes, known, source, through)
+        moved = True
+    return runs, moved
+
+
+def _panes(
+    tx: Transaction, config: Config, name: str, source: str, span: tuple[float, float],
+    now: float, entering: bool,
+) -> list[StoredPane]:  # fmt: skip
+    experiment = config.experiments[name]
+    service = experiment.service or config.service
+    variants = tuple(arm_labels(experiment))
+    panes = reads.stored_panes(tx, source, *span, service, variants)
+    if experiment.unit == "request" or experiment.design == "paired":
+        return panes
+    names = {*experiment.guardrails, experiment.primary, *_lows(config)}
+    low = frozenset(metric for metric in names if experiment.good_end(metric) == "low")
+    asked = UnitSpan(
+        name, source, service, variants, experiment.unit, *span, config.panes.width_s,
+        config.panes.allowed_lateness_s, experiment.horizon_s, config.segments, low,
+    )  # fmt: skip
+    rows = unit_rows(tx, asked, now, entering=entering)
+    for (pane, group), row in rows.items():
+        row.panels.merge(_panel_at(panes, pane, group.variant))
+    width = config.panes.width_s
+    return [StoredPane(key.pane, width, key.group, row.to_bytes()) for key, row in rows.items()]
+
+
+def _lows(config: Config) -> list[str]:
+    return [f"slo_{name}" for name in config.slo] + list(BY_NAME)
+
+
+def _panel_at(panes: Sequence[StoredPane], at: int, variant: str) -> Counts:
+    found = Counts()
+    for pane in panes:
+        if pane.pane <= at < pane.pane + pane.level_s and pane.group.variant == variant:
+            found.merge(Counts.from_bytes(open_row(pane.blob).panels))
+    return found

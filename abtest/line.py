@@ -1,0 +1,126 @@
+"""One line of a readout: an effect with its interval, evidence, verdict and doubts."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from abtest.contrast import Contrast
+from abtest.run import Run
+from abtest.samples import End, RowCounts, mean_of, worst_of
+from agent.experiments import PAIRED, WIN
+from agent.pairs import BOTH_FAILED, CANDIDATE_FAILED, CONTROL_FAILED, beside
+from agent.panes import Row
+
+NOT_TESTED = "shown, not tested"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """`estimate` and its ends are candidate minus control in the metric's own unit, or a ratio
+    where `statistic` says so; `best` is the interval with failed calls at the best end. `level`
+    is the control's mean, `more` the events that a decision still needs at this effect."""
+
+    experiment: str
+    kind: str
+    metric: str
+    arms: tuple[str, ...]
+    n: dict[str, int]
+    estimate: float
+    lower: float
+    upper: float
+    log_evidence: float | None
+    verdict: str
+    warnings: tuple[str, ...] = ()
+    as_of: float | None = None
+    run: int = 1
+    role: str = "other"
+    statistic: str = "difference of means"
+    segment: str = ""
+    unit: str = "ratio"
+    good: str = "none"
+    level: float | None = None
+    best: tuple[float, float] | None = None
+    decided_at: float | None = None
+    more: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The line with null for what is not known."""
+        return {name: _plain(value) for name, value in asdict(self).items()}
+
+    @property
+    def relative(self) -> float | None:
+        """The estimate as a share of the control's level."""
+        if not self.level or not math.isfinite(self.level):
+            return None
+        return self.estimate / self.level
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value
+
+
+def as_of(run: Run) -> float | None:
+    """Through when the panes that a run counts are closed."""
+    return max(run.reached.values(), default=None)
+
+
+def pair_row(run: Run, arm: str, segment: str = "") -> Row:
+    """The pairs of a candidate."""
+    return run.over_stages(PAIRED + arm, segment)
+
+
+def counted(run: Run, contrast: Contrast, segment: str = "") -> dict[str, int]:
+    """Events with a score or a failure, by arm or as pairs."""
+    if contrast.paired:
+        _, counts = contrast.total(run, segment)
+        return {"pairs": round(float(counts.sum()))}
+    arms = (contrast.experiment.control, contrast.arm)
+    return {
+        arm: round(mean_of(run.over_stages(arm, segment), contrast.metric, 0.0)[1]) for arm in arms
+    }
+
+
+def estimate_of(run: Run, contrast: Contrast, segment: str = "", end: End = "worst") -> float:
+    """Candidate minus control from the exact sums; stages weigh as their calls."""
+    fail = worst_of(contrast.good, end)
+    if contrast.paired:
+        return _paired_estimate(pair_row(run, contrast.arm, segment), contrast.metric, fail, end)
+    total = weight = 0.0
+    for stage in range(len(contrast.stages)):
+        sides = [mean_of(run.row(key), contrast.metric, fail)
+                 for key in contrast.keys(stage, segment)]  # fmt: skip
+        (control, n), (mine, m) = sides
+        if n and m:
+            total, weight = total + (mine - control) * (n + m), weight + n + m
+    return total / weight if weight else math.nan
+
+
+def _paired_estimate(row: Row, metric: str, fail: float, end: End) -> float:
+    held = RowCounts(row)
+    found = row.summaries.get(metric)
+    n = float(found.n) if found is not None else 0.0
+    total = (found.mean() or 0.0) * n if found is not None else 0.0
+    lost = float(held.missing(metric, (BOTH_FAILED,)))
+    if metric.endswith(WIN):
+        won, less = (held.missing(metric, (r,)) for r in (CONTROL_FAILED, CANDIDATE_FAILED))
+        sign = 1 if end == "worst" else -1
+        total, n = total + sign * float(won - less), n + float(won + less)
+    else:
+        for reason, sign in ((CONTROL_FAILED, 1), (CANDIDATE_FAILED, -1)):
+            mean, k = mean_of(row, beside(metric, reason), None)
+            if k:
+                total, n = total + sign * k * (mean - fail), n + k
+    return total / (n + lost) if n + lost else math.nan
+
+
+def level_of(run: Run, contrast: Contrast, segment: str = "") -> float | None:
+    """The control's mean, failures at the worst end; None for a share of wins."""
+    if contrast.metric.endswith(WIN):
+        return None
+    row = run.over_stages(contrast.experiment.control, segment)
+    mean, n = mean_of(row, contrast.metric, worst_of(contrast.good, "worst"))
+    return mean if n and np.isfinite(mean) else None

@@ -1,0 +1,125 @@
+"""What a run says now: one line a metric and candidate, with its reasons to distrust it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from abtest import ratio
+from abtest.amounts import amount_lines
+from abtest.contrast import Contrast, contrasts
+from abtest.line import Line, as_of, counted, estimate_of, level_of
+from abtest.measure import Measured, measure
+from abtest.run import Key, Run
+from abtest.slices import slice_lines
+from abtest.trust import joined, line_warnings, run_warnings
+from abtest.verdict import (
+    BETTER,
+    NOT_YET,
+    WORSE,
+    discoveries,
+    forecast,
+    guardrail_verdict,
+    invalid_because,
+    primary_verdict,
+)
+from agent.catalog import METRICS
+from agent.experiments import LOG_RATIO, PAIRED, WIN, Experiment
+from agent.summaries import BoundedHistogram
+
+_CATALOGUE = [metric.name for metric in METRICS]
+
+
+def readout(name: str, experiment: Experiment, run: Run) -> list[Line]:
+    """Every line of an experiment: the primary metric first, then guardrails, the rest, amounts,
+    slices and the check of the shares."""
+    every = list(contrasts(run, experiment, bounded_metrics(run, experiment)))
+    lines = _tested_lines(name, run, every)
+    lines += amount_lines(name, experiment, run)
+    lines += slice_lines(name, experiment, run)
+    if experiment.design in ("split", "aa"):
+        lines.append(_ratio_line(name, experiment, run))
+    invalid = invalid_because(run, experiment)
+    if invalid:
+        lines = [replace(line, verdict=f"invalid ({invalid})", more=None) for line in lines]
+    return lines
+
+
+def bounded_metrics(run: Run, experiment: Experiment) -> list[str]:
+    """The primary metric, the guardrails, then whatever else has a range, as catalogued."""
+    first = [experiment.primary, *experiment.guardrails]
+    found: set[str] = set()
+    for key, row in run.rows.items():
+        if not key.segment and key.arm.startswith(PAIRED) == (experiment.design == "paired"):
+            found |= {
+                one
+                for one, summary in row.summaries.items()
+                if isinstance(summary, BoundedHistogram) and summary.n
+            }
+    rest = {m for m in found if "|" not in m and not m.endswith(LOG_RATIO)} - set(first)
+    return first + sorted(rest, key=_place)
+
+
+def _place(metric: str) -> tuple[int, str]:
+    plain = metric.removesuffix(WIN)
+    return (_CATALOGUE.index(plain) if plain in _CATALOGUE else -1, metric)
+
+
+def _tested_lines(name: str, run: Run, every: Sequence[Contrast]) -> list[Line]:
+    lines, common = [], run_warnings(run, every[0].experiment)
+    for contrast, measured in zip(every, measure(run, every), strict=True):
+        line = _line(name, run, contrast, measured)
+        if line.role == "primary":
+            line = replace(line, warnings=joined(common, line.warnings))
+        lines.append(line)
+    return believed(lines, every[0].experiment.alpha)
+
+
+def _line(name: str, run: Run, contrast: Contrast, measured: Measured) -> Line:
+    experiment, metric = contrast.experiment, contrast.metric
+    n, estimate = counted(run, contrast), estimate_of(run, contrast)
+    role, verdict, since, more = "other", NOT_YET, None, None
+    if metric == experiment.primary:
+        role, (verdict, since) = "primary", primary_verdict(run, contrast)
+        more = forecast(run, contrast, estimate) if verdict == NOT_YET else None
+    elif metric in experiment.guardrails:
+        role, (verdict, since) = "guardrail", guardrail_verdict(run, contrast)
+    return Line(
+        name, experiment.design, metric, (experiment.control, contrast.arm), n, estimate,
+        measured.lower, measured.upper, measured.log_evidence, verdict,
+        joined(line_warnings(run, contrast, measured, sum(n.values()))), as_of(run), run.number,
+        role, good=experiment.good_end(metric), level=level_of(run, contrast),
+        best=measured.best, decided_at=since, more=more,
+    )  # fmt: skip
+
+
+def believed(lines: Sequence[Line], alpha: float, role: str = "other") -> list[Line]:
+    """The lines of a role with the verdicts that e-BH allows over all of them."""
+    mine = [line for line in lines if line.role == role]
+    found = discoveries([line.log_evidence or 0.0 for line in mine], alpha)
+    words = {id(line): _word(line) for line, sure in zip(mine, found, strict=True) if sure}
+    return [replace(line, verdict=words.get(id(line), line.verdict)) for line in lines]
+
+
+def _word(line: Line) -> str:
+    if line.good == "none":
+        return "higher" if line.estimate > 0 else "lower"
+    return BETTER if (line.estimate > 0) == (line.good == "high") else WORSE
+
+
+def _ratio_line(name: str, experiment: Experiment, run: Run) -> Line:
+    """How calls fell on the arms, beside the configured shares."""
+    counts = {arm: run.over_stages(arm).calls.total() for arm in experiment.arms}
+    level = 0.0
+    for stage, (epoch, _, _) in enumerate(run.stages):
+        held = [run.row(Key(stage, arm)) for arm in experiment.arms]
+        seen = [row.calls.total() if row else 0 for row in held]
+        level += float(ratio.log_imbalance(seen, list(experiment.epochs()[epoch][1].values())))
+    total, mine = sum(counts.values()), counts[experiment.candidates[0]]
+    share = mine / total if total else np.nan
+    peak = run.seen("sample ratio").log_evidence
+    warnings = (f"p = {ratio.p_value(max(peak, level)):.3g} that the shares hold",)
+    return Line(
+        name, experiment.design, "sample_ratio", tuple(experiment.arms), counts, share, np.nan,
+        np.nan, level, NOT_YET, warnings, as_of(run), run.number, "check", "share of calls",
+    )  # fmt: skip

@@ -1,0 +1,197 @@
+"""What an experiment compares, as the configuration defines it."""
+
+import itertools
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from agent.catalog import BY_NAME
+from agent.tree import Tree
+
+Design = Literal["split", "paired", "aa", "observational"]
+SHADOW, PAIRED = "shadow:", "paired:"
+# Besides the scores themselves, what a pair says of two amounts.
+WIN, LOG_RATIO = "_win", "_log_ratio"
+
+
+def _instant(value: Any) -> Any:
+    """Epoch seconds of an ISO 8601 time; one without a zone is UTC."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError("is no ISO 8601 time") from None
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    return value
+
+
+Instant = Annotated[float, BeforeValidator(_instant), Field(ge=0)]
+
+
+class Arm(Tree):
+    """One side of a comparison: a variant, of one model only where that is named."""
+
+    share: float | None = Field(default=None, gt=0, lt=1)
+    variant: str | None = None
+    model: str | None = None
+    # Of an observational comparison: the period that is looked at.
+    start: Instant | None = None
+    end: Instant | None = None
+
+
+class Step(Tree):
+    """From `at` on the arms have these shares."""
+
+    at: Instant
+    shares: dict[str, Annotated[float, Field(gt=0, lt=1)]]
+
+
+class Experiment(Tree):
+    """One comparison. The first arm is the control; the others are compared with it."""
+
+    design: Design = "split"
+    service: str | None = None
+    arms: dict[str, Arm] = Field(min_length=2, max_length=10)
+    ramp: tuple[Step, ...] = ()
+    unit: Literal["request", "session", "user"] = "request"
+    # A session or user enters once, as its mean over this long from its first call.
+    horizon_s: float = Field(default=1800.0, gt=0, le=86_400)
+    primary: str
+    # Differences smaller than this do not matter: for the primary metric and by guardrail.
+    margin: float | None = Field(default=None, gt=0, lt=1)
+    guardrails: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=dict)
+    # Which end is good, for metrics whose catalogue row does not say.
+    good: dict[str, Literal["high", "low"]] = Field(default_factory=dict)
+    start: Instant
+    end: Instant | None = None
+    alpha: float = Field(default=0.05, gt=0, le=0.5)
+    # A slice with fewer calls in an arm is not shown.
+    slice_calls: int = Field(default=100, ge=1)
+
+    @field_validator("arms", mode="before")
+    @classmethod
+    def _short_forms(cls, arms: Any) -> Any:
+        """A list of variants, or variants with their shares."""
+        if isinstance(arms, list):
+            if len(set(map(str, arms))) < len(arms):
+                raise ValueError("names an arm twice")
+            return {str(name): {} for name in arms}
+        if isinstance(arms, dict):
+            return {
+                str(name): {"share": arm} if isinstance(arm, int | float) else arm or {}
+                for name, arm in arms.items()
+            }
+        return arms
+
+    @model_validator(mode="after")
+    def _is_one_comparison(self) -> "Experiment":
+        self._check_time()
+        self._check_shares()
+        self._check_arms()
+        for name in (self.primary, *self.guardrails):
+            self._check_metric(name)
+        return self
+
+    def _check_time(self) -> None:
+        if self.end is not None and self.end <= self.start:
+            raise ValueError("ends before it starts")
+        edges = [self.start, *(step.at for step in self.ramp)]
+        if any(b <= a for a, b in itertools.pairwise(edges)):
+            raise ValueError("overlaps itself: each step of its ramp must be later than the last")
+        if self.end is not None and edges[-1] >= self.end:
+            raise ValueError("has a step of its ramp after its end")
+
+    def _check_shares(self) -> None:
+        given = {name: arm.share for name, arm in self.arms.items() if arm.share is not None}
+        if self.design in ("paired", "observational"):
+            if given or self.ramp:
+                raise ValueError(f"a {self.design} comparison has no shares")
+            return
+        for shares in (given, *(step.shares for step in self.ramp)):
+            for name in shares:
+                if name not in self.arms:
+                    raise ValueError(f"unknown arm {name} in ramp; known are {self._names()}")
+            for name in self.arms:
+                if name not in shares:
+                    raise ValueError(f"arm {name} has no share")
+            if abs(sum(shares.values()) - 1) > 1e-6:
+                raise ValueError(f"shares of its arms sum to {sum(shares.values()):g}, not to 1")
+
+    def _check_arms(self) -> None:
+        if self.design == "observational":
+            self._check_periods()
+            return
+        if any(arm.start is not None or arm.end is not None for arm in self.arms.values()):
+            raise ValueError("only the arms of an observational comparison have periods")
+        seen = {(self.variant(name), self.arms[name].model) for name in self.arms}
+        if len(seen) < len(self.arms):
+            raise ValueError("overlaps itself: two arms are the same variant")
+        shadows = [self.variant(name).startswith(SHADOW) for name in self.arms]
+        if self.design == "paired" and (shadows[0] or not all(shadows[1:])):
+            raise ValueError(f"pairs a variant with arms named {SHADOW}<name> that mirror it")
+
+    def _check_periods(self) -> None:
+        spans = [
+            (self.variant(name), arm.model, *self.period(name)) for name, arm in self.arms.items()
+        ]
+        for at, (variant, model, start, end) in enumerate(spans):
+            if end <= start:
+                raise ValueError(f"arm {list(self.arms)[at]} ends before it starts")
+            for other in spans[:at]:
+                if other[:2] == (variant, model) and start < other[3] and other[2] < end:
+                    raise ValueError("overlaps itself: two arms share calls")
+
+    def _check_metric(self, name: str) -> None:
+        if name.startswith("slo_"):
+            return
+        plain = name.removesuffix(WIN)
+        known = BY_NAME.get(plain)
+        if known is None:
+            raise ValueError(f"unknown metric {name}; see `vedette catalog`")
+        if (known.kind == "amount") != (plain != name):
+            instead = f"{plain}{WIN} in a paired design or " if known.kind == "amount" else ""
+            raise ValueError(f"{name} is a metric without a range; name {instead}slo_<objective>")
+        if plain != name and self.design != "paired":
+            raise ValueError(f"{name} needs a paired design")
+        if self.good_end(name) == "none":
+            raise ValueError(f"says nothing of the good end of {name}: good: {{{name}: low}}")
+
+    def _names(self) -> str:
+        return ", ".join(self.arms)
+
+    def good_end(self, name: str) -> str:
+        """Which end of a metric is good: "high", "low" or "none". A win is a win."""
+        if name in self.good:
+            return self.good[name]
+        if name.startswith("slo_"):
+            return "low"
+        return "high" if name.endswith(WIN) else BY_NAME[name].good
+
+    def variant(self, arm: str) -> str:
+        """The variant label of an arm's calls."""
+        return self.arms[arm].variant or arm
+
+    def period(self, arm: str) -> tuple[float, float]:
+        """When an arm's calls began: [start, end)."""
+        held, far = self.arms[arm], float("inf")
+        start = self.start if held.start is None else held.start
+        end = self.end if held.end is None else held.end
+        return start, far if end is None else end
+
+    def epochs(self) -> list[tuple[float, Mapping[str, float]]]:
+        """When each share of the arms begins; a design without shares has one epoch."""
+        first = {name: arm.share or 0.0 for name, arm in self.arms.items()}
+        return [(self.start, first), *((step.at, step.shares) for step in self.ramp)]
+
+    @property
+    def control(self) -> str:
+        """The arm that the others are compared with."""
+        return next(iter(self.arms))
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """The other arms."""
+        return tuple(self.arms)[1:]

@@ -1,0 +1,70 @@
+"""What experiments keep: panels of scorers, what entered already, and the sums of each run."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, insert, select, update
+
+from agent.store.tables import entered, panels, runs
+from agent.store.writes import insert_new
+
+
+def enter_panel(tx: Connection, digest: str, versions: Mapping[str, str]) -> None:
+    """Note which versions of metrics a panel's digest stands for."""
+    body = json.dumps(dict(sorted(versions.items())))
+    insert_new(tx, panels, [{"digest": digest, "versions": body}])
+
+
+def all_panels(tx: Connection) -> dict[str, dict[str, str]]:
+    """The versions of metrics by the digests of panels."""
+    return {row.digest: json.loads(row.versions) for row in tx.execute(select(panels))}
+
+
+def enter(tx: Connection, keys: Sequence[bytes], now: float) -> set[bytes]:
+    """Enter keys, each once for ever; which of them are new."""
+    wanted = sorted(set(keys))
+    new = set(wanted) - known(tx, wanted)
+    insert_new(tx, entered, [{"key": key, "stored_at": now} for key in sorted(new)])
+    return new
+
+
+def known(tx: Connection, keys: Sequence[bytes]) -> set[bytes]:
+    """Which keys have entered."""
+    found: set[bytes] = set()
+    for at in range(0, len(keys), 500):
+        query = select(entered.c.key).where(entered.c.key.in_(keys[at : at + 500]))
+        found |= {bytes(key) for key in tx.scalars(query)}
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """The newest run of an experiment as it is stored; `version` guards its next change."""
+
+    run: int
+    version: int
+    body: bytes
+
+
+def load_run(tx: Connection, experiment: str, run: int | None = None) -> StoredRun | None:
+    """A run of an experiment, the newest when none is named."""
+    query = select(runs).where(runs.c.experiment == experiment).order_by(runs.c.run.desc())
+    row = tx.execute(query if run is None else query.where(runs.c.run == run)).first()
+    return None if row is None else StoredRun(row.run, row.version, bytes(row.body))
+
+
+def save_run(
+    tx: Connection, experiment: str, run: int, body: bytes, version: int, now: float
+) -> bool:
+    """Store a run that stood at `version` (0: nowhere) when it was read; whether it still did."""
+    if version == 0:
+        row = {"experiment": experiment, "run": run, "version": 1, "body": body, "stored_at": now}
+        tx.execute(insert(runs).values(row))
+        return True
+    statement = (
+        update(runs)
+        .where(runs.c.experiment == experiment, runs.c.run == run, runs.c.version == version)
+        .values(body=body, version=version + 1, stored_at=now)
+    )
+    return tx.execute(statement).rowcount == 1

@@ -1,0 +1,182 @@
+"""`vedette readout`: experiments as a table that a product manager can read."""
+
+import math
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from abtest.line import Line
+from abtest.plan import Planned
+from abtest.verdict import words_of_odds
+from agent.config import Config, load_config
+from agent.errors import BadConfig
+from agent.experiments import Experiment
+from agent.store import Store
+from consumers.cli_terminal import AsJson, ConfigFile, out, print_json, say, wide
+from consumers.readouts import names_of, open_reader, read_lines, read_plan, write_report
+
+_WATCH_S = 5.0
+_SECTIONS = (
+    ("", ("primary", "guardrail", "other", "check")),
+    ("latency, tokens and cost", ("amount",)),
+    ("by segment", ("slice",)),
+    ("gaps between segments", ("gap",)),
+)
+
+
+def readout(
+    name: Annotated[str | None, typer.Argument(help="One experiment; default: all.")] = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Again every five seconds.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write the report as one page.")] = None,
+    plan: Annotated[
+        float | None, typer.Option(help="How many calls this difference takes to be seen.")
+    ] = None,
+) -> None:
+    """What the experiments say now: effects, intervals and verdicts that hold at every look."""
+    told = load_config(config)
+    names = names_of(told, name)
+    if (html is not None or plan is not None) and len(names) > 1:
+        raise BadConfig("readout", f"name one of {', '.join(names)}")
+    store = open_reader(told)
+    try:
+        if plan is not None:
+            _show_plan(read_plan(store, told, names[0], plan, time.time()), as_json)
+        elif html is not None:
+            write_report(store, told, names[0], time.time(), html)
+        else:
+            _show(store, told, names, as_json)
+        while watch:
+            time.sleep(_WATCH_S)
+            if not as_json:
+                out.clear()
+            _show(store, told, names, as_json)
+    finally:
+        store.close()
+
+
+def _show(store: Store, config: Config, names: Sequence[str], as_json: bool) -> None:
+    lines = read_lines(store, config, names, time.time())
+    if as_json:
+        print_json([line.as_json() for line in lines])
+        return
+    for name in names:
+        _show_one(name, config.experiments[name], [x for x in lines if x.experiment == name])
+
+
+def _show_one(name: str, experiment: Experiment, lines: Sequence[Line]) -> None:
+    say(headline(name, experiment, lines))
+    for line in (line for line in lines if line.role == "primary"):
+        say(f"  {sentence(line)}")
+    for title, roles in _SECTIONS:
+        mine = [line for line in lines if line.role in roles]
+        if mine:
+            say(f"\n  {title}" if title else "")
+            wide.print(table(mine, experiment))
+    doubts = dict.fromkeys(f"{_who(x)}: {why}" for x in lines for why in x.warnings)
+    if doubts:
+        say("\n  reasons to distrust it")
+        for doubt in doubts:
+            say(f"  - {doubt}")
+    say("")
+
+
+def headline(name: str, experiment: Experiment, lines: Sequence[Line]) -> str:
+    """What is compared, since when, and through when it is counted."""
+    shares = experiment.epochs()[-1][1]
+    arms = ", ".join(f"{a} {shares[a]:.3g}" if shares[a] else a for a in experiment.arms)
+    known = [line.as_of for line in lines if line.as_of is not None]
+    through = f", closed through {moment(max(known))}" if known else ""
+    run = f", run {lines[0].run}" if lines else ""
+    return f"{name}: {experiment.design} of {arms} since {moment(experiment.start)}{run}{through}"
+
+
+def moment(at: float) -> str:
+    """A time in UTC."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def sentence(line: Line) -> str:
+    """The primary metric in words."""
+    since = f" since {moment(line.decided_at)}" if line.decided_at is not None else ""
+    ahead = ""
+    if line.verdict == "not yet":
+        known = line.more is not None and math.isfinite(line.more)
+        ahead = f"; about {line.more:,.0f} more at this effect" if known else "; none is in sight"
+    return f"{line.arms[-1]} is {line.verdict}{since}{ahead}: {effect(line)} {ends(line)}"
+
+
+def table(lines: Sequence[Line], experiment: Experiment) -> Table:
+    """One row a line."""
+    several = len(experiment.candidates) > 1
+    made = Table(box=None, pad_edge=False)
+    percent = f"{100 * (1 - experiment.alpha):g} % interval"
+    headings = ["  metric", *(["arm"] if several else []), "effect", "relative", percent]
+    for heading in (*headings, "odds", "n", "verdict"):
+        left = heading in ("  metric", "arm", "verdict")
+        made.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    for line in lines:
+        odds = "" if line.log_evidence is None else words_of_odds(line.log_evidence)
+        n = "/".join(str(n) for n in line.n.values())
+        arm = [line.arms[-1]] if several else []
+        cells = (f"  {_what(line)}", *arm, effect(line), _relative(line), ends(line), odds, n)
+        made.add_row(*cells, line.verdict)
+    return made
+
+
+def _what(line: Line) -> str:
+    role = " (primary)" if line.role == "primary" else ""
+    role = " (guardrail)" if line.role == "guardrail" else role
+    segment = f" {line.segment}" if line.segment else ""
+    how = f" {line.statistic}" if line.role == "amount" else ""
+    return f"{line.metric}{how}{segment}{role}"
+
+
+def _who(line: Line) -> str:
+    return f"{line.metric}, {line.arms[-1]}" if line.role != "primary" else line.arms[-1]
+
+
+def effect(line: Line) -> str:
+    """The estimate in the metric's own unit."""
+    return _number(line.estimate, line)
+
+
+def ends(line: Line) -> str:
+    """The interval, or that there is none."""
+    if math.isnan(line.lower) or math.isnan(line.upper):
+        return "-"
+    return f"[{_number(line.lower, line)}, {_number(line.upper, line)}]"
+
+
+def _number(value: float, line: Line) -> str:
+    if not math.isfinite(value):
+        return "-" if math.isnan(value) else f"{value:+}"
+    if line.statistic == "ratio of geometric means":
+        return f"x{value:.3f}"
+    if line.statistic == "share of calls":
+        return f"{value:.4f}"
+    unit = {"seconds": " s", "usd": " $"}.get(line.unit, "")
+    return f"{value:+.4f}{unit}"
+
+
+def _relative(line: Line) -> str:
+    return "" if line.relative is None else f"{100 * line.relative:+.1f} %"
+
+
+def _show_plan(found: Sequence[Planned], as_json: bool) -> None:
+    if as_json:
+        print_json([one.as_json() for one in found])
+        return
+    made = Table("arm", box=None, pad_edge=False)
+    for heading in ("metric", "difference", "calls in both arms", "from"):
+        made.add_column(heading, justify="left" if heading == "from" else "right")
+    for one in found:
+        calls = "out of reach" if one.calls is None else f"{one.calls:,.0f}"
+        made.add_row(one.arm, one.metric, f"{one.effect:+.4g}", calls, one.basis)
+    wide.print(made)

@@ -1,0 +1,39 @@
+"""What the commands share: results go to stdout, people's words and progress to stderr."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+# Without emoji: a variant `shadow:new` is no picture.
+out = Console(emoji=False)
+err = Console(stderr=True, emoji=False)
+# For tables: a row that wraps in a narrow terminal says more than one that is cut.
+wide = Console(emoji=False, width=160)
+
+ConfigFile = Annotated[Path | None, typer.Option("-c", "--config", help="The YAML file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine output on stdout.")]
+Form = Annotated[str, typer.Option("--format", help="auto, native, litellm or otlp.")]
+
+
+def print_json(value: Any) -> None:
+    """One line for a machine."""
+    print(json.dumps(value, ensure_ascii=False))  # noqa: T201 - stdout is the machine's
+
+
+def say(line: str) -> None:
+    """One line for a person, as it is."""
+    out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr that is told how much is done."""
+    with Progress(console=err, transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda n: bar.update(task, advance=n)

@@ -1,0 +1,52 @@
+"""What `vedette readout` does: lines of experiments, the report and the plan, as plain data."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from abtest.keeping import current_run, lines_of
+from abtest.line import Line
+from abtest.plan import Planned, plan
+from abtest.report import render
+from agent.config import Config
+from agent.errors import BadConfig
+from agent.store import Store, open_store
+
+
+def names_of(config: Config, name: str | None) -> list[str]:
+    """The experiments asked for; raises BadConfig for one that is not configured."""
+    known = list(config.experiments)
+    if not known:
+        raise BadConfig("experiments", "none is configured")
+    if name is not None and name not in known:
+        raise BadConfig("readout", f"unknown experiment {name}; known are {', '.join(known)}")
+    return known if name is None else [name]
+
+
+def open_reader(config: Config) -> Store:
+    """The store, to read from."""
+    return open_store(config.store.url.get_secret_value(), writer=False)
+
+
+def read_lines(store: Store, config: Config, names: Sequence[str], now: float) -> list[Line]:
+    """Every line of these experiments as of now."""
+    with store.transaction() as tx:
+        return [line for name in names for line in lines_of(tx, config, name, now)]
+
+
+def write_report(store: Store, config: Config, name: str, now: float, to: Path) -> None:
+    """The report of one experiment as a page that needs nothing else."""
+    experiment = config.experiments[name]
+    with store.transaction() as tx:
+        lines = lines_of(tx, config, name, now)
+        points = (
+            []
+            if experiment.design == "observational"
+            else current_run(tx, config, name, now).points
+        )
+    to.write_text(render(name, experiment, lines, points), encoding="utf-8")
+
+
+def read_plan(store: Store, config: Config, name: str, effect: float, now: float) -> list[Planned]:
+    """How many calls a decision takes, from what the control's panes hold."""
+    with store.transaction() as tx:
+        return plan(tx, config, name, effect, now)
