@@ -11,12 +11,10 @@ from typing import Any
 import numpy as np
 
 from abtest.advance import arm_labels
-from abtest.contrast import GUESS
 from abtest.observational import arm_row
 from abtest.samples import GRID, Frame, RowCounts, paired_frame, split_frame
-from abtest.verdict import calls_more
+from abtest.verdict import events_needed
 from agent.buckets import BINS, Floats
-from agent.catalog import metric_named
 from agent.config import Config
 from agent.errors import BadConfig
 from agent.experiments import PAIRED, Experiment
@@ -81,69 +79,60 @@ def _planned(
 ) -> Planned:
     metric, level = experiment.primary, math.log(1 / experiment.alpha)
     if experiment.design != "paired":
-        frame, counts = _split(experiment, arm, metric, control, size)
+        frame, counts = _split(experiment, arm, control, size)
         basis = f"{control.n:,} stored calls of {experiment.control}"
     else:
         held = RowCounts(pairs).counts(metric)
         basis = f"{held.sum():,.0f} stored pairs"
         if not held.any():
             basis = f"{control.n:,} stored calls, as if pairs were unlike: fewer will do"
-            chances = control.counts / control.n
-            held = np.convolve(chances, chances[::-1])[::2] * control.n
-        frame, counts = _shifted_pairs(held, size)
-    more = calls_more(frame, counts, [(0.0, level)])
-    total = None if more is None else more + float(counts.sum())
-    if total is not None and more == 0:
-        total = _fewest(frame, counts, level)
-    return Planned(name, arm, metric, size, total, basis)
-
-
-def _fewest(frame: Frame, counts: Floats, level: float) -> float:
-    """Of stored events that are more than enough already: how many would have been."""
-    scaled = counts * (1 / counts.sum())
-    more = calls_more(frame, scaled, [(0.0, level)])
-    return (more or 0.0) + 1.0
+            held = _unlike(control.counts / control.n) * control.n
+        frame, counts = _pairs_frame(held, size)
+    calls = events_needed(frame, counts, [(0.0, level)])
+    return Planned(name, arm, metric, size, calls, basis)
 
 
 def _split(
-    experiment: Experiment, arm: str, metric: str, control: BoundedHistogram, size: float
+    experiment: Experiment, arm: str, control: BoundedHistogram, size: float
 ) -> tuple[Frame, Floats]:
     shares = experiment.epochs()[-1][1]
     share = shares[arm] / (shares[arm] + shares[experiment.control])
-    mean = control.mean() or GUESS
+    mean = control.mean() or 0.0
     frame = split_frame(share, min(max(mean, 0.001), 0.999))
     scores = control.counts.astype(np.float64)
-    moved = _moved(scores, size, metric_named(metric).kind == "flag")
+    moved = tilted(GRID, scores, mean + size)
     return frame, np.concatenate([scores * (1 - share), moved * share])
 
 
-def _moved(counts: Floats, size: float, flag: bool) -> Floats:
-    """The counts of a variable whose mean is larger by `size`, kept within its range."""
-    if flag:
-        mean = float((counts * GRID).sum() / counts.sum())
-        made = np.zeros_like(counts)
-        made[-1] = counts.sum() * min(max(mean + size, 0.0), 1.0)
-        made[0] = counts.sum() - made[-1]
-        return made
-    return _laid(np.clip(GRID + size, 0, 1) * BINS, counts)
+def _unlike(chances: Floats) -> Floats:
+    """The differences of two independent scores, whose grid is twice as fine, on that of pairs."""
+    fine = np.convolve(chances, chances[::-1])
+    made: Floats = fine[::2].copy()
+    made[:-1] += fine[1::2] / 2
+    made[1:] += fine[1::2] / 2
+    return made
 
 
-def _shifted_pairs(counts: Floats, size: float) -> tuple[Frame, Floats]:
-    differences = 2 * GRID - 1
-    centre = float((counts * differences).sum() / counts.sum())
-    moved = np.clip(differences - centre + size, -1, 1)
+def _pairs_frame(counts: Floats, size: float) -> tuple[Frame, Floats]:
     frame = paired_frame("high", "worst", False)
     held = np.zeros(len(frame.values))
-    held[: BINS + 1] = _laid((moved + 1) / 2 * BINS, counts)
+    held[: BINS + 1] = tilted(2 * GRID - 1, counts, size)
     return frame, held
 
 
-def _laid(places: Floats, counts: Floats) -> Floats:
-    """Counts at places between bins, divided over both neighbours so that the mean stays."""
-    low = np.floor(places).astype(int)
-    share = places - low
-    above = np.minimum(low + 1, BINS)
-    laid = np.zeros(BINS + 1)
-    np.add.at(laid, low, counts * (1 - share))
-    np.add.at(laid, above, counts * share)
-    return laid
+def tilted(values: Floats, counts: Floats, mean: float) -> Floats:
+    """Counts of the same support and number with another mean, closest to these in likelihood.
+
+    Exponential tilting: n_b exp(t v_b), with t so that the mean is met. All zero where no counts
+    on this support have that mean.
+    """
+    used = values[counts > 0]
+    if not used.min() < mean < used.max():
+        return np.zeros_like(counts)
+    low, high = -1e4, 1e4
+    for _ in range(200):
+        middle = (low + high) / 2
+        weights = counts * np.exp(middle * values - (middle * used).max())
+        low, high = (low, middle) if (weights @ values) >= mean * weights.sum() else (middle, high)
+    made: Floats = weights * (counts.sum() / weights.sum())
+    return made

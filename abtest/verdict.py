@@ -76,9 +76,11 @@ def discoveries(log_evidence: Sequence[float], alpha: float) -> list[bool]:
     return [at in set(order[:count]) for at in range(k)]
 
 
-def calls_more(frame: Frame, counts: Floats, nulls: Sequence[tuple[float, float]]) -> float | None:
-    """How many times the present events a decision needs, less the present ones, if they go on
-    as they are: every (null, threshold) must be refuted. None when it is out of sight.
+def events_needed(
+    frame: Frame, counts: Floats, nulls: Sequence[tuple[float, float]]
+) -> float | None:
+    """How many events like these a decision takes: every (null, threshold) must be refuted. None
+    when it is out of sight.
 
     The log-capital grows in proportion to the events, so its mixture is known at any number.
     """
@@ -93,7 +95,7 @@ def calls_more(frame: Frame, counts: Floats, nulls: Sequence[tuple[float, float]
         if times is None:
             return None
         most = max(most, times)
-    return float(max(0.0, (most - 1) * total))
+    return float(most * total)
 
 
 def _times(capital: Floats, threshold: float) -> float | None:
@@ -114,8 +116,8 @@ def forecast(run: Run, contrast: Contrast, estimate: float) -> float | None:
     ways: list[list[tuple[float, float]]] = [[(0.0, level)]]
     if experiment.margin is not None and abs(estimate) < experiment.margin:
         ways.append([(-experiment.margin, level), (experiment.margin, level)])
-    found = [n for way in ways if (n := calls_more(frame, counts, way)) is not None]
-    return min(found, default=None)
+    needed = [n for way in ways if (n := events_needed(frame, counts, way)) is not None]
+    return max(0.0, min(needed) - float(counts.sum())) if needed else None
 
 
 def words_of_odds(log_evidence: float) -> str:

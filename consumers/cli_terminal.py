@@ -14,7 +14,7 @@ from rich.progress import Progress
 out = Console(emoji=False)
 err = Console(stderr=True, emoji=False)
 # For tables: a row that wraps in a narrow terminal says more than one that is cut.
-wide = Console(emoji=False, width=160)
+wide = Console(emoji=False, markup=False, width=160)
 
 ConfigFile = Annotated[Path | None, typer.Option("-c", "--config", help="The YAML file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine output on stdout.")]
