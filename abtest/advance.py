@@ -8,13 +8,12 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
 from abtest.batch import Batch, Piece
-from abtest.observe import observe
+from abtest.observe import draw, observe
 from abtest.run import Run, Stage
 from agent.experiments import PAIRED, SHADOW, Experiment
-from agent.panes import Row
-from agent.stacks import open_row
+from agent.packing import open_row, read_words
 from agent.store.reads import StoredPane
-from agent.summaries import BoundedHistogram, Counts
+from agent.summaries import BoundedHistogram
 
 # The versions of metrics by the digest of a panel.
 Panels = Mapping[str, Mapping[str, str]]
@@ -36,17 +35,19 @@ def advance(
     known: Panels,
     source: str,
     through: float,
+    drawing: bool = True,
 ) -> list[Run]:
     """Add the closed panes of a source in [reached, through); the runs that this came to.
 
     The last is the one that goes on; those before it were ended by a changed model or scorer.
+    Without `drawing` the picture is not gone on with.
     """
     runs = [run]
     for why, pieces in _stretches(run, experiment, _pieces(run, experiment, panes), known):
         if why:
             runs.append(Run(run.number + len(runs), why=why, reached=dict(run.reached)))
         _begin(runs[-1], pieces, known, experiment)
-        _add(runs[-1], experiment, pieces)
+        _add(runs[-1], experiment, pieces, drawing)
     for one in runs:
         one.reached[source] = through
     return runs
@@ -72,25 +73,27 @@ def _pieces(run: Run, experiment: Experiment, panes: Sequence[StoredPane]) -> li
     return sorted(found, key=lambda piece: (piece.at, piece.arm, piece.segment, piece.model))
 
 
-def _add(run: Run, experiment: Experiment, pieces: Sequence[Piece]) -> None:
+def _add(run: Run, experiment: Experiment, pieces: Sequence[Piece], drawing: bool) -> None:
     """Count pieces, cut where a stage of the run ends: at a pane, whatever came together."""
     part: list[Piece] = []
     for _, mine in _by_pane(pieces):
         if part and _stage_ends(run, experiment, part, mine[0].epoch):
-            _count(run, experiment, part)
+            _count(run, experiment, part, drawing)
             part = []
         if not part and _stage_ends(run, experiment, [], mine[0].epoch):
             _next_stage(run, experiment, mine[0].epoch)
         part += mine
     if part:
-        _count(run, experiment, part)
+        _count(run, experiment, part, drawing)
 
 
-def _count(run: Run, experiment: Experiment, pieces: Sequence[Piece]) -> None:
+def _count(run: Run, experiment: Experiment, pieces: Sequence[Piece], drawing: bool) -> None:
     batch = Batch.make(pieces, len(run.stages) - 1)
     observe(run, experiment, batch)
+    if drawing:
+        draw(run, experiment, batch)
     for key, (stacks, _) in sorted(batch.stacks.items()):
-        run.rows.setdefault(key, Row()).merge(stacks.summed())
+        run.add(key, stacks.summed())
 
 
 # So many calls of the control tell where a metric lies well enough to centre it.
@@ -165,7 +168,7 @@ def _versions(
     metrics = (experiment.primary, *experiment.guardrails)
     found: list[dict[str, str]] = []
     for piece in pieces:
-        for digest in Counts.from_bytes(piece.row.panels).words:
+        for digest in read_words(piece.row.panels):
             mine = {m: v for m, v in known.get(digest, {}).items() if m in metrics}
             if mine not in found:
                 found.append(mine)

@@ -5,7 +5,7 @@ import math
 from abtest.asymptotic import FEWEST_EVENTS, Moments, log_moments, log_ratio, paired_log_ratio
 from abtest.line import NOT_TESTED, Line, as_of, pair_row
 from abtest.quantiles import quantile_difference
-from abtest.run import Run
+from abtest.run import Key, Run
 from agent.catalog import METRICS
 from agent.experiments import LOG_RATIO, Experiment
 from agent.summaries import LogHistogram
@@ -18,17 +18,26 @@ def amount_lines(name: str, experiment: Experiment, run: Run) -> list[Line]:
     """Every amount of every candidate: ratio of geometric means, then differences of quantiles."""
     lines = []
     for arm in experiment.candidates:
-        rows = run.over_stages(experiment.control), run.over_stages(arm)
         for metric in METRICS:
-            control, mine = (row.summaries.get(metric.name) for row in rows)
-            if not isinstance(control, LogHistogram) or not isinstance(mine, LogHistogram):
+            if metric.kind != "amount":
                 continue
+            control, mine = (_summed(run, one, metric.name) for one in (experiment.control, arm))
             if not control.n or not mine.n:
                 continue
             made = _Maker(name, experiment, run, arm, metric.name, metric.unit, metric.good)
             lines.append(made.ratio(control, mine))
             lines += [made.quantile(control, mine, p) for p in _QUANTILES]
     return lines
+
+
+def _summed(run: Run, arm: str, metric: str) -> LogHistogram:
+    total = LogHistogram()
+    for stage in range(len(run.stages)):
+        row = run.row(Key(stage, arm))
+        found = None if row is None else row.summaries.get(metric)
+        if isinstance(found, LogHistogram):
+            total.merge(found)
+    return total
 
 
 class _Maker:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from abtest.run import Key
 from agent.experiments import PAIRED
-from agent.stacks import Opened, Stacks, stack_rows
-from agent.summaries import Counts
+from agent.packing import Opened, read_words
+from agent.stacks import Stacks
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Piece:
     @property
     def calls(self) -> int:
         """How many it counts."""
-        return Counts.from_bytes(self.row.calls).total()
+        return sum(read_words(self.row.calls).values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Batch:
         for piece in pieces:
             by[Key(stage, piece.arm, piece.segment)].append(piece)
         stacks = {
-            key: (stack_rows([one.row for one in mine]), tuple(places[one.at] for one in mine))
+            key: (Stacks([one.row for one in mine]), tuple(places[one.at] for one in mine))
             for key, mine in by.items()
         }
         return cls(stage, panes, float(max(piece.end for piece in pieces)), stacks)

@@ -18,10 +18,13 @@ from abtest.samples import (
     split_frame,
 )
 from agent.buckets import Floats
+from agent.columns import FAILURES
 from agent.experiments import PAIRED, WIN, Experiment
+from agent.pairs import BOTH_FAILED, CANDIDATE_FAILED, CONTROL_FAILED, beside
 
 # The centre of a metric of which nothing is known: any constant is valid, a wrong one costs power.
 GUESS = 0.5
+FAILED = frozenset({*FAILURES, BOTH_FAILED, CANDIDATE_FAILED, CONTROL_FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,18 @@ class Contrast:
             frames.append(self.frame(stage, end))
             counts.append(self.counts(Sides(control, mine), end))
         return join_frames(frames), np.concatenate(counts, -1)
+
+    def has_failures(self, run: Run, segment: str = "") -> bool:
+        """Whether a failed call counts in it, so that its best end differs from its worst."""
+        for stage in range(len(self.stages)):
+            for key in self.keys(stage, segment):
+                row = run.row(key)
+                found = None if row is None else row.summaries.get(self.metric)
+                if row is not None and beside(self.metric, "best") in row.summaries:
+                    return True
+                if found is not None and FAILED.intersection(found.missing.words):
+                    return True
+        return False
 
 
 def contrasts(run: Run, experiment: Experiment, metrics: Sequence[str]) -> Iterator[Contrast]:

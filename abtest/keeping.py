@@ -10,7 +10,7 @@ from abtest.run import Run
 from agent.catalog import BY_NAME
 from agent.config import Config
 from agent.errors import StoreDown
-from agent.stacks import open_row
+from agent.packing import open_row
 from agent.store import Transaction, experiments, reads
 from agent.store.experiments import StoredRun
 from agent.store.reads import StoredPane
@@ -41,10 +41,12 @@ def _save(
     return True
 
 
-def current_run(tx: Transaction, config: Config, name: str, now: float) -> Run:
+def current_run(
+    tx: Transaction, config: Config, name: str, now: float, *, drawing: bool = True
+) -> Run:
     """The newest run of an experiment with all that has closed; nothing is stored."""
     stored = experiments.load_run(tx, name)
-    runs, _ = _caught_up(tx, config, name, stored, now, entering=False)
+    runs, _ = _caught_up(tx, config, name, stored, now, drawing=drawing)
     return runs[-1]
 
 
@@ -53,12 +55,12 @@ def lines_of(tx: Transaction, config: Config, name: str, now: float) -> list[Lin
     experiment = config.experiments[name]
     if experiment.design == "observational":
         return observational_lines(tx, config, name, experiment)
-    return readout(name, experiment, current_run(tx, config, name, now))
+    return readout(name, experiment, current_run(tx, config, name, now, drawing=False))
 
 
 def _caught_up(
     tx: Transaction, config: Config, name: str, stored: StoredRun | None, now: float, *,
-    entering: bool,
+    entering: bool = False, drawing: bool = True,
 ) -> tuple[list[Run], bool]:  # fmt: skip
     experiment = config.experiments[name]
     runs = [Run() if stored is None else Run.from_bytes(stored.body)]
@@ -72,7 +74,7 @@ def _caught_up(
         if through <= start:
             continue
         panes = _panes(tx, config, name, source, (start, through), now, entering)
-        runs[-1:] = advance(runs[-1], experiment, panes, known, source, through)
+        runs[-1:] = advance(runs[-1], experiment, panes, known, source, through, drawing)
         moved = True
     return runs, moved
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from abtest.contrast import Contrast
-from abtest.run import Run
+from abtest.run import Key, Run
 from abtest.samples import End, RowCounts, mean_of, worst_of
 from agent.experiments import PAIRED, WIN
 from agent.pairs import BOTH_FAILED, CANDIDATE_FAILED, CONTROL_FAILED, beside
@@ -79,9 +79,17 @@ def counted(run: Run, contrast: Contrast, segment: str = "") -> dict[str, int]:
         _, counts = contrast.total(run, segment)
         return {"pairs": round(float(counts.sum()))}
     arms = (contrast.experiment.control, contrast.arm)
-    return {
-        arm: round(mean_of(run.over_stages(arm, segment), contrast.metric, 0.0)[1]) for arm in arms
-    }
+    return {arm: round(_mean_over(run, arm, segment, contrast.metric, 0.0)[1]) for arm in arms}
+
+
+def _mean_over(
+    run: Run, arm: str, segment: str, metric: str, failed_as: float
+) -> tuple[float, float]:
+    """An arm's mean and number over all stages; merging their bins would cost and say no more."""
+    rows = (run.row(Key(stage, arm, segment)) for stage in range(len(run.stages)))
+    means = [mean_of(row, metric, failed_as) for row in rows]
+    n = sum(one[1] for one in means)
+    return (sum(mean * k for mean, k in means if k) / n if n else math.nan), n
 
 
 def estimate_of(run: Run, contrast: Contrast, segment: str = "", end: End = "worst") -> float:
@@ -121,6 +129,6 @@ def level_of(run: Run, contrast: Contrast, segment: str = "") -> float | None:
     """The control's mean, failures at the worst end; None for a share of wins."""
     if contrast.metric.endswith(WIN):
         return None
-    row = run.over_stages(contrast.experiment.control, segment)
-    mean, n = mean_of(row, contrast.metric, worst_of(contrast.good, "worst"))
+    fail = worst_of(contrast.good, "worst")
+    mean, n = _mean_over(run, contrast.experiment.control, segment, contrast.metric, fail)
     return mean if n and np.isfinite(mean) else None

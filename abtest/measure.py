@@ -43,29 +43,17 @@ def measure(run: Run, every: Sequence[Contrast], segment: str = "") -> list[Meas
     """Every contrast; they share a design and so the size of their supports."""
     if not every:
         return []
-    worst, best = (_Table.of(run, every, segment, end) for end in ("worst", "best"))
-    alpha = every[0].experiment.alpha
+    worst, alpha = _Table.of(run, every, segment, "worst"), every[0].experiment.alpha
     lower, upper = interval(worst.values, worst.counts, alpha, worst.lower, worst.upper)
-    evidence = log_evidence(
-        worst.values, worst.counts, np.zeros(len(every)), worst.lower, worst.upper
-    )
-    low, high = _best(worst, best, lower, upper, alpha)
+    null = np.zeros(len(every))
+    evidence = log_evidence(worst.values, worst.counts, null, worst.lower, worst.upper)
+    low, high = lower.copy(), upper.copy()
+    moved = [at for at, one in enumerate(every) if one.has_failures(run, segment)]
+    if moved:
+        best = _Table.of(run, [every[at] for at in moved], segment, "best")
+        ends = interval(best.values, best.counts, alpha, best.lower, best.upper)
+        low[moved], high[moved] = ends
     return [
         Measured(float(a), float(b), (float(c), float(d)), float(e))
         for a, b, c, d, e in zip(lower, upper, low, high, evidence, strict=True)
     ]
-
-
-def _best(
-    worst: _Table, best: _Table, lower: Floats, upper: Floats, alpha: float
-) -> tuple[Floats, Floats]:
-    """Only where some call failed the best end differs from the worst."""
-    moved = (worst.values != best.values) & (best.counts > 0)
-    changed = moved.any(1) | (worst.counts != best.counts).any(1)
-    low, high = lower.copy(), upper.copy()
-    if changed.any():
-        low[changed], high[changed] = interval(
-            *(best.values[changed], best.counts[changed], alpha),
-            *(best.lower[changed], best.upper[changed]),
-        )
-    return low, high

@@ -26,7 +26,7 @@ Side = Literal["both", "up", "down"]
 
 BETS: Floats = np.geomspace(0.02, 0.9, 8)
 # Newton's steps from a good guess; bisection takes over where they leave the bracket.
-_STEPS, _TOLERANCE = 80, 1e-11
+_STEPS, _TOLERANCE = 80, 1e-9
 
 
 def log_capital(
@@ -123,12 +123,15 @@ class _Search:
         self, v: Floats, low: Floats, high: Floats, counts: Floats, side: Side, threshold: float
     ) -> None:
         there: Bools = counts > 0
-        used, empty = there.any(0), ~np.asarray(there.any(1), np.bool_)
+        empty = ~np.asarray(there.any(1), np.bool_)
         self._floor = np.where(there | empty[:, None], low, -np.inf).max(1)
         self._ceiling = np.where(there | empty[:, None], high, np.inf).min(1)
         self._scale = self._ceiling - self._floor
-        # A bin that no row uses costs time for nothing.
-        self._v, self._low, self._high, self._c = (one[:, used] for one in (v, low, high, counts))
+        # The bins that a row uses, first: an empty one costs time for nothing.
+        order = np.argsort(~there, axis=1, kind="stable")[:, : int(there.sum(1).max(initial=0))]
+        self._v, self._low, self._high, self._c = (
+            np.take_along_axis(one, order, 1) for one in (v, low, high, counts)
+        )
         self._up, self._down = side != "down", side != "up"
         self._threshold = threshold
         self._n = np.maximum(counts.sum(1), 1e-300)

@@ -15,8 +15,9 @@ from agent.catalog import METRICS
 from agent.columns import FAILURES
 from agent.config import Config
 from agent.experiments import Experiment
+from agent.packing import open_row
 from agent.panes import Row
-from agent.stacks import open_row, stack_rows
+from agent.stacks import Stacks
 from agent.store import Transaction, reads
 from agent.summaries import BoundedHistogram, LogHistogram
 
@@ -37,7 +38,7 @@ def arm_row(tx: Transaction, config: Config, experiment: Experiment, arm: str) -
             for pane in panes
             if not pane.group.segment and wanted in (None, pane.group.model)
         ]
-    return stack_rows([open_row(blob) for blob in blobs]).summed()
+    return Stacks([open_row(blob) for blob in blobs]).summed()
 
 
 def observational_lines(

@@ -14,8 +14,8 @@ from abtest.samples import Counted, RowCounts, Sides, StackCounts, join_frames
 from agent.buckets import Floats
 from agent.experiments import Experiment
 
-# The picture has at most twice this many points of a candidate.
-_POINTS = 240
+# The picture gets so many points of a candidate from panes that come together, and holds so many.
+_DRAWN, _POINTS = 60, 480
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,6 @@ def observe(run: Run, experiment: Experiment, batch: Batch) -> None:
         _see_nulls(run, contrast, batch)
     if experiment.design in ("split", "aa"):
         _see_ratio(run, experiment, batch)
-    for contrast in contrasts(run, experiment, (experiment.primary,)):
-        _draw(run, contrast, batch)
 
 
 def _sides(contrast: Contrast, batch: Batch) -> Sides:
@@ -110,7 +108,7 @@ def _see_ratio(run: Run, experiment: Experiment, batch: Batch) -> None:
             stacks, places = batch.stacks.get(Key(stage, arm), (None, ()))
             added = np.zeros(len(batch.panes))
             if stacks is not None:
-                np.add.at(added, list(places), stacks.calls_by_row())
+                np.add.at(added, list(places), stacks.calls())
             counts.append((held.calls.total() if held else 0) + added.cumsum())
         level = level + ratio.log_imbalance(np.stack(counts, -1), list(shares.values()))
     best = int(level.argmax())
@@ -118,9 +116,14 @@ def _see_ratio(run: Run, experiment: Experiment, batch: Batch) -> None:
     peak.see(float(batch.panes[best]), float(level[best]), -math.log(ratio.THRESHOLD))
 
 
+def draw(run: Run, experiment: Experiment, batch: Batch) -> None:
+    """Note the primary metric's intervals at some of the panes, for the picture."""
+    for contrast in contrasts(run, experiment, (experiment.primary,)):
+        _draw(run, contrast, batch)
+
+
 def _draw(run: Run, contrast: Contrast, batch: Batch) -> None:
-    """Intervals at some of the panes, for the picture."""
-    count = min(len(batch.panes), _POINTS)
+    count = min(len(batch.panes), _DRAWN)
     chosen = np.unique(np.linspace(len(batch.panes) - 1, 0, count).astype(int))
     frames, counts = [], []
     new = contrast.counts(_sides(contrast, batch)).cumsum(0)[chosen]
@@ -139,6 +142,6 @@ def _draw(run: Run, contrast: Contrast, batch: Batch) -> None:
         if some
     ]
     drawn = [point for point in run.points if point.arm == contrast.arm]
-    if len(drawn) > 2 * _POINTS:
+    if len(drawn) > _POINTS:
         kept = {id(point) for point in drawn[-1::-2]}
         run.points = [p for p in run.points if p.arm != contrast.arm or id(p) in kept]

@@ -18,8 +18,9 @@ from agent.buckets import BINS, Floats
 from agent.config import Config
 from agent.errors import BadConfig
 from agent.experiments import PAIRED, Experiment
+from agent.packing import open_row
 from agent.panes import Row
-from agent.stacks import open_row, stack_rows
+from agent.stacks import Stacks
 from agent.store import Transaction, reads
 from agent.summaries import BoundedHistogram
 
@@ -71,7 +72,7 @@ def _pairs(tx: Transaction, config: Config, experiment: Experiment, arm: str) ->
         service = experiment.service or config.service
         panes = reads.stored_panes(tx, source, 0.0, through, service, (label,))
         blobs += [pane.blob for pane in panes if not pane.group.segment]
-    return stack_rows([open_row(blob) for blob in blobs]).summed()
+    return Stacks([open_row(blob) for blob in blobs]).summed()
 
 
 def _planned(

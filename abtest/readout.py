@@ -109,11 +109,11 @@ def _word(line: Line) -> str:
 
 def _ratio_line(name: str, experiment: Experiment, run: Run) -> Line:
     """How calls fell on the arms, beside the configured shares."""
-    counts = {arm: run.over_stages(arm).calls.total() for arm in experiment.arms}
-    level = 0.0
+    counts, level = dict.fromkeys(experiment.arms, 0), 0.0
     for stage, (epoch, _, _) in enumerate(run.stages):
         held = [run.row(Key(stage, arm)) for arm in experiment.arms]
         seen = [row.calls.total() if row else 0 for row in held]
+        counts = {arm: counts[arm] + n for arm, n in zip(counts, seen, strict=True)}
         level += float(ratio.log_imbalance(seen, list(experiment.epochs()[epoch][1].values())))
     total, mine = sum(counts.values()), counts[experiment.candidates[0]]
     share = mine / total if total else np.nan

@@ -72,6 +72,8 @@ class Run:
     skipped: dict[str, int] = field(default_factory=dict)
     points: list[Point] = field(default_factory=list)
     rows: dict[Key, Row] = field(default_factory=dict)
+    # What `over_stages` summed, asked for by every metric.
+    _whole: dict[tuple[str, str], Row] = field(default_factory=dict)
 
     def row(self, key: Key) -> Row | None:
         """The sums under a key, None where there are none."""
@@ -79,14 +81,18 @@ class Run:
 
     def over_stages(self, arm: str, segment: str = "") -> Row:
         """The sums of an arm over all stages, for what does not depend on its share."""
-        mine = [row for key, row in sorted(self.rows.items())
-                if (key.arm, key.segment) == (arm, segment)]  # fmt: skip
-        if len(mine) == 1:
-            return mine[0]  # nearly always, and a merge costs
-        total = Row()
-        for row in mine:
-            total.merge(row)
-        return total
+        known = self._whole.get((arm, segment))
+        if known is None:
+            known = self._whole[arm, segment] = Row()
+            for key, row in sorted(self.rows.items()):
+                if (key.arm, key.segment) == (arm, segment):
+                    known.merge(row)
+        return known
+
+    def add(self, key: Key, row: Row) -> None:
+        """Add to the sums under a key."""
+        self.rows.setdefault(key, Row()).merge(row)
+        self._whole.clear()
 
     def peak(self, *names: str) -> Peak:
         """The peak of a candidate, a metric and a null, new where nothing was seen."""

@@ -61,19 +61,24 @@ class StackCounts:
 
     def counts(self, series: str) -> Floats:
         """[size, bins]."""
-        found = None if self.stacks is None else self.stacks.series.get(series)
         made = np.zeros((self.size, BINS + 1))
-        if found is not None and found.lower is not None:
-            np.add.at(made, list(self.places), found.by_row(len(self.places)))
+        if self.stacks is not None:
+            _add_at(made, self.places, self.stacks.counts(series))
         return made
 
     def missing(self, series: str, reasons: Sequence[str]) -> Floats:
         """[size]."""
-        found = None if self.stacks is None else self.stacks.series.get(series)
         made = np.zeros(self.size)
-        if found is not None:
-            np.add.at(made, list(self.places), found.missing_by_row(len(self.places), reasons))
+        if self.stacks is not None:
+            _add_at(made, self.places, self.stacks.missing(series, reasons))
         return made
+
+
+def _add_at(made: Floats, places: tuple[int, ...], values: Floats) -> None:
+    if len(set(places)) == len(places):
+        made[list(places)] += values
+    else:  # an arm of several models has several rows a pane
+        np.add.at(made, list(places), values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,14 +207,6 @@ class Config(BaseSettings):
     exporter: Exporter = Exporter()
     limits: Limits = Limits()
 
-    @model_validator(mode="after")
-    def _objectives_are_there(self) -> "Config":
-        for name, experiment in self.experiments.items():
-            for metric in (experiment.primary, *experiment.guardrails):
-                if metric.startswith("slo_") and metric.removeprefix("slo_") not in self.slo:
-                    raise ValueError(f"experiments.{name} names {metric}, which is not in slo")
-        return self
-
     @classmethod
     def settings_customise_sources(
         cls,
@@ -232,7 +224,7 @@ def load_config(path: Path | None = None, **overrides: Any) -> Config:
     tree = _read_yaml(path) if path else {}
     _refuse_unknown_environment()
     try:
-        return Config(**_merge(tree, overrides))
+        config = Config(**_merge(tree, overrides))
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         parts = (str(part) for part in first["loc"] if part != "[key]")
@@ -242,11 +234,28 @@ def load_config(path: Path | None = None, **overrides: Any) -> Config:
         if first["type"] == "extra_forbidden":
             message = "unknown key"
         raise BadConfig(key, message) from None
+    for name, experiment in config.experiments.items():
+        for metric in (experiment.primary, *experiment.guardrails):
+            if metric.startswith("slo_") and metric.removeprefix("slo_") not in config.slo:
+                raise BadConfig(f"experiments.{name}", f"names {metric}, which is not in slo")
+    return config
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that stands twice is an error: the first would be lost in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise BadConfig(key.value, f"stands twice at line {key.start_mark.line + 1}")
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+        return super().construct_mapping(node, deep)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise BadConfig(str(path), f"cannot be read ({type(error).__name__})") from None
     except yaml.YAMLError as error:

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 
 from agent.buckets import Floats, Ints, Keys, dither_keys, dithered_bins, log_buckets, run_sums
 from agent.catalog import metric_named
+from agent.packing import pack_row, unpack_row
 from agent.record import Call
 from agent.summaries import (
     BoundedHistogram,
     Counts,
     LogHistogram,
     Summary,
-    pack_summaries,
-    unpack_summaries,
 )
 
 MINUTE_S = 60
@@ -103,12 +102,12 @@ class Row:
 
     def to_bytes(self) -> bytes:
         """Equal rows give equal bytes."""
-        return pack_summaries(self.summaries, self.calls, self.panels)
+        return pack_row(self.summaries, self.calls, self.panels)
 
     @classmethod
     def from_bytes(cls, blob: bytes) -> "Row":
         """Read what `to_bytes` wrote."""
-        return cls(*unpack_summaries(blob))
+        return cls(*unpack_row(blob))
 
 
 def pane_of(at: float, width_s: int) -> int:

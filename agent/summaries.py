@@ -6,7 +6,6 @@ pane row of 18 metrics and gave no speed, since a batch is folded by numpy befor
 
 import math
 import struct
-import zlib
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
@@ -27,12 +26,6 @@ from agent.buckets import (
     fixed,
     log_buckets,
 )
-
-# Of a packed histogram: n, then the sizes of its two sums, its bins, its missing words and a count.
-HEAD = struct.Struct("<QHHIHB")
-# Few counts of a pane need more than a byte; 12 bytes a bin took three times as long to read.
-WIDTHS = ("B", "H", "I", "Q")
-PACKED_ZERO = -(1 << 15)  # the bucket of zero, in the two bytes that every other bin fits
 
 
 class Counts:
@@ -112,29 +105,24 @@ class _Histogram:
 
     def _pack(self, head: bytes) -> bytes:
         order = sorted(self.bins)
-        indices = [PACKED_ZERO if index == ZERO_BUCKET else index for index in order]
-        counts = [self.bins[index] for index in order]
-        code = next(w for w in WIDTHS if max(counts, default=0) < 1 << 8 * array(w).itemsize)
-        width = array(code).itemsize
         total, square = str(self.total).encode(), str(self.total_sq).encode()
         missing = self.missing.to_bytes()
-        sizes = HEAD.pack(self.n, len(total), len(square), len(order), len(missing), width)
-        packed = array("h", indices).tobytes(), array(code, counts).tobytes()
-        return b"".join((head, sizes, total, square, missing, *packed))
+        sizes = struct.pack("<QHHIH", self.n, len(total), len(square), len(order), len(missing))
+        indices = array("i", order).tobytes()
+        counts = array("Q", [self.bins[index] for index in order]).tobytes()
+        return b"".join((head, sizes, total, square, missing, indices, counts))
 
     def _unpack(self, data: bytes) -> None:
-        self.n, t, s, k, m, width = HEAD.unpack_from(data)
-        at = HEAD.size
+        self.n, t, s, k, m = struct.unpack_from("<QHHIH", data)
+        at = struct.calcsize("<QHHIH")
         self.total, self.total_sq = int(data[at : at + t]), int(data[at + t : at + t + s])
         at += t + s
         self.missing = Counts.from_bytes(data[at : at + m])
         at += m
-        indices, counts = array("h"), array(WIDTHS[width.bit_length() - 1])
-        indices.frombytes(data[at : at + 2 * k])
-        counts.frombytes(data[at + 2 * k : at + (2 + width) * k])
+        indices, counts = array("i"), array("Q")
+        indices.frombytes(data[at : at + 4 * k])
+        counts.frombytes(data[at + 4 * k : at + 12 * k])
         self.bins = dict(zip(indices, counts, strict=True))
-        if PACKED_ZERO in self.bins:
-            self.bins[ZERO_BUCKET] = self.bins.pop(PACKED_ZERO)
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and all(
@@ -252,40 +240,6 @@ class LogHistogram(_Histogram):
 
 
 Summary = BoundedHistogram | LogHistogram
-
-
-def pack_summaries(summaries: Mapping[str, Summary], calls: Counts, panels: Counts) -> bytes:
-    """Named summaries and two Counts as one compressed blob, equal for equal content."""
-    parts = [_sized(calls.to_bytes()), _sized(panels.to_bytes())]
-    for name in sorted(summaries):
-        summary = summaries[name]
-        kind = b"b" if isinstance(summary, BoundedHistogram) else b"l"
-        parts += [kind, _sized(name.encode()), _sized(summary.to_bytes())]
-    return zlib.compress(b"".join(parts), 1)  # level 1: 3x faster than 6 for 8 % more bytes
-
-
-def unpack_summaries(blob: bytes) -> tuple[dict[str, Summary], Counts, Counts]:
-    """Read what `pack_summaries` wrote."""
-    data = zlib.decompress(blob)
-    calls, at = _take(data, 0)
-    panels, at = _take(data, at)
-    summaries: dict[str, Summary] = {}
-    while at < len(data):
-        kind = data[at : at + 1]
-        name, at = _take(data, at + 1)
-        body, at = _take(data, at)
-        cls = BoundedHistogram if kind == b"b" else LogHistogram
-        summaries[name.decode()] = cls.from_bytes(body)
-    return summaries, Counts.from_bytes(calls), Counts.from_bytes(panels)
-
-
-def _sized(data: bytes) -> bytes:
-    return struct.pack("<I", len(data)) + data
-
-
-def _take(data: bytes, at: int) -> tuple[bytes, int]:
-    (size,) = struct.unpack_from("<I", data, at)
-    return data[at + 4 : at + 4 + size], at + 4 + size
 
 
 def _hashed(keys: Keys | Sequence[str]) -> Keys:

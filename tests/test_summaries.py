@@ -6,12 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.buckets import FIXED, dither_keys, run_sums
+from agent.packing import pack_row, unpack_row
 from agent.summaries import (
     BoundedHistogram,
     Counts,
     LogHistogram,
-    pack_summaries,
-    unpack_summaries,
 )
 
 
@@ -115,8 +114,8 @@ def test_a_packed_row_comes_back_equal() -> None:
     score.missing.add("no_response", 3)
     latency.update([1.5])
     counts, panels = Counts({"ok": 2, "error": 1}), Counts({"0a1b": 3})
-    blob = pack_summaries({"s": score, "latency": latency}, counts, panels)
-    summaries, *back = unpack_summaries(blob)
+    blob = pack_row({"s": score, "latency": latency}, counts, panels)
+    summaries, *back = unpack_row(blob)
     assert summaries == {"s": score, "latency": latency}
     assert back == [counts, panels]
-    assert blob == pack_summaries(dict(reversed(summaries.items())), *back)
+    assert blob == pack_row(dict(reversed(summaries.items())), *back)

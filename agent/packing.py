@@ -1,0 +1,141 @@
+"""The packed form of a pane row: the heads of all series as columns, then all bins and counts.
+
+2026-11-24: with a head before each series, 1,000 panes of two arms and 30 metrics took 0.5 s to
+read, nearly all of it Python that stepped from head to head. As columns, rows of the same series
+are read together by numpy.
+"""
+
+import struct
+import zlib
+from array import array
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.buckets import ZERO_BUCKET, Ints
+from agent.summaries import BoundedHistogram, Counts, LogHistogram, Summary
+
+# The bucket of zero, in the two bytes that every other bin fits.
+PACKED_ZERO = -(1 << 15)
+_SIZE = struct.Struct("<I")
+# The columns of a series: n, its range (NaN for a log histogram), the number of its bins and the
+# bytes of its missing reasons. Its two sums stand apart, as words: squares of tokens pass 2^64.
+_HEAD = np.dtype(
+    [("n", "<u8"), ("lower", "<f8"), ("upper", "<f8"), ("bins", "<u4"), ("missing", "<u4")]
+)
+# Few counts of a pane need more than a byte; eight took three times as long to unpack.
+_WIDTHS = ("B", "H", "I", "Q")
+
+
+Heads = NDArray[np.void]
+
+
+class Opened(NamedTuple):
+    """A row as it is packed: counts of calls and panels, names, heads, sums, reasons, bins and
+    counts."""
+
+    calls: bytes
+    panels: bytes
+    names: bytes
+    heads: bytes
+    sums: bytes
+    missing: bytes
+    bins: bytes
+    counts: bytes
+
+
+def pack_row(summaries: Mapping[str, Summary], calls: Counts, panels: Counts) -> bytes:
+    """Named summaries and two Counts as one compressed blob, equal for equal content."""
+    names = sorted(summaries)
+    bins, counts = array("h"), list[int]()
+    heads, missing, sums = [], [], list[int]()
+    for name in names:
+        one = summaries[name]
+        order, words = sorted(one.bins), one.missing.to_bytes()
+        missing.append(words)
+        bins.extend(PACKED_ZERO if index == ZERO_BUCKET else index for index in order)
+        counts.extend(one.bins[index] for index in order)
+        ends = (one.lower, one.upper) if isinstance(one, BoundedHistogram) else (np.nan,) * 2
+        heads.append((one.n, *ends, len(order), len(words)))
+        sums += [one.total, one.total_sq]
+    code = next(w for w in _WIDTHS if max(counts, default=0) < 1 << 8 * array(w).itemsize)
+    parts = (
+        *(calls.to_bytes(), panels.to_bytes(), "\n".join(names).encode()),
+        *(np.array(heads, _HEAD).tobytes(), " ".join(map(str, sums)).encode()),
+        *(b"".join(missing), bins.tobytes(), array(code, counts).tobytes()),
+    )
+    data = b"".join(_SIZE.pack(len(part)) + part for part in parts)
+    return zlib.compress(data, 1)  # level 1: 3x faster than 6 for 8 % more bytes
+
+
+def open_row(blob: bytes) -> Opened:
+    """The parts of a packed row."""
+    data, at, parts = zlib.decompress(blob), 0, []
+    for _ in Opened._fields:
+        (size,) = _SIZE.unpack_from(data, at)
+        parts.append(data[at + 4 : at + 4 + size])
+        at += 4 + size
+    return Opened(*parts)
+
+
+def unpack_row(blob: bytes) -> tuple[dict[str, Summary], Counts, Counts]:
+    """Read what `pack_row` wrote."""
+    row = open_row(blob)
+    heads, names = read_heads([row])[0], read_names(row.names)
+    ends = np.cumsum(heads["bins"]).tolist()
+    bins, counts = read_bins([row])
+    sums = iter(read_sums([row]))
+    summaries: dict[str, Summary] = {}
+    at = 0
+    for name, head, end in zip(names, heads, ends, strict=True):
+        size = int(head["missing"])
+        first = end - int(head["bins"])
+        held = zip(bins[first:end].tolist(), counts[first:end].tolist(), strict=True)
+        made = empty_like(float(head["lower"]), float(head["upper"]))
+        made.add(held, int(head["n"]), next(sums), next(sums))
+        made.missing = Counts.from_bytes(row.missing[at : at + size])
+        summaries[name], at = made, at + size
+    return summaries, Counts.from_bytes(row.calls), Counts.from_bytes(row.panels)
+
+
+@lru_cache(4096)
+def read_words(packed: bytes) -> Mapping[str, int]:
+    """Packed counts of words, which many rows have alike."""
+    return MappingProxyType(Counts.from_bytes(packed).words)
+
+
+def read_names(packed: bytes) -> list[str]:
+    """The names of a row's series, in order."""
+    return packed.decode().split("\n") if packed else []
+
+
+def read_heads(rows: Sequence[Opened]) -> Heads:
+    """The heads of rows of the same series, [rows, series]."""
+    return np.frombuffer(b"".join(row.heads for row in rows), _HEAD).reshape(len(rows), -1)
+
+
+def read_bins(rows: Sequence[Opened]) -> tuple[Ints, Ints]:
+    """All bins of all series of rows in order, and their counts."""
+    bins = np.frombuffer(b"".join(row.bins for row in rows), np.int16).astype(np.int64)
+    bins[bins == PACKED_ZERO] = ZERO_BUCKET
+    parts = [
+        np.frombuffer(row.counts, f"<u{2 * len(row.counts) // len(row.bins)}")
+        for row in rows
+        if row.bins
+    ]
+    counts = np.concatenate(parts, dtype=np.int64, casting="unsafe") if parts else bins[:0]
+    return bins, counts
+
+
+def read_sums(rows: Sequence[Opened]) -> list[int]:
+    """The sums of x and of x^2 of each series in fixed point, over all rows."""
+    return [sum(one) for one in zip(*(map(int, row.sums.split()) for row in rows), strict=True)]
+
+
+def empty_like(lower: float, upper: float) -> BoundedHistogram | LogHistogram:
+    """A histogram of a head's range; NaN stands for none."""
+    return LogHistogram() if np.isnan(lower) else BoundedHistogram(lower, upper)
