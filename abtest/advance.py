@@ -10,22 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from abtest.batch import Batch, Piece
 from abtest.observe import draw, observe
 from abtest.run import Run, Stage
-from agent.experiments import PAIRED, SHADOW, Experiment
+from agent.experiments import Experiment
 from agent.packing import open_row, read_words
 from agent.store.reads import StoredPane
 from agent.summaries import BoundedHistogram
 
 # The versions of metrics by the digest of a panel.
 Panels = Mapping[str, Mapping[str, str]]
-
-
-def arm_labels(experiment: Experiment) -> dict[str, str]:
-    """The arm of each variant label, those of pairs included."""
-    labels = {experiment.variant(name): name for name in experiment.arms}
-    if experiment.design == "paired":
-        labels |= {PAIRED + v.removeprefix(SHADOW): PAIRED + name for v, name in labels.items()
-                   if v.startswith(SHADOW)}  # fmt: skip
-    return labels
 
 
 def advance(
@@ -54,18 +45,17 @@ def advance(
 
 
 def _pieces(run: Run, experiment: Experiment, panes: Sequence[StoredPane]) -> list[Piece]:
-    labels, found = arm_labels(experiment), []
+    found = []
     starts = [at for at, _ in experiment.epochs()]
     end = float("inf") if experiment.end is None else experiment.end
     for pane in panes:
-        arm, last = labels.get(pane.group.variant), pane.pane + pane.level_s
-        if arm is None or not _is_model(experiment, arm, pane.group.model):
-            continue
+        group, last = pane.group, pane.pane + pane.level_s
+        arm = experiment.arm_of(group.variant, group.model)
         epoch = sum(at <= pane.pane for at in starts) - 1
-        if epoch < 0 or last > end:
+        if arm is None or epoch < 0 or last > end:
             continue  # only whole panes: what was asked before the start is not in it
         row = open_row(pane.blob)
-        piece = Piece(pane.pane, last, epoch, arm, pane.group.segment, pane.group.model, row)
+        piece = Piece(pane.pane, last, epoch, arm, group.segment, group.model, row)
         if sum(at < last for at in starts) - 1 > epoch:
             run.skip("pane in which a share changed", piece.calls if piece.whole else 0)
             continue
@@ -128,11 +118,6 @@ def _next_stage(run: Run, experiment: Experiment, epoch: int) -> None:
 def _by_pane(pieces: Sequence[Piece]) -> Iterator[tuple[int, list[Piece]]]:
     for at, mine in itertools.groupby(pieces, key=lambda piece: piece.at):
         yield at, list(mine)
-
-
-def _is_model(experiment: Experiment, arm: str, model: str) -> bool:
-    wanted = experiment.arms[arm.removeprefix(PAIRED)].model
-    return wanted is None or wanted == model
 
 
 def _stretches(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from abtest.advance import advance, arm_labels
+from abtest.advance import advance
 from abtest.line import Line
 from abtest.observational import observational_lines
 from abtest.readout import readout
@@ -85,7 +85,7 @@ def _panes(
 ) -> list[StoredPane]:  # fmt: skip
     experiment = config.experiments[name]
     service = experiment.service or config.service
-    variants = tuple(arm_labels(experiment))
+    variants = experiment.labels()
     panes = reads.stored_panes(tx, source, *span, service, variants)
     if experiment.unit == "request" or experiment.design == "paired":
         return panes

@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from abtest.advance import arm_labels
 from abtest.observational import arm_row
 from abtest.samples import GRID, Frame, RowCounts, paired_frame, split_frame
 from abtest.verdict import events_needed
 from agent.buckets import BINS, Floats
 from agent.config import Config
 from agent.errors import BadConfig
-from agent.experiments import PAIRED, Experiment
+from agent.experiments import PAIRED, SHADOW, Experiment
 from agent.packing import open_row
 from agent.panes import Row
 from agent.stacks import Stacks
@@ -66,7 +65,7 @@ def plan(tx: Transaction, config: Config, name: str, effect: float, now: float) 
 
 
 def _pairs(tx: Transaction, config: Config, experiment: Experiment, arm: str) -> Row:
-    label = next(v for v, name in arm_labels(experiment).items() if name == PAIRED + arm)
+    label = PAIRED + experiment.variant(arm).removeprefix(SHADOW)
     blobs = []
     for source, through in sorted(reads.closed_times(tx).items()):
         service = experiment.service or config.service

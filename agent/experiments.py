@@ -129,6 +129,8 @@ class Experiment(Tree):
         seen = {(self.variant(name), self.arms[name].model) for name in self.arms}
         if len(seen) < len(self.arms):
             raise ValueError("overlaps itself: two arms are the same variant")
+        if self.unit != "request" and len({v for v, _ in seen}) < len(seen):
+            raise ValueError(f"arms that only their model tells apart cannot be by {self.unit}")
         shadows = [self.variant(name).startswith(SHADOW) for name in self.arms]
         if self.design == "paired" and (shadows[0] or not all(shadows[1:])):
             raise ValueError(f"pairs a variant with arms named {SHADOW}<name> that mirror it")
@@ -173,6 +175,24 @@ class Experiment(Tree):
     def variant(self, arm: str) -> str:
         """The variant label of an arm's calls."""
         return self.arms[arm].variant or arm
+
+    def labels(self) -> tuple[str, ...]:
+        """The variant labels of the arms' calls and of their pairs."""
+        plain = [self.variant(arm) for arm in self.arms]
+        pairs = [PAIRED + one.removeprefix(SHADOW) for one in plain if one.startswith(SHADOW)]
+        return tuple(dict.fromkeys(plain + (pairs if self.design == "paired" else [])))
+
+    def arm_of(self, variant: str, model: str) -> str | None:
+        """Whose calls these are: an arm, or `paired:` and an arm for its pairs."""
+        for name, arm in self.arms.items():
+            if arm.model in (None, model):
+                label = self.variant(name)
+                if variant == label:
+                    return name
+                paired = PAIRED + label.removeprefix(SHADOW)
+                if self.design == "paired" and label.startswith(SHADOW) and variant == paired:
+                    return PAIRED + name
+        return None
 
     def period(self, arm: str) -> tuple[float, float]:
         """When an arm's calls began: [start, end)."""

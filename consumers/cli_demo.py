@@ -1,5 +1,6 @@
 """How the demonstration is printed."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
@@ -44,7 +45,9 @@ def show_demo(out: Console, seen: dict[str, Any]) -> None:
     out.print(_by_model(seen["models"]))
     for change in seen["changes"]:
         _show_change(out, change)
+    _show_experiment(out, seen["experiments"])
     _say(out, "\nwhere to look next")
+    _say(out, f"  vedette readout -c {seen['config']}   # the experiment in full, with its doubts")
     store = f"VEDETTE_STORE__URL=sqlite:///{seen['store']}"
     _say(out, f"  {store} vedette dead-letters   # what could not be read, and why")
     _say(out, "  vedette catalog               # what every metric means")
@@ -88,6 +91,17 @@ def _show_change(out: Console, change: dict[str, Any]) -> None:
             *(_number(after["value"]), str(after["n"])),
         )
     out.print(table)
+
+
+def _show_experiment(out: Console, lines: list[dict[str, Any]]) -> None:
+    for line in lines:
+        if line["role"] == "primary":
+            control, candidate = line["arms"]
+            _say(out, f"\nexperiment {line['experiment']}: {candidate} against {control}")
+        ends = f"{line['estimate']:+.3f} [{line['lower']:+.3f}, {line['upper']:+.3f}]"
+        since = line["decided_at"]
+        when = f", since {datetime.fromtimestamp(since, UTC):%H:%M}" if since else ""
+        _say(out, f"  {line['metric']} ({line['role']}): {line['verdict']}{when}, {ends}")
 
 
 def _say(out: Console, line: str) -> None:

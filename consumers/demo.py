@@ -1,11 +1,13 @@
 """The demonstration: a simulated bad day through the whole road in one process, and what it saw."""
 
+import json
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from abtest.keeping import lines_of
 from agent.config import Config, load_config
 from agent.errors import BadConfig
 from agent.panes import HOUR_S, Group, Row
@@ -14,7 +16,7 @@ from agent.store import Store, open_store, reads
 from agent.summaries import LogHistogram
 from consumers import commands
 from consumers.service import watch_records
-from consumers.simulate import Change, Scenario, bad_day, simulate
+from consumers.simulate import MODELS, Change, Scenario, bad_day, simulate
 
 DAY_S = 86_400
 STORE = Path("vedette-demo.db")
@@ -26,6 +28,18 @@ _SHOWN = {
     "latency": (("latency", "p50"), ("latency", "p95"), ("ttft", "p95")),
 }
 _QUANTILES = {"p50": 0.5, "p95": 0.95}
+
+# The service draws the model of a call, so two of them are the arms of a split.
+EXPERIMENT: dict[str, Any] = {
+    "arms": {
+        model.name: {"share": model.share / 0.6, "variant": "production", "model": model.name}
+        for model in MODELS
+        if model.name != "wren-large"
+    },
+    "primary": "response_relevance",
+    "margin": 0.05,
+    "guardrails": {"slo_fast": 0.05, "response_toxicity": 0.05},
+}
 
 PaneRow = tuple[int, str, Group, Row]
 
@@ -39,7 +53,7 @@ def run_demo(
     calls: int, seed: int, start: float, heard: Callable[[int], None], path: Path = STORE
 ) -> dict[str, Any]:
     """Take a bad day that began at `start` through the road into a fresh SQLite file."""
-    scenario, config = bad_day(start, calls, seed), demo_config(path)
+    scenario, config = bad_day(start, calls, seed), demo_config(path, start)
     _clear(path)
     records = [(record.arrival, record.value) for record in simulate(scenario)]
     began, panel = time.monotonic(), load_panel(config)
@@ -47,23 +61,40 @@ def run_demo(
     try:
         watch_records(config, store, panel, records, heard)
         took_s = time.monotonic() - began
-        seen = _seen(store, scenario)
+        seen = _seen(store, scenario) | {"experiments": _experiments(store, config)}
     finally:
         store.close()
-    return {"store": str(path), "records": len(records), "took_s": took_s} | seen
+    file = path.with_suffix(".yaml")
+    file.write_text(json.dumps(_told(path, start), indent=1) + "\n", encoding="utf-8")
+    told = {"store": str(path), "config": str(file)}  # JSON is YAML
+    return told | {"records": len(records), "took_s": took_s} | seen
 
 
-def demo_config(path: Path) -> Config:
+def demo_config(path: Path, start: float) -> Config:
     """The configuration of the demo; what the environment says of a store is not heard."""
-    config = load_config(
-        service="assistant",
-        segments=("tenant", "language"),
-        inbox={"format": "native", "source": "demo"},
-        backfill=("demo",),
-        slo={"fast": {"metric": "latency", "at_most": 8.0}},
-    )
-    store = config.store.model_dump() | {"url": f"sqlite:///{path}"}
+    told = _told(path, start)
+    inbox = {"format": "native", "source": "demo"}
+    config = load_config(**told, inbox=inbox, backfill=("demo",))
+    store = config.store.model_dump() | told["store"]
     return config.model_copy(update={"store": config.store.model_validate(store)})
+
+
+def _told(path: Path, start: float) -> dict[str, Any]:
+    """What a later readout has to be told too."""
+    return {
+        "service": "assistant",
+        "store": {"url": f"sqlite:///{path}"},
+        "segments": ["tenant", "language"],
+        "slo": {"fast": {"metric": "latency", "at_most": 8.0}},
+        "experiments": {"cheaper": EXPERIMENT | {"start": start}},
+    }
+
+
+def _experiments(store: Store, config: Config) -> list[dict[str, Any]]:
+    now = time.time()
+    with store.transaction() as tx:
+        lines = [line for name in config.experiments for line in lines_of(tx, config, name, now)]
+    return [line.as_json() for line in lines if line.role in ("primary", "guardrail")]
 
 
 def _clear(path: Path) -> None:
