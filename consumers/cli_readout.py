@@ -1,9 +1,7 @@
 """`vedette readout`: experiments as a table that a product manager can read."""
 
-import math
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +11,7 @@ from rich.table import Table
 from abtest.line import Line
 from abtest.plan import Planned
 from abtest.verdict import words_of_odds
+from abtest.wording import effect, ends, moment, percent, relative, sentence, what, who
 from agent.config import Config, load_config
 from agent.errors import BadConfig
 from agent.experiments import Experiment
@@ -79,7 +78,7 @@ def _show_one(name: str, experiment: Experiment, lines: Sequence[Line]) -> None:
         if mine:
             say(f"\n  {title}" if title else "")
             wide.print(table(mine, experiment))
-    doubts = dict.fromkeys(f"{_who(x)}: {why}" for x in lines for why in x.warnings)
+    doubts = dict.fromkeys(f"{who(x)}: {why}" for x in lines for why in x.warnings)
     if doubts:
         say("\n  reasons to distrust it")
         for doubt in doubts:
@@ -97,76 +96,21 @@ def headline(name: str, experiment: Experiment, lines: Sequence[Line]) -> str:
     return f"{name}: {experiment.design} of {arms} since {moment(experiment.start)}{run}{through}"
 
 
-def moment(at: float) -> str:
-    """A time in UTC."""
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}Z"
-
-
-def sentence(line: Line) -> str:
-    """The primary metric in words."""
-    since = f" since {moment(line.decided_at)}" if line.decided_at is not None else ""
-    ahead = ""
-    if line.verdict == "not yet":
-        known = line.more is not None and math.isfinite(line.more)
-        ahead = f"; about {line.more:,.0f} more at this effect" if known else "; none is in sight"
-    return f"{line.arms[-1]} is {line.verdict}{since}{ahead}: {effect(line)} {ends(line)}"
-
-
 def table(lines: Sequence[Line], experiment: Experiment) -> Table:
     """One row a line."""
     several = len(experiment.candidates) > 1
     made = Table(box=None, pad_edge=False)
-    percent = f"{100 * (1 - experiment.alpha):g} % interval"
-    headings = ["  metric", *(["arm"] if several else []), "effect", "relative", percent]
-    for heading in (*headings, "odds", "n", "verdict"):
+    headings = ["  metric", *(["arm"] if several else []), "effect", "relative"]
+    for heading in (*headings, f"{percent(experiment.alpha)} interval", "odds", "n", "verdict"):
         left = heading in ("  metric", "arm", "verdict")
         made.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for line in lines:
         odds = "" if line.log_evidence is None else words_of_odds(line.log_evidence)
         n = "/".join(str(n) for n in line.n.values())
         arm = [line.arms[-1]] if several else []
-        cells = (f"  {_what(line)}", *arm, effect(line), _relative(line), ends(line), odds, n)
+        cells = (f"  {what(line)}", *arm, effect(line), relative(line), ends(line), odds, n)
         made.add_row(*cells, line.verdict)
     return made
-
-
-def _what(line: Line) -> str:
-    role = " (primary)" if line.role == "primary" else ""
-    role = " (guardrail)" if line.role == "guardrail" else role
-    segment = f" {line.segment}" if line.segment else ""
-    how = f" {line.statistic}" if line.role == "amount" else ""
-    return f"{line.metric}{how}{segment}{role}"
-
-
-def _who(line: Line) -> str:
-    return f"{line.metric}, {line.arms[-1]}" if line.role != "primary" else line.arms[-1]
-
-
-def effect(line: Line) -> str:
-    """The estimate in the metric's own unit."""
-    return _number(line.estimate, line)
-
-
-def ends(line: Line) -> str:
-    """The interval, or that there is none."""
-    if math.isnan(line.lower) or math.isnan(line.upper):
-        return "-"
-    return f"[{_number(line.lower, line)}, {_number(line.upper, line)}]"
-
-
-def _number(value: float, line: Line) -> str:
-    if not math.isfinite(value):
-        return "-" if math.isnan(value) else f"{value:+}"
-    if line.statistic == "ratio of geometric means":
-        return f"x{value:.3f}"
-    if line.statistic == "share of calls":
-        return f"{value:.4f}"
-    unit = {"seconds": " s", "usd": " $"}.get(line.unit, "")
-    return f"{value:+.4f}{unit}"
-
-
-def _relative(line: Line) -> str:
-    return "" if line.relative is None else f"{100 * line.relative:+.1f} %"
 
 
 def _show_plan(found: Sequence[Planned], as_json: bool) -> None:

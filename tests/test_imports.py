@@ -35,6 +35,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "prometheus_client": ("consumers/exporter",),
     "opentelemetry": ("consumers/formats/otlp",),
     "google": ("consumers/formats/otlp",),
+    "jinja2": ("abtest/report.py",),
     "typer": ("consumers/cli",),
     "rich": ("consumers/cli",),
     "pydantic": ("agent/config.py", "agent/experiments.py", "agent/tree.py"),
