@@ -7,6 +7,7 @@ import numpy as np
 
 from abtest.run import Key, Run, Stage
 from abtest.samples import (
+    GRID,
     End,
     Frame,
     RowCounts,
@@ -74,6 +75,24 @@ class Contrast:
             frames.append(self.frame(stage, end))
             counts.append(self.counts(Sides(control, mine), end))
         return join_frames(frames), np.concatenate(counts, -1)
+
+    def means(self, parts: Sequence[Floats]) -> Floats:
+        """Candidate minus control from the counts of every stage [..., bins], NaN where a side is
+        empty; stages weigh as their calls."""
+        total, weight = np.zeros(parts[0].shape[:-1]), np.zeros(parts[0].shape[:-1])
+        for stage, counts in enumerate(parts):
+            n = counts.sum(-1)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                if self.paired:
+                    mean = counts @ self.frame(stage).values / n
+                else:
+                    control, mine = counts[..., : len(GRID)], counts[..., len(GRID) :]
+                    mean = mine @ GRID / mine.sum(-1) - control @ GRID / control.sum(-1)
+            known = np.isfinite(mean)
+            total, weight = total + np.where(known, n * mean, 0.0), weight + np.where(known, n, 0)
+        with np.errstate(invalid="ignore"):
+            found: Floats = total / weight
+        return found
 
     def has_failures(self, run: Run, segment: str = "") -> bool:
         """Whether a failed call counts in it, so that its best end differs from its worst."""

@@ -133,13 +133,11 @@ def _draw(run: Run, contrast: Contrast, batch: Batch) -> None:
         frames.append(contrast.frame(stage))
         counts.append(old + (new if stage == batch.stage else 0.0 * new))
     frame, held = join_frames(frames), np.concatenate(counts, -1)
-    there = held.sum(-1) > 0
     lower, upper = interval(frame.values, held, contrast.experiment.alpha, frame.lower, frame.upper)
-    means = (held * frame.values).sum(-1) / np.maximum(held.sum(-1), 1)
     run.points += [
-        Point(float(batch.panes[at]), contrast.arm, float(m), float(a), float(b))
-        for at, m, a, b, some in zip(chosen, means, lower, upper, there, strict=True)
-        if some
+        Point(float(batch.panes[at]), contrast.arm, float(mean), float(a), float(b))
+        for at, mean, a, b in zip(chosen, contrast.means(counts), lower, upper, strict=True)
+        if np.isfinite(mean)
     ]
     drawn = [point for point in run.points if point.arm == contrast.arm]
     if len(drawn) > _POINTS:

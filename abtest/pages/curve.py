@@ -26,7 +26,7 @@ _MOMENT_S = 1800.0
 class Curve:
     """One picture. Paths are in thousandths of its width and height, the rest in percent.
 
-    `cut` says that some interval leaves the frame, `apart` that the dot is not where the line ends.
+    `cut` says that some interval leaves the frame.
     """
 
     band: str
@@ -41,7 +41,6 @@ class Curve:
     dot: float | None
     labels: list[Tick]
     cut: bool
-    apart: bool
 
 
 def curve_of(
@@ -66,7 +65,6 @@ def curve_of(
         dot=place.down(line.estimate) if math.isfinite(line.estimate) else None,
         labels=_labels(line, place),
         cut=any(not values.low <= end <= values.high for end in low),
-        apart=abs(mine[-1].estimate - line.estimate) >= 1e-4,
     )  # fmt: skip
 
 
