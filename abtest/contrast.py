@@ -108,7 +108,8 @@ class Contrast:
 
 
 def contrasts(run: Run, experiment: Experiment, metrics: Sequence[str]) -> Iterator[Contrast]:
-    """Every candidate in every metric."""
+    """Every candidate in every metric; a run that nothing has come to yet has an empty stage."""
+    stages = tuple(run.stages) or (Stage(0, {}, False),)
     for arm in experiment.candidates:
         for metric in metrics:
-            yield Contrast(experiment, arm, metric, tuple(run.stages))
+            yield Contrast(experiment, arm, metric, stages)

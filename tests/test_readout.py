@@ -160,6 +160,15 @@ def test_slices_gaps_and_a_reversal_are_shown(store: Store, rng: np.random.Gener
     assert gap.upper < 0 and gap.verdict == "worse"
 
 
+def test_before_any_call_nothing_is_decided_and_the_arms_are_missed(store: Store) -> None:
+    travel(store, told(), [call(0, 0.5, "blue")])
+    primary = line(read(store, told()), role="primary")
+    assert (primary.verdict, primary.lower, primary.upper) == ("not yet", -1.0, 1.0)
+    assert {"no calls of production yet", "no calls of canary yet"} <= set(primary.warnings)
+    paired = told(design="paired", arms=["production", "shadow:new"])
+    assert line(read(store, paired), role="primary").n == {"pairs": 0}
+
+
 def test_slices_with_few_calls_are_left_out(store: Store, rng: np.random.Generator) -> None:
     records = split(rng, 600, 0.0, segment={"tenant": "big"})
     few = [call(600 + at, 0.5, v, segment={"tenant": "tiny"})
