@@ -55,7 +55,16 @@ def lines_of(tx: Transaction, config: Config, name: str, now: float) -> list[Lin
     experiment = config.experiments[name]
     if experiment.design == "observational":
         return observational_lines(tx, config, name, experiment)
-    return readout(name, experiment, current_run(tx, config, name, now, drawing=False))
+    late: dict[str, int] = {}
+    service = experiment.service or config.service
+    found = reads.late_calls(tx, experiment.start, service, experiment.labels())
+    for (variant, model), calls in found.items():
+        arm = experiment.arm_of(variant, model)
+        if arm is not None:
+            late[arm] = late.get(arm, 0) + calls
+    said = [f"{n} calls of {arm} came too late for their pane" for arm, n in sorted(late.items())]
+    run = current_run(tx, config, name, now, drawing=False)
+    return readout(name, experiment, run, said)
 
 
 def _caught_up(

@@ -30,11 +30,11 @@ from agent.summaries import BoundedHistogram
 _CATALOGUE = [metric.name for metric in METRICS]
 
 
-def readout(name: str, experiment: Experiment, run: Run) -> list[Line]:
+def readout(name: str, experiment: Experiment, run: Run, said: Sequence[str] = ()) -> list[Line]:
     """Every line of an experiment: the primary metric first, then guardrails, the rest, amounts,
-    slices and the check of the shares."""
+    slices and the check of the shares. What else is `said` stands with the primary metric."""
     every = list(contrasts(run, experiment, bounded_metrics(run, experiment)))
-    lines = _tested_lines(name, run, every)
+    lines = _tested_lines(name, run, every, said)
     lines += amount_lines(name, experiment, run)
     lines += slice_lines(name, experiment, run)
     if experiment.design in ("split", "aa"):
@@ -65,8 +65,10 @@ def _place(metric: str) -> tuple[int, str]:
     return (_CATALOGUE.index(plain) if plain in _CATALOGUE else -1, metric)
 
 
-def _tested_lines(name: str, run: Run, every: Sequence[Contrast]) -> list[Line]:
-    lines, common = [], run_warnings(run, every[0].experiment)
+def _tested_lines(
+    name: str, run: Run, every: Sequence[Contrast], said: Sequence[str]
+) -> list[Line]:
+    lines, common = [], [*run_warnings(run, every[0].experiment), *said]
     for contrast, measured in zip(every, measure(run, every), strict=True):
         line = _line(name, run, contrast, measured)
         if line.role == "primary":

@@ -169,6 +169,15 @@ def test_before_any_call_nothing_is_decided_and_the_arms_are_missed(store: Store
     assert line(read(store, paired), role="primary").n == {"pairs": 0}
 
 
+def test_late_calls_are_said_and_not_counted(store: Store, rng: np.random.Generator) -> None:
+    config = told()
+    travel(store, config, split(rng, 200, 0.0))
+    travel(store, config, [call(10_000 + at, 0.0, "canary", at=START + 50.0) for at in range(7)])
+    primary = line(read(store, config), role="primary")
+    assert "7 calls of canary came too late for their pane" in primary.warnings
+    assert sum(primary.n.values()) == 200
+
+
 def test_slices_with_few_calls_are_left_out(store: Store, rng: np.random.Generator) -> None:
     records = split(rng, 600, 0.0, segment={"tenant": "big"})
     few = [call(600 + at, 0.5, v, segment={"tenant": "tiny"})

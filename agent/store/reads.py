@@ -143,6 +143,19 @@ def stored_panes(
     return sorted(found, key=lambda one: (one.pane, one.group))
 
 
+def late_calls(
+    tx: Connection, start: float, service: str, variants: Sequence[str]
+) -> dict[tuple[str, str], int]:
+    """Calls that came too late for their pane by variant and model, from the hour of `start` on."""
+    query = (
+        select(panes.c.variant, panes.c.model, func.sum(panes.c.calls))
+        .where(panes.c.late == 1, panes.c.pane >= start // HOUR_S * HOUR_S)
+        .where(panes.c.service == service, panes.c.variant.in_(variants), panes.c.segment == "")
+        .group_by(panes.c.variant, panes.c.model)
+    )
+    return {(variant, model): int(calls) for variant, model, calls in tx.execute(query)}
+
+
 def _tiles(sizes: Mapping[tuple[int, int], int], fine: bool) -> set[tuple[int, int]]:
     """The panes (level, start) that cover all of them once: the parts of a roll-up where they
     hold all of its calls and `fine` is asked for, else the roll-up."""
