@@ -16,7 +16,7 @@ from agent.config import Config, load_config
 from agent.errors import BadConfig
 from agent.experiments import Experiment
 from agent.store import Store
-from consumers.cli_terminal import AsJson, ConfigFile, out, print_json, say, wide
+from consumers.cli_terminal import AsJson, ConfigFile, err, out, print_json, say, wide
 from consumers.readouts import names_of, open_reader, read_lines, read_plan, write_report
 
 _WATCH_S = 5.0
@@ -49,6 +49,7 @@ def readout(
             _show_plan(read_plan(store, told, names[0], plan, time.time()), as_json)
         elif html is not None:
             write_report(store, told, names[0], time.time(), html)
+            err.print(f"wrote {html}", markup=False, soft_wrap=True)
         else:
             _show(store, told, names, as_json)
         while watch:

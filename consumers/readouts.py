@@ -43,7 +43,11 @@ def write_report(store: Store, config: Config, name: str, now: float, to: Path) 
             if experiment.design == "observational"
             else current_run(tx, config, name, now).points
         )
-    to.write_text(render(name, experiment, lines, points), encoding="utf-8")
+    page = render(name, experiment, lines, points)
+    try:
+        to.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise BadConfig("readout --html", f"{to} cannot be written ({error.strerror})") from None
 
 
 def read_plan(store: Store, config: Config, name: str, effect: float, now: float) -> list[Planned]:
