@@ -65,7 +65,7 @@ def pack_row(summaries: Mapping[str, Summary], calls: Counts, panels: Counts) ->
     code = next(w for w in _WIDTHS if max(counts, default=0) < 1 << 8 * array(w).itemsize)
     parts = (
         *(calls.to_bytes(), panels.to_bytes(), "\n".join(names).encode()),
-        *(np.array(heads, _HEAD).tobytes(), " ".join(map(str, sums)).encode()),
+        *(np.array(heads, _HEAD).tobytes(), _pack_sums(sums)),
         *(b"".join(missing), bins.tobytes(), array(code, counts).tobytes()),
     )
     data = b"".join(_SIZE.pack(len(part)) + part for part in parts)
@@ -131,9 +131,24 @@ def read_bins(rows: Sequence[Opened]) -> tuple[Ints, Ints]:
     return bins, counts
 
 
+def _pack_sums(sums: Sequence[int]) -> bytes:
+    # Words where a sum passes 64 bits, as the squares of tokens do.
+    wide = any(not -(1 << 63) <= one < 1 << 63 for one in sums)
+    return b"w" + " ".join(map(str, sums)).encode() if wide else b"q" + array("q", sums).tobytes()
+
+
 def read_sums(rows: Sequence[Opened]) -> list[int]:
     """The sums of x and of x^2 of each series in fixed point, over all rows."""
-    return [sum(one) for one in zip(*(map(int, row.sums.split()) for row in rows), strict=True)]
+    wide = [row.sums for row in rows if row.sums[:1] == b"w"]
+    plain = [row.sums[1:] for row in rows if row.sums[:1] == b"q"]
+    totals = [sum(one) for one in zip(*(map(int, one[1:].split()) for one in wide), strict=True)]
+    if plain:
+        table = np.frombuffer(b"".join(plain), "<i8").reshape(len(plain), -1)
+        # Halves: so many numbers of 64 bits may not fit 64 bits together.
+        high, low = (table >> 32).sum(0).tolist(), (table & 0xFFFFFFFF).sum(0).tolist()
+        mine = [(a << 32) + b for a, b in zip(high, low, strict=True)]
+        totals = [a + b for a, b in zip(totals, mine, strict=True)] if wide else mine
+    return totals
 
 
 def empty_like(lower: float, upper: float) -> BoundedHistogram | LogHistogram:

@@ -36,19 +36,19 @@ class _Layer:
         return read_heads(self.rows)
 
     @cached_property
-    def _counts(self) -> tuple[Ints, Ints, Ints, Ints]:
-        """Of every count its row and series, its bin, and the count."""
-        bins, counts = read_bins(self.rows)
-        row, series = np.divmod(np.arange(self.heads.size), max(len(self.names), 1))
-        times = self.heads["bins"].ravel()
-        return np.repeat(row, times), np.repeat(series, times), bins, counts
+    def _counts(self) -> tuple[Ints, Ints, Ints]:
+        """Of every row and series where its bins end, and all bins and counts, in that order."""
+        ends = self.heads["bins"].astype(np.int64).cumsum().reshape(self.heads.shape)
+        return ends, *read_bins(self.rows)
 
     def counts(self, series: int) -> Floats:
         """Of a bounded series, [rows, bins]."""
-        rows, which, bins, counts = self._counts
-        mine = which == series
-        keys = rows[mine] * (BINS + 1) + bins[mine]
-        flat = np.bincount(keys, counts[mine], len(self.rows) * (BINS + 1))
+        ends, bins, counts = self._counts
+        sizes = self.heads["bins"][:, series].astype(np.int64)
+        rows = np.repeat(np.arange(len(sizes)), sizes)
+        # Its own bins only: the k-th of a row stands k before the row's end of this series.
+        mine = np.arange(len(rows)) + np.repeat(ends[:, series] - sizes.cumsum(), sizes)
+        flat = np.bincount(rows * (BINS + 1) + bins[mine], counts[mine], len(sizes) * (BINS + 1))
         table: Floats = flat.reshape(-1, BINS + 1).astype(np.float64)
         return table
 
@@ -68,9 +68,16 @@ class _Layer:
 
     def summed(self) -> dict[str, Summary]:
         """One summary a series."""
-        _, series, bins, counts = self._counts
-        zero, least = bins == ZERO_BUCKET, int(bins[bins != ZERO_BUCKET].min(initial=0)) - 1
-        near = np.where(zero, least, bins) - least  # an array up to the bucket of zero has 2^31
+        _, bins, counts = self._counts
+        width = len(self.names)
+        series = np.repeat(np.arange(self.heads.size) % max(width, 1), self.heads["bins"].ravel())
+        least = int(bins.min(initial=0))
+        if least == ZERO_BUCKET:  # an array from there on would have 2^31 places
+            least = int(bins[bins != ZERO_BUCKET].min(initial=0)) - 1
+            bins = np.where(bins == ZERO_BUCKET, least, bins)
+        else:
+            least -= 1
+        near = bins - least
         span = int(near.max(initial=0)) + 1
         sums = np.bincount(series * span + near, counts, len(self.names) * span).astype(np.int64)
         used = np.flatnonzero(sums)

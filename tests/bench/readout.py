@@ -1,4 +1,4 @@
-"""How long a readout takes: 1,000 stored panes of two arms and 30 metrics, one more, and 30 days."""
+"""How long a readout takes: 1,000 stored panes of two arms and 30 metrics, and 30 days."""
 
 import statistics
 import time
