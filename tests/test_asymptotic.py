@@ -74,7 +74,8 @@ def test_moments_of_logarithms_are_those_of_the_values(rng: np.random.Generator)
     amounts.update([*values, 0.0, 0.0])
     found = log_moments(amounts)
     assert found.n == 5_000  # zero has no logarithm
-    assert found.mean == pytest.approx(np.log(values).mean(), abs=0.01)
+    # Each is .01 off at most, to either side: at the upper edges the mean would be .01 too high.
+    assert found.mean == pytest.approx(np.log(values).mean(), abs=0.001)
     assert found.variance == pytest.approx(np.log(values).var(), rel=0.01)
     assert math.isnan(log_moments(LogHistogram()).mean)
 

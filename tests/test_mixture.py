@@ -169,7 +169,9 @@ def test_counts_up_to_a_million_million_are_safe(n: float) -> None:
         x = np.array([0.0, 0.5, 1.0])
         low, high = interval(x, counts)
         assert 0 <= low <= (x @ counts) / sum(counts) + 1e-9 <= high + 2e-9 <= 1 + 2e-9
-        assert np.isfinite(log_evidence(x, counts, 0.3))
+        best = float((np.array(counts) @ log_capital(x, 0.3)).max())
+        found = float(log_evidence(x, counts, 0.3))  # a mean of 16 is the largest, less ln 16
+        assert best - math.log(16) - 1e-9 * abs(best) <= found <= best + 1e-9 * abs(best)
 
 
 def test_without_events_nothing_is_known() -> None:
