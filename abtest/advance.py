@@ -185,9 +185,9 @@ def _models(pieces: Sequence[Piece]) -> dict[tuple[str, str], int]:
     return found
 
 
-# A model with this share of an arm's calls belongs to it; others pass by. In fewer calls than
-# these a pane may hold none of them by chance.
-_BELONGS, _TELLING_CALLS = 0.05, 10
+# A model with this share of an arm's calls belongs to it; others pass by, but seldom (.05^3) so
+# many of them with none that belongs.
+_BELONGS, _TELLING_CALLS = 0.05, 3
 
 
 def established(models: Mapping[str, int]) -> set[str]:

@@ -120,6 +120,14 @@ def forecast(run: Run, contrast: Contrast, estimate: float) -> float | None:
     return max(0.0, min(needed) - float(counts.sum())) if needed else None
 
 
+def short_word(verdict: str) -> str:
+    """A verdict as a label: one of few words."""
+    if verdict.startswith("invalid"):
+        return "invalid"
+    known = {EQUIVALENT: "equivalent", HOLDS: "not_worse", BETTER: BETTER, WORSE: WORSE}
+    return known.get(verdict, "not_yet")
+
+
 def words_of_odds(log_evidence: float) -> str:
     """Evidence as odds that a person can read."""
     if log_evidence < 0:

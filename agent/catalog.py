@@ -198,6 +198,16 @@ SERIES: tuple[Series, ...] = (
            "Calls written by one flush.", _FLUSH),
     Series("vedette_closed_through_timestamp_seconds", "gauge", ("source",), "seconds",
            "End of the last closed pane of a source."),
+    Series("vedette_experiment_effect_ratio", "gauge", ("experiment", "arm", "metric", "bound"),
+           "ratio", "Candidate minus control in the primary metric and the guardrails: estimate,"
+           " and the lower and upper end that hold at every look."),
+    Series("vedette_experiment_evidence_nats", "gauge", ("experiment", "arm", "metric"), "nats",
+           "Logarithm of the odds that there is a difference."),
+    Series("vedette_experiment_verdict", "gauge", ("experiment", "arm", "metric", "verdict"),
+           "ratio", "1 at the verdict that holds: better, worse, equivalent, not_worse, not_yet or"
+           " invalid."),
+    Series("vedette_experiment_events", "gauge", ("experiment", "arm"), "events",
+           "Calls, pairs or units that the primary metric of an experiment counts."),
     Series("vedette_open_panes", "gauge", (), "panes",
            "Panes that still take calls."),
     Series("vedette_label_overflow_total", "counter", ("label",), "values",

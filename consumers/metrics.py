@@ -3,46 +3,24 @@
 import math
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from agent.catalog import METRICS, SERIES, Metric, Series, metric_named
 from agent.config import Objective
+from consumers.labels import Array, Child, Labels, clean, escape
 
 Group = tuple[str, str, str]
-Labels = tuple[str, ...]
-Array = npt.NDArray[np.float64]
 
 OTHER = "other"
-# Prometheus servers often refuse a whole scrape over one long value; 128 is a usual limit.
-LABEL_CHARS = 128
+VERDICTS = ("better", "worse", "equivalent", "not_worse", "not_yet", "invalid")
 
 _SHOWN = {row.metric: row for row in SERIES if row.metric}
 _LABELS = {row.name: row.labels for row in SERIES}
 # Closed sets: partitions come from the broker (a gauge of two written as one would show neither),
 # and a cap on `label` would have to count itself.
 _UNCAPPED = frozenset({"partition", "label"})
-
-
-@dataclass(frozen=True, slots=True)
-class Child:
-    """One label set of a series: its labels, its ready lines and its numbers.
-
-    A counter or gauge has one number; a histogram has one a bucket, then the sum.
-    """
-
-    labels: Labels
-    lines: tuple[str, ...]
-    numbers: Array
-
-    def shown(self) -> list[float]:
-        """The numbers in the order of the lines: cumulated buckets, count, sum."""
-        if len(self.numbers) == 1:
-            return [float(self.numbers[0])]
-        cumulated = np.cumsum(self.numbers[:-1])
-        return [*cumulated.tolist(), float(cumulated[-1]), float(self.numbers[-1])]
 
 
 class Tally:
@@ -149,6 +127,27 @@ class Tally:
         """Show the end of the last closed pane of a source."""
         self._show("vedette_closed_through_timestamp_seconds", (source,), epoch_s)
 
+    def contrast(
+        self,
+        names: tuple[str, str, str],
+        bounds: Mapping[str, float],
+        evidence: float,
+        verdict: str,
+    ) -> None:
+        """Show what an experiment says of a candidate (experiment, arm, metric)."""
+        with self._lock:
+            for bound, value in bounds.items():
+                labels = (*names, bound)
+                self._child("vedette_experiment_effect_ratio", labels).numbers[0] = value
+            self._child("vedette_experiment_evidence_nats", names).numbers[0] = evidence
+            for word in VERDICTS:
+                child = self._child("vedette_experiment_verdict", (*names, word))
+                child.numbers[0] = word == verdict
+
+    def events(self, experiment: str, arm: str, n: int) -> None:
+        """Show how many events an arm of an experiment counts."""
+        self._show("vedette_experiment_events", (experiment, arm), n)
+
     def open_panes(self, n: int) -> None:
         """Show how many panes still take calls."""
         self._show("vedette_open_panes", (), n)
@@ -241,7 +240,7 @@ class Tally:
         lines = []
         for suffix, bound in self.parts(series):
             shown = pairs if bound is None else [*pairs, ("le", bound)]
-            inner = ",".join(f'{key}="{_escape(value)}"' for key, value in shown)
+            inner = ",".join(f'{key}="{escape(value)}"' for key, value in shown)
             lines.append(f"{name}{suffix}{{{inner}}} " if inner else f"{name}{suffix} ")
         size = max(1, len(lines) - 1)
         child = Child(labels, tuple(lines), np.zeros(size))
@@ -264,15 +263,15 @@ class Tally:
         return known
 
     def _label(self, name: str, value: str) -> str:
-        clean = _clean(value)
+        known = clean(value)
         values = self._values.setdefault(name, set())
-        if clean in values or clean == OTHER or name in _UNCAPPED:
-            return clean
+        if known in values or known == OTHER or name in _UNCAPPED:
+            return known
         if len(values) >= self._values_max:
             self._add("vedette_label_overflow_total", (name,), 1)
             return OTHER
-        values.add(clean)
-        return clean
+        values.add(known)
+        return known
 
 
 def _bounds(series: Series, slo: Mapping[str, Objective]) -> Array:
@@ -282,15 +281,3 @@ def _bounds(series: Series, slo: Mapping[str, Objective]) -> Array:
     elif series.name == "vedette_score_ratio":
         merged |= {row.threshold for row in METRICS if row.threshold is not None}
     return np.array(sorted(bound for bound in merged if math.isfinite(bound)))
-
-
-def _clean(value: str) -> str:
-    # A lone surrogate cannot be written as UTF-8: unreplaced, it takes the whole page down.
-    short = value[:LABEL_CHARS]
-    if short.isprintable():
-        return short
-    return "".join(char if char.isprintable() else "\ufffd" for char in short)
-
-
-def _escape(value: str) -> str:
-    return value.replace("\\", r"\\").replace('"', r"\"")

@@ -6,6 +6,8 @@ from importlib.metadata import version
 
 import numpy as np
 
+from abtest.keeping import lines_of
+from abtest.verdict import short_word
 from agent.columns import missing_by_reason, take
 from agent.config import Config
 from agent.errors import StoreDown
@@ -93,6 +95,22 @@ class Recorder(Listener):
     def closed(self, source: str, through: float) -> None:
         """Panes were closed."""
         self.tally.closed_through(source, through)
+
+    def experiments(self, now: float) -> None:
+        """Show what the experiments say of their primary metric and guardrails."""
+        with self._store.transaction() as tx:
+            lines = [
+                line
+                for name in self._config.experiments
+                for line in lines_of(tx, self._config, name, now)
+                if line.role in ("primary", "guardrail") and line.log_evidence is not None
+            ]
+        for line in lines:
+            bounds = {"estimate": line.estimate, "lower": line.lower, "upper": line.upper}
+            names = line.experiment, line.arms[-1], line.metric
+            self.tally.contrast(names, bounds, line.log_evidence or 0.0, short_word(line.verdict))
+            for arm, n in line.n.items() if line.role == "primary" else ():
+                self.tally.events(line.experiment, arm, n)
 
     def progress(self) -> None:
         """The loop came round."""

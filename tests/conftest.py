@@ -112,6 +112,14 @@ def any_store(store_url: str) -> Iterator[Store]:
 
 
 @pytest.fixture
+def store(sqlite_url: str) -> Iterator[Store]:
+    """An open store on SQLite, for what the database does not change."""
+    opened = open_store(sqlite_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
 def clock() -> Clock:
     return Clock()
 

@@ -64,6 +64,9 @@ def filled(groups: int = 3) -> Tally:
     tally.flush(300)
     tally.closed_through("live", 1_700_000_000.0)
     tally.open_panes(4)
+    bounds = {"estimate": 0.02, "lower": 0.01, "upper": 0.03}
+    tally.contrast(("canary", "new", "response_relevance"), bounds, 5.5, "better")
+    tally.events("canary", "new", 300)
     return tally
 
 

@@ -1,0 +1,232 @@
+"""Readouts along the whole road: records in, closed panes, runs, lines with verdicts."""
+
+import json
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sqlalchemy import delete
+
+from abtest.line import Line
+from agent.store import Store, open_store
+from agent.store.tables import runs
+from tests.experiments import START, call, line, read, run_of, split, told, travel
+from tests.road import native
+
+CONTRACT = {
+    *("experiment", "kind", "metric", "arms", "n", "estimate", "lower", "upper"),
+    *("log_evidence", "verdict", "warnings", "as_of"),
+}
+
+
+def test_a_better_candidate_is_found_and_an_equal_one_is_not(
+    any_store: Store, rng: np.random.Generator
+) -> None:
+    config = told(guardrails={"error": 0.05})
+    travel(any_store, config, split(rng, 2400, 0.08))
+    primary = line(read(any_store, config), role="primary")
+    assert primary.verdict == "better" and primary.decided_at is not None
+    assert primary.lower > 0 and primary.lower < primary.estimate < primary.upper
+    assert primary.estimate == pytest.approx(0.08, abs=0.02)
+    assert line(read(any_store, config), "error").verdict == "not worse by more than the margin"
+
+
+def test_equal_arms_are_not_decided_and_are_equivalent_within_a_wide_margin(
+    store: Store, rng: np.random.Generator
+) -> None:
+    config = told(margin=0.06)
+    travel(store, config, split(rng, 2400, 0.0))
+    assert line(read(store, config), role="primary").verdict == "equivalent within the margin"
+    narrow = told(margin=0.001)
+    with store.transaction() as tx:
+        tx.execute(delete(runs))
+    primary = line(read(store, narrow), role="primary")
+    assert primary.verdict == "not yet" and primary.lower < 0 < primary.upper
+
+
+def test_how_many_more_calls_a_decision_needs_is_foreseen(
+    store: Store, rng: np.random.Generator
+) -> None:
+    records = split(rng, 6000, 0.04)
+    config = told()
+    travel(store, config, records[:600])
+    first = line(read(store, config), role="primary")
+    assert first.verdict == "not yet" and first.more is not None
+    assert 100 < first.more < 6000
+
+
+def test_a_line_has_what_scripts_read(store: Store, rng: np.random.Generator) -> None:
+    config = told()
+    travel(store, config, split(rng, 300, 0.0))
+    rows = json.loads(json.dumps([one.as_json() for one in read(store, config)]))
+    assert set(rows[0]) >= CONTRACT
+    assert rows[0]["arms"] == ["production", "canary"]
+    assert sum(rows[0]["n"].values()) == 300
+    assert {row["kind"] for row in rows} == {"split"}
+
+
+def test_failed_calls_count_as_the_worst_score_with_the_best_beside(
+    store: Store, rng: np.random.Generator
+) -> None:
+    records = split(rng, 2000, 0.0)
+    bad = [r["id"] for r in records if r["variant"] == "canary"][:200]
+    records = [
+        call(int(r["id"].split("-")[1]), None, "canary") if r["id"] in bad else r for r in records
+    ]
+    config = told()
+    travel(store, config, records)
+    primary = line(read(store, config), role="primary")
+    assert primary.estimate == pytest.approx(-0.2 * 0.714, abs=0.03)
+    assert primary.verdict == "worse"
+    assert primary.best is not None and primary.best[1] > 0
+    assert any("depends on failed calls" in why for why in primary.warnings)
+
+
+def test_calls_that_do_not_fall_in_the_shares_make_it_invalid(
+    store: Store, rng: np.random.Generator
+) -> None:
+    config = told()
+    travel(store, config, split(rng, 1500, 0.0, share=0.62))
+    lines = read(store, config)
+    assert {one.verdict.partition(",")[0] for one in lines} == {
+        "invalid (calls are not split as configured"
+    }
+    assert line(lines, "sample_ratio").estimate == pytest.approx(0.62, abs=0.04)
+
+
+def test_a_self_test_that_finds_a_difference_is_invalid(
+    store: Store, rng: np.random.Generator
+) -> None:
+    config = told(design="aa")
+    travel(store, config, split(rng, 1500, 0.1))
+    assert "self-test" in line(read(store, config), role="primary").verdict
+
+
+def test_a_share_that_changes_is_counted_by_epoch(store: Store, rng: np.random.Generator) -> None:
+    # The mean of both arms moves with the share: under one share the arms would differ.
+    first, second = split(rng, 1500, 0.0, share=0.05), split(rng, 1500, 0.0, share=0.5)
+    moved = [call(1500 + at, float(r["response"]) / 2, r["variant"]) for at, r in enumerate(second)]
+    ramp = [{"at": START + 750, "shares": {"production": 0.5, "canary": 0.5}}]
+    config = told(arms={"production": 0.95, "canary": 0.05}, ramp=ramp)
+    travel(store, config, first + moved)
+    primary = line(read(store, config), role="primary")
+    assert primary.verdict == "not yet" and abs(primary.estimate) < 0.03
+    assert {stage.epoch for stage in run_of(store, config).stages} == {0, 1}
+    assert sum(primary.n.values()) == 3000
+
+
+@pytest.mark.parametrize("change", ["scorer", "model"])
+def test_a_changed_scorer_or_model_starts_a_new_run(
+    any_store: Store, rng: np.random.Generator, change: str
+) -> None:
+    config = told()
+    records = split(rng, 800, 0.1)
+    road = travel(any_store, config, records)
+    assert run_of(any_store, config).number == 1
+    later = [
+        call(8000 + at, float(r["response"]), r["variant"])
+        | ({"model": "next"} if change == "model" and r["variant"] == "canary" else {})
+        for at, r in enumerate(records[:400])
+    ]
+    travel(any_store, config, later, "2" if change == "scorer" else "1")
+    run = run_of(any_store, config)
+    said = "scorer of response_relevance changed" if change == "scorer" else "model of canary"
+    assert run.number == 2 and said in run.why
+    primary = line(read(any_store, config), role="primary")
+    assert sum(primary.n.values()) == 400
+    assert any("run 2 began anew" in why for why in primary.warnings)
+    assert road.listener.fences == 0
+
+
+def test_slices_gaps_and_a_reversal_are_shown(store: Store, rng: np.random.Generator) -> None:
+    # Within each tenant the canary is better; it has more of the tenant with low scores.
+    records = []
+    for at in range(4000):
+        mine = rng.random() < 0.5
+        low = rng.random() < (0.8 if mine else 0.2)
+        score = float(np.clip(rng.beta(5, 2) * (0.5 if low else 1) + 0.05 * mine, 0, 1))
+        tenant = {"segment": {"tenant": "small" if low else "large"}}
+        records.append(call(at, score, "canary" if mine else "production", **tenant))
+    config = told()
+    travel(store, config, records)
+    lines = read(store, config)
+    assert line(lines, role="primary").verdict == "worse"
+    for segment in ("tenant=small", "tenant=large"):
+        one = line(lines, role="slice", segment=segment)
+        assert one.estimate > 0
+        assert any("Simpson" in why for why in one.warnings)
+    gap = line(lines, role="gap", segment="tenant=small")
+    assert gap.upper < 0 and gap.verdict == "worse"
+
+
+def test_slices_with_few_calls_are_left_out(store: Store, rng: np.random.Generator) -> None:
+    records = split(rng, 600, 0.0, segment={"tenant": "big"})
+    few = [call(600 + at, 0.5, v, segment={"tenant": "tiny"})
+           for at, v in enumerate(["production", "canary"] * 30)]  # fmt: skip
+    config = told()
+    travel(store, config, records + few)
+    assert {one.segment for one in read(store, config) if one.role == "slice"} == {"tenant=big"}
+
+
+def test_periods_are_compared_without_a_verdict(store: Store, rng: np.random.Generator) -> None:
+    middle = START + 500
+    arms = {
+        "before": {"variant": "production", "end": middle},
+        "after": {"variant": "production", "start": middle},
+    }
+    records = [call(at, float(rng.beta(5, 2)) * (0.5 if at >= 1000 else 1)) for at in range(2000)]
+    config = told(design="observational", arms=arms)
+    travel(store, config, records)
+    primary = line(read(store, config), role="primary")
+    assert primary.verdict == "observational, no verdict"
+    assert primary.upper < 0 and primary.n == {"before": 1000, "after": 1000}
+
+
+def shuffled(records: list[dict[str, object]], seed: int) -> list[dict[str, object]]:
+    """Another order of arrival of the same calls."""
+    made = list(records)
+    random.Random(seed).shuffle(made)
+    return made
+
+
+def facts(lines: list[Line]) -> list[Line]:
+    """Lines without when they were read."""
+    return [replace(one, as_of=None) for one in lines]
+
+
+def test_any_order_and_any_cut_give_the_same_bits(
+    tmp_path_factory: pytest.TempPathFactory, rng: np.random.Generator
+) -> None:
+    config, records = told(margin=0.05), split(rng, 1200, 0.04)
+    found = []
+    for seed in range(3):
+        store = open_store(f"sqlite:///{tmp_path_factory.mktemp('order')}/v.db")
+        parts, mixed = 1 + 3 * seed, shuffled(records, seed)
+        for part in range(parts):
+            travel(store, config, mixed[part::parts], end=part == parts - 1)
+        found.append(facts(read(store, config)))
+        store.close()
+    assert found[0] == found[1] == found[2]
+
+
+def test_wins_and_pairs_are_read_out(any_store: Store, rng: np.random.Generator) -> None:
+    records = []
+    for at in range(900):
+        latency = float(rng.lognormal(0, 0.5))
+        score = float(rng.beta(5, 2))
+        records.append(call(at, score, latency_s=latency))
+        twin = {"id": f"t-{at}", "variant": "shadow:new", "pair": f"call-{at}", "model": "new"}
+        faster = latency * float(rng.lognormal(-0.3, 0.3))
+        records.append(call(at, min(1.0, score + 0.05)) | twin | {"latency_s": faster})
+    config = told(design="paired", arms=["production", "shadow:new"],
+                  guardrails={"latency_win": 0.1})  # fmt: skip
+    travel(any_store, config, records)
+    lines = read(any_store, config)
+    primary = line(lines, role="primary")
+    assert primary.verdict == "better" and primary.n == {"pairs": 900}
+    assert line(lines, "latency_win").verdict == "not worse by more than the margin"
+    ratio = line(lines, "latency", statistic="ratio of geometric means")
+    assert ratio.estimate == pytest.approx(0.74, abs=0.03)
+    assert ratio.lower < ratio.estimate < ratio.upper < 1
+    assert native(1)["service"] == "support"
