@@ -119,7 +119,10 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """Calls of a split, `mine` those of the candidate, with (first look, share) of each epoch."""
+    """Calls of a split, `mine` those of the candidate, with (first look, share) of each epoch.
+
+    The centre is what the product makes it, unless it is `known`.
+    """
 
     events: Keys
     values: Floats
@@ -127,6 +130,7 @@ class Calls:
     looks: Ints
     shares: Sequence[tuple[int, float]]
     null: float = 0.0
+    known: float | None = None
 
     def parts(self) -> list[Part]:
         """One support a stage: an epoch of the share, cut where the control's mean is known."""
@@ -139,12 +143,14 @@ class Calls:
         parts = []
         for first, last in zip(edges, [*edges[1:], end], strict=True):
             share = next(share for start, share in reversed(self.shares) if start <= first)
-            frame = split_frame(share, self._centre(first) if first >= settled else GUESS)
+            frame = split_frame(share, self._centre(first, settled))
             here = (self.looks >= first) & (self.looks < last)
             parts.append(Part(frame, places[here], self.looks[here]))
         return parts
 
-    def _centre(self, look: int) -> float:
+    def _centre(self, look: int, settled: int) -> float:
+        if self.known is not None or look < settled:
+            return GUESS if self.known is None else self.known
         before = self.values[~self.mine & (self.looks < look)]
         there = before[~np.isnan(before)]
         return min(max(sum(fixed(there)) / len(there) / FIXED, 0.001), 0.999)

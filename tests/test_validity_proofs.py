@@ -2,6 +2,7 @@
 
 import math
 import sys
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -47,6 +48,8 @@ EFFECTS: dict[str, Draw] = {
     **{f"paired, quality +{shift:g}": partial(paired, shape=quality, shift=shift)
        for shift in (0.005, 0.01, 0.02)},
     "50/50, quality +0.02": partial(split, shape=quality, share=0.5, shift=0.02),
+    "50/50, quality +0.02, centre known": lambda rng: replace(
+        split(rng, quality, 0.5, 0.02), known=5 / 7),
     "canary .05, quality +0.02": partial(split, shape=quality, share=0.05, shift=0.02),
 }  # fmt: skip
 
