@@ -137,6 +137,8 @@ class _Search:
         self._n = np.maximum(counts.sum(1), 1e-300)
         mean = np.where(empty, (self._floor + self._ceiling) / 2, (counts * v).sum(1) / self._n)
         self._mean = np.clip(mean, self._floor, self._ceiling)
+        narrower = (low < self._floor[:, None]) | (high > self._ceiling[:, None])
+        self._several = (there & narrower).any(1)
         self._variance = (counts * (v - self._mean[:, None]) ** 2).sum(1) / self._n
 
     def ends(self) -> tuple[Floats, Floats]:
@@ -178,6 +180,8 @@ class _Search:
         point, inner = self._mean, (self._mean > self._floor) & (self._mean < self._ceiling)
         middle = (self._floor + self._ceiling) / 2
         out = inner & (self._excess(np.where(inner, point, middle))[0] > 0)
+        # The pooled mean of several ranges may lie outside the narrowest: it says nothing there.
+        out |= ~inner & self._several
         if not out.any():
             return point, out
         a, b = self._floor, self._ceiling

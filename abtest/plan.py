@@ -126,13 +126,15 @@ def tilted(values: Floats, counts: Floats, mean: float) -> Floats:
     Exponential tilting: n_b exp(t v_b), with t so that the mean is met. All zero where no counts
     on this support have that mean.
     """
-    used = values[counts > 0]
+    there = counts > 0
+    used, held = values[there], counts[there]
+    made: Floats = np.zeros_like(counts)
     if not used.min() < mean < used.max():
-        return np.zeros_like(counts)
+        return made
     low, high = -1e4, 1e4
     for _ in range(200):
         middle = (low + high) / 2
-        weights = counts * np.exp(middle * values - (middle * used).max())
-        low, high = (low, middle) if (weights @ values) >= mean * weights.sum() else (middle, high)
-    made: Floats = weights * (counts.sum() / weights.sum())
+        weights = held * np.exp(middle * used - (middle * used).max())
+        low, high = (low, middle) if (weights @ used) >= mean * weights.sum() else (middle, high)
+    made[there] = weights * (counts.sum() / weights.sum())
     return made
