@@ -65,8 +65,13 @@ def log_evidence(
     """Log-evidence against the mean `null`, from counts [..., bins]; 0 without any event.
 
     With `side` "up" only that the mean is above the null, with "down" only that it is below.
+    Raises ValueError for a null that is not within the range, and for counts that are none.
     """
     held = _checked(support, counts, lower, upper)
+    at = np.asarray(null, np.float64)[..., None]
+    inside = (at > np.asarray(lower)) & (at < np.asarray(upper))
+    if not (inside | (held == 0)).all():
+        raise ValueError("the null does not lie between the ends of the range")
     steps = log_capital(support, null, lower, upper)
     with np.errstate(invalid="ignore"):
         added = np.where(held[..., None] > 0, held[..., None] * steps, 0.0)

@@ -234,6 +234,9 @@ def load_config(path: Path | None = None, **overrides: Any) -> Config:
         if first["type"] == "extra_forbidden":
             message = "unknown key"
         raise BadConfig(key, message) from None
+    if config.experiments and config.panes.allowed_lateness_s < config.panes.request_timeout_s:
+        why = "is shorter than request_timeout_s: experiments would lose slow answers"
+        raise BadConfig("panes.lateness_s", why)
     for name, experiment in config.experiments.items():
         for metric in (experiment.primary, *experiment.guardrails):
             if metric.startswith("slo_") and metric.removeprefix("slo_") not in config.slo:

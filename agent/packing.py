@@ -23,7 +23,7 @@ from agent.summaries import BoundedHistogram, Counts, LogHistogram, Summary
 PACKED_ZERO = -(1 << 15)
 _SIZE = struct.Struct("<I")
 # The columns of a series: n, its range (NaN for a log histogram), the number of its bins and the
-# bytes of its missing reasons. Its two sums stand apart, as words: squares of tokens pass 2^64.
+# bytes of its missing reasons. Its two sums stand apart.
 _HEAD = np.dtype(
     [("n", "<u8"), ("lower", "<f8"), ("upper", "<f8"), ("bins", "<u4"), ("missing", "<u4")]
 )

@@ -28,8 +28,8 @@ CANDIDATE, SCORE = "wren", "response_relevance"
 ALPHA = 0.05
 LEVEL = math.log(1 / ALPHA)
 TIME_OUT_S = 60.0
-# The product's rule: a split is centred on the control's mean once that is known from 200 calls.
-CENTRE_CALLS = 200
+# The product's rule: a split is centred on the control's mean once that is known from 20 calls.
+CENTRE_CALLS = 20
 # How many of the worst answers arm B loses, and the share of a normal number that twins share.
 LOST, SHARED = 0.02, 0.6
 

@@ -105,3 +105,9 @@ def test_a_name_that_stands_twice_is_refused(tmp_path: Path) -> None:
     file.write_text("service: a\nslo:\n  fast: {at_most: 1}\n  fast: {at_most: 2}\n")
     with pytest.raises(BadConfig, match="fast: stands twice at line 4"):
         load_config(file)
+
+
+def test_panes_that_close_before_a_slow_call_ends_are_refused() -> None:
+    with pytest.raises(BadConfig, match="panes.lateness_s: is shorter than request_timeout_s"):
+        load_config(panes={"lateness_s": 60}, experiments={"x": SPLIT})
+    assert load_config(panes={"lateness_s": 60}).panes.allowed_lateness_s == 60

@@ -239,3 +239,9 @@ def test_what_is_no_count_is_refused(counts: object, alpha: float, words: str) -
 def test_a_support_outside_of_its_range_is_refused(x: list[float]) -> None:
     with pytest.raises(ValueError, match="a support point lies outside the range"):
         interval(x, [1, 1])
+
+
+@pytest.mark.parametrize("null", [0.0, 1.0, -0.2, 1.5])
+def test_a_null_outside_the_range_is_refused(null: float) -> None:
+    with pytest.raises(ValueError, match="the null does not lie between"):
+        log_evidence([0.0, 0.5, 1.0], [3, 4, 5], null)

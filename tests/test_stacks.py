@@ -42,7 +42,7 @@ def test_counts_and_missing_values_stand_at_their_rows(rng: np.random.Generator)
         wanted = [row.summaries.get(series) for row in made]
         table = stacks.counts(series)
         for at, one in enumerate(wanted):
-            assert table[at].tolist() == ([0.0] * 257 if one is None else one.counts.tolist())  # type: ignore[union-attr]  # bounded
+            assert table[at].tolist() == ([0.0] * 257 if one is None else one.counts.tolist())  # type: ignore[union-attr]  # all are bounded
     assert stacks.missing("score", ("error",))[:4].tolist() == [0, 1, 0, 3]
     assert stacks.calls()[:4].tolist() == [0, 2, 4, 3]
     assert not stacks.counts("unknown").any()
