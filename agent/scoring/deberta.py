@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from agent.scoring import layout
-from agent.scoring.forward import Pack
+from agent.scoring.forward import Rectangle, Texts
 from agent.scoring.layout import Weights
 
 if TYPE_CHECKING:
@@ -32,10 +32,12 @@ class Disentangled:
         self._scale = 1 + ("c2p" in self._kinds) + ("p2c" in self._kinds)
         self._tables = self._make_tables(config, weights) if self._kinds else []
 
-    def __call__(self, qkv: "torch.Tensor", pack: Pack, at: int) -> "torch.Tensor":
+    def __call__(self, qkv: "torch.Tensor", pack: Texts, at: int) -> "torch.Tensor":
         import torch
         import torch.nn.functional as F
 
+        if isinstance(pack, Rectangle):
+            raise ValueError("int8 does not read deberta-v2")
         width = qkv.shape[1] // 3
         size, mixed = width // self._heads, []
         for first, texts, length in pack.runs:

@@ -53,6 +53,29 @@ class Pack:
         return cls(tensors[0], tensors[1], tuple(lengths.tolist()), tensors[2], tensors[3], runs)
 
 
+@dataclass(frozen=True)
+class Rectangle:
+    """Texts padded to one length, for compilers that do not read a flat axis.
+
+    Token ids, types and which tokens are real, [texts, length]; positions [1, length].
+    """
+
+    ids: "torch.Tensor"
+    types: "torch.Tensor"
+    real: "torch.Tensor"
+    positions: "torch.Tensor"
+
+    @classmethod
+    def make(cls, ids: "torch.Tensor", types: "torch.Tensor", real: "torch.Tensor") -> "Rectangle":
+        """Of token ids, types and which tokens are real."""
+        import torch
+
+        return cls(ids, types, real, torch.arange(ids.shape[1])[None])
+
+
+Texts = Pack | Rectangle
+
+
 class Encoder:
     """The encoder of one checkpoint: from a pack to the hidden states of its tokens."""
 
@@ -71,11 +94,12 @@ class Encoder:
         """The number type of the weights."""
         return self.weights["embeddings.word_embeddings.weight"].dtype
 
-    def hidden(self, pack: Pack) -> "torch.Tensor":
-        """Hidden states [tokens, width] behind the last layer."""
+    def hidden(self, pack: Texts) -> "torch.Tensor":
+        """Hidden states [tokens, width] behind the last layer; of a rectangle [texts, length,
+        width], as all below."""
         return self.run(self.embed(pack), pack, self.layers)
 
-    def embed(self, pack: Pack) -> "torch.Tensor":
+    def embed(self, pack: Texts) -> "torch.Tensor":
         """What enters the first layer, [tokens, width]."""
         import torch.nn.functional as F
 
@@ -97,7 +121,7 @@ class Encoder:
                 x = _linear(x, layout.linear(weights, name))
         return x
 
-    def run(self, x: "torch.Tensor", pack: Pack, layers: Sequence[Layer]) -> "torch.Tensor":
+    def run(self, x: "torch.Tensor", pack: Texts, layers: Sequence[Layer]) -> "torch.Tensor":
         """Hidden states behind `layers`, which may be a branch of this encoder's own."""
         for at, layer in enumerate(layers):
             mixed = self._attend(_linear(x, layer.qkv), pack, at)
@@ -107,7 +131,7 @@ class Encoder:
         return x
 
 
-Attention = Callable[["torch.Tensor", Pack, int], "torch.Tensor"]
+Attention = Callable[["torch.Tensor", Texts, int], "torch.Tensor"]
 
 
 def attention(config: layout.Config, weights: Weights) -> Attention:
@@ -119,10 +143,12 @@ def attention(config: layout.Config, weights: Weights) -> Attention:
     return partial(_attend, heads=config.heads)
 
 
-def _attend(qkv: "torch.Tensor", pack: Pack, _: int, heads: int) -> "torch.Tensor":
+def _attend(qkv: "torch.Tensor", pack: Texts, _: int, heads: int) -> "torch.Tensor":
     import torch
     import torch.nn.functional as F
 
+    if isinstance(pack, Rectangle):
+        return _attend_padded(qkv, pack, heads)
     tokens, width = qkv.shape[0], qkv.shape[1] // 3
     if qkv.is_cuda:
         return _varlen(qkv.view(tokens, 3, heads, width // heads), pack).reshape(tokens, width)
@@ -133,6 +159,15 @@ def _attend(qkv: "torch.Tensor", pack: Pack, _: int, heads: int) -> "torch.Tenso
         out = F.scaled_dot_product_attention(q, k, v)
         mixed.append(out.transpose(1, 2).reshape(texts * length, width))
     return torch.cat(mixed)
+
+
+def _attend_padded(qkv: "torch.Tensor", texts: Rectangle, heads: int) -> "torch.Tensor":
+    import torch.nn.functional as F
+
+    count, length, width = qkv.shape
+    q, k, v = qkv.view(count, length, 3, heads, width // 3 // heads).permute(2, 0, 3, 1, 4)
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=texts.real[:, None, None, :])
+    return out.transpose(1, 2).reshape(count, length, width // 3)
 
 
 def _varlen(qkv: "torch.Tensor", pack: Pack) -> "torch.Tensor":
@@ -177,21 +212,26 @@ def _norm(x: "torch.Tensor", part: Norm) -> "torch.Tensor":
     return F.layer_norm(x, x.shape[-1:], part.weight, part.bias, part.eps)
 
 
-def mean_rows(x: "torch.Tensor", pack: Pack) -> "torch.Tensor":
+def mean_rows(x: "torch.Tensor", pack: Texts) -> "torch.Tensor":
     """The mean of each text's tokens, [texts, width]."""
     import torch
 
+    if isinstance(pack, Rectangle):
+        real = pack.real[..., None].float()
+        return (x * real).sum(1) / real.sum(1)
     lengths = pack.starts.diff()
     return torch.segment_reduce(x.float(), "mean", lengths=lengths)
 
 
-def max_rows(x: "torch.Tensor", pack: Pack) -> "torch.Tensor":
+def max_rows(x: "torch.Tensor", pack: Texts) -> "torch.Tensor":
     """The largest value of each column over each text's tokens, [texts, width]."""
     import torch
 
+    if isinstance(pack, Rectangle):
+        return x.masked_fill(~pack.real[..., None], -torch.inf).amax(1)
     return torch.segment_reduce(x.float(), "max", lengths=pack.starts.diff())
 
 
-def first_rows(x: "torch.Tensor", pack: Pack) -> "torch.Tensor":
+def first_rows(x: "torch.Tensor", pack: Texts) -> "torch.Tensor":
     """The first token of each text, [texts, width]."""
-    return x[pack.starts[:-1]]
+    return x[:, 0] if isinstance(pack, Rectangle) else x[pack.starts[:-1]]
