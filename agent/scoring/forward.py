@@ -8,7 +8,7 @@ transformers' own to 1e-4 in fp32 (tests/test_forward.py).
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from agent.scoring import layout
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import torch
 
     Activation = Callable[[torch.Tensor], torch.Tensor]
+
+# Lengths that differ by less share a block; kernels want bias rows of a multiple of eight.
+_BLOCK = 32
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,45 @@ class Pack:
         lengths = np.fromiter(map(len, ids), np.int64, len(ids))
         starts = np.concatenate([[0], np.cumsum(lengths)])
         flat = np.concatenate([np.asarray(one, np.int64) for one in ids])
-        kinds = np.concatenate([np.asarray(one, np.int64) for one in types])
+        kinds = np.zeros_like(flat)
+        for start, one in zip(starts[:-1], types, strict=True):  # most are of the first kind only
+            if any(one):
+                kinds[start : start + len(one)] = one
         positions = np.arange(len(flat)) - np.repeat(starts[:-1], lengths)
         edges = [0, *(np.flatnonzero(np.diff(lengths)) + 1).tolist(), len(lengths)]
         runs = tuple((int(starts[a]), b - a, int(lengths[a])) for a, b in itertools.pairwise(edges))
-        tensors = [torch.from_numpy(one).to(device) for one in (flat, kinds, positions, starts)]
-        return cls(tensors[0], tensors[1], tuple(lengths.tolist()), tensors[2], tensors[3], runs)
+        # One copy, from memory that an accelerator reads by itself: no step waits for the last.
+        whole = torch.from_numpy(np.concatenate([flat, kinds, positions, starts]))
+        cuda = device.startswith("cuda")
+        whole = (whole.pin_memory() if cuda else whole).to(device, non_blocking=cuda)
+        parts = torch.split(whole, [len(flat)] * 3 + [len(starts)])
+        return cls(parts[0], parts[1], tuple(lengths.tolist()), parts[2], parts[3], runs)
+
+    @cached_property
+    def ends(self) -> "torch.Tensor":
+        """`starts` as CUDA's variable-length attention takes them."""
+        import torch
+
+        return self.starts.to(torch.int32)
+
+    @cached_property
+    def blocks(self) -> "tuple[torch.Tensor, ...]":
+        """Neighbours of about one length: the place of each of their tokens, [texts, longest].
+
+        Where a text has no such token stands the number of all tokens.
+        """
+        import torch
+
+        rounded = [-(-length // _BLOCK) * _BLOCK for length in self.lengths]
+        made, first = [], 0
+        for length, some in itertools.groupby(rounded):
+            last = first + len(list(some))
+            at = torch.arange(length, device=self.starts.device)
+            places = self.starts[first:last, None] + at
+            real = places < self.starts[first + 1 : last + 1, None]
+            made.append(torch.where(real, places, len(self.ids)))
+            first = last
+        return tuple(made)
 
 
 @dataclass(frozen=True)
@@ -174,9 +210,9 @@ def _varlen(qkv: "torch.Tensor", pack: Pack) -> "torch.Tensor":
     import torch
     from torch.nn.attention.varlen import varlen_attn
 
-    starts, longest = pack.starts.to(torch.int32), max(pack.lengths)
     q, k, v = qkv.unbind(1)
-    mixed = varlen_attn(q, k, v, starts, starts, longest, longest)
+    longest = max(pack.lengths)
+    mixed = varlen_attn(q, k, v, pack.ends, pack.ends, longest, longest)
     return mixed if isinstance(mixed, torch.Tensor) else mixed[0]
 
 
@@ -214,13 +250,10 @@ def _norm(x: "torch.Tensor", part: Norm) -> "torch.Tensor":
 
 def mean_rows(x: "torch.Tensor", pack: Texts) -> "torch.Tensor":
     """The mean of each text's tokens, [texts, width]."""
-    import torch
-
     if isinstance(pack, Rectangle):
         real = pack.real[..., None].float()
         return (x * real).sum(1) / real.sum(1)
-    lengths = pack.starts.diff()
-    return torch.segment_reduce(x.float(), "mean", lengths=lengths)
+    return _by_text(x, pack, "mean")
 
 
 def max_rows(x: "torch.Tensor", pack: Texts) -> "torch.Tensor":
@@ -229,7 +262,15 @@ def max_rows(x: "torch.Tensor", pack: Texts) -> "torch.Tensor":
 
     if isinstance(pack, Rectangle):
         return x.masked_fill(~pack.real[..., None], -torch.inf).amax(1)
-    return torch.segment_reduce(x.float(), "max", lengths=pack.starts.diff())
+    return _by_text(x, pack, "max")
+
+
+def _by_text(x: "torch.Tensor", pack: Pack, how: str) -> "torch.Tensor":
+    import torch
+
+    # Its check of the lengths would wait for an accelerator.
+    lengths, unsafe = pack.starts.diff(), x.is_cuda
+    return torch.segment_reduce(x.float(), how, lengths=lengths, unsafe=unsafe)
 
 
 def first_rows(x: "torch.Tensor", pack: Texts) -> "torch.Tensor":
