@@ -138,6 +138,8 @@ class ScorerOptions(Tree):
     device: str = "auto"
     # Of novelty: what `vedette score --baseline-to` wrote.
     baseline: str | None = None
+    # False: its model stays as it is where `int8` is set.
+    int8: bool = True
 
 
 class Objective(Tree):
@@ -200,6 +202,8 @@ class Config(BaseSettings):
     segments: tuple[str, ...] = ()
     # False: scorers that run a model stay off unless `scorers` names them.
     models: bool = True
+    # What `vedette score --int8-to` wrote: OpenVINO runs every model but bertscore's, on a CPU.
+    int8: Path | None = None
     scorers: dict[str, ScorerOptions] = Field(default_factory=dict)
     slo: dict[Word, Objective] = Field(default_factory=dict)
     experiments: dict[Word, Experiment] = Field(default_factory=dict)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from agent.catalog import BY_NAME
-from agent.config import Config
+from agent.config import Config, ScorerOptions
 from agent.errors import BadConfig
 from agent.intake import share_of
 from agent.record import Call, Score, unscored
 from agent.scoring import READERS, Options, Reader, Scorer, load, names
 from agent.scoring.engine import Engine
+from agent.scoring.int8 import Twins
 
 _log = logging.getLogger("vedette.score")
 
@@ -88,10 +89,11 @@ def _checked(score: Score) -> Score:
     return Score(None, "invalid", "out_of_range")
 
 
-def load_panel(config: Config) -> Panel:
+def load_panel(config: Config, twins: Twins | None = None) -> Panel:
     """The enabled scorers; a model that is not there is an error before any record is read.
 
-    Raises BadConfig for an unknown scorer, or one whose model is missing.
+    `twins` stand in for those that the configuration names. Raises BadConfig for an unknown
+    scorer, or one whose model is missing.
     """
     for name in config.scorers:
         if name not in names():
@@ -101,20 +103,27 @@ def load_panel(config: Config) -> Panel:
         told = config.scorers.get(name)
         if not told.enabled if told is not None else not config.models and name in READERS:
             continue
-        options = Options(engine=engine, models=config.models)
-        if told is not None:
-            if told.baseline is not None and name != "novelty":
-                raise BadConfig(f"scorers.{name}.baseline", "only novelty has a baseline")
-            options = replace(
-                options,
-                model=told.model,
-                sha256=told.sha256,
-                device=told.device,
-                baseline=told.baseline,
-            )
+        options = replace(options_of(config, name, twins), engine=engine)
         chosen.append((load(name, options), told.rate if told else 1.0))
     for scorer, _ in chosen:
         unknown = [metric for metric in scorer.metrics if metric not in BY_NAME]
         if unknown:
             raise BadConfig(f"scorers.{scorer.name}", f"has no catalogue row for {unknown[0]}")
     return Panel(chosen, engine)
+
+
+def options_of(config: Config, name: str, twins: Twins | None = None) -> Options:
+    """What the configuration tells a scorer; raises BadConfig for what it cannot be told."""
+    told = config.scorers.get(name) or ScorerOptions()
+    if told.baseline is not None and name != "novelty":
+        raise BadConfig(f"scorers.{name}.baseline", "only novelty has a baseline")
+    if twins is None and config.int8 is not None:
+        twins = Twins(config.int8.expanduser())
+    # bertscore reads tokens, whose states int8 moves most.
+    if not told.int8 or name == "bertscore":
+        twins = None
+    if twins is not None and told.device not in ("auto", "cpu"):
+        problem = f"{told.device} does not run int8; set scorers.{name}.int8: false"
+        raise BadConfig(f"scorers.{name}.device", problem)
+    device = told.device if twins is None else "cpu"
+    return Options(told.model, told.sha256, device, told.baseline, models=config.models, int8=twins)

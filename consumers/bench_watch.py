@@ -12,7 +12,8 @@ from agent.config import Config, load_config
 from agent.record import Call
 from agent.score import Panel, load_panel
 from agent.scoring import Reader
-from agent.scoring.bench import invented_texts
+from agent.scoring.bench import Line, invented_texts, measure
+from agent.scoring.bench_suites import Suite, measure_suites
 from agent.store import open_store
 from consumers.service import watch_records
 
@@ -26,6 +27,20 @@ class Watched:
     engine_texts_s: float
     road_texts_s: float
     repeated_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What `vedette bench engine` measures: ways to run a model, suites of models, the road."""
+
+    ways: tuple[Line, ...]
+    suites: tuple[Suite, ...]
+    watch: Watched
+
+
+def measure_engine() -> Measured:
+    """All of it, in one run; raises BadConfig without the libraries to compare with."""
+    return Measured(tuple(measure()), tuple(measure_suites()), measure_watch())
 
 
 def measure_watch(calls: int = 200, seed: int = 11) -> Watched:

@@ -15,6 +15,7 @@ from agent.config import Config, load_config
 from agent.errors import BadConfig, StoreDown
 from consumers import commands
 from consumers.cli_demo import ledger_line, show_demo
+from consumers.cli_measured import all_passed, show_engine, show_int8
 from consumers.cli_readout import readout
 from consumers.cli_terminal import AsJson, ConfigFile, Form, err, out, print_json, progress
 
@@ -96,8 +97,19 @@ def score(
     baseline_to: Annotated[
         Path | None, typer.Option(help="Write these calls as the baseline of novelty instead.")
     ] = None,
+    int8_to: Annotated[
+        Path | None, typer.Option(help="Make int8 twins of the models, measured on these calls.")
+    ] = None,
 ) -> None:
     """Score every call of a file; stores nothing. One line a call."""
+    if int8_to is not None:
+        with progress("measuring"):
+            tried = commands.make_int8(_config(config, form), file, int8_to)
+        if as_json:
+            print_json([asdict(one) for one in tried])
+        else:
+            show_int8(out, tried)
+        raise typer.Exit(0 if all_passed(tried) else 1)
     if baseline_to is not None:
         axes = commands.learn_baseline(_config(config, form), file, baseline_to)
         known = " and ".join(f"{kind}s in {n} axes" for kind, n in axes.items())
@@ -220,9 +232,15 @@ def bench(
 ) -> None:
     """How fast this machine is: the road with all its servers on it, or the scoring engine."""
     from consumers.bench import bench_road
+    from consumers.bench_watch import measure_engine
 
     if what == "engine":
-        _bench_engine(as_json)
+        with progress("measuring"):
+            measured = measure_engine()
+        if as_json:
+            print_json(asdict(measured))
+        else:
+            show_engine(out, measured)
         return
     if what != "road":
         raise BadConfig("bench", f"measures road or engine, not {what}")
@@ -240,30 +258,6 @@ def bench(
     out.print(table)
     parse_fold = runs[-1].stages_us["parse"] + runs[-1].stages_us["fold"]
     out.print(f"parse + fold {parse_fold:.1f} us a call ({runs[-1].name})")
-
-
-def _bench_engine(as_json: bool) -> None:
-    from agent.scoring.bench import measure
-    from consumers.bench_watch import measure_watch
-
-    with progress("measuring"):
-        lines, road = measure(), measure_watch()
-    if as_json:
-        print_json({"ways": [asdict(one) for one in lines], "watch": asdict(road)})
-        return
-    ours = {one.model: one.texts_s for one in reversed(lines) if one.name.startswith("vedette")}
-    table = Table("model", "way", "texts/s", "of matmul peak", "vedette is")
-    for one in lines:
-        times = f"{ours[one.model] / one.texts_s:.2f}x"
-        table.add_row(one.model, one.name, f"{one.texts_s:.1f}", f"{one.of_peak:.0%}", times)
-    out.print(table)
-    share = road.road_texts_s / road.engine_texts_s
-    out.print(
-        f"vedette watch, every scorer on, {road.texts} texts: {road.road_texts_s:.1f} texts/s,"
-    )
-    out.print(
-        f"{share:.0%} of the engine alone; a call seen before costs {road.repeated_us:.0f} us"
-    )
 
 
 @app.command()

@@ -5,19 +5,19 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from agent.catalog import Metric
 from agent.columns import record_columns
-from agent.config import Config, ScorerOptions
+from agent.config import Config
 from agent.errors import BadConfig, StoreDown
 from agent.experiments import PAIRED
+from agent.gate import Tried, quantise_models
 from agent.panes import HOUR_S
 from agent.record import Call, Half
-from agent.score import load_panel
-from agent.scoring import Options
+from agent.score import load_panel, options_of
 from agent.scoring.novelty import FEWEST_TEXTS, Novelty
 from agent.store import Store, letters, open_store, positions, reads
 from consumers.deadletter import replay_letters
@@ -80,13 +80,20 @@ def learn_baseline(config: Config, file: str, to: Path) -> dict[str, int]:
 
     Raises BadConfig when the file holds too few calls.
     """
-    told = config.scorers.get("novelty") or ScorerOptions()
-    scorer = Novelty(Options(told.model, told.sha256, told.device))
+    scorer = Novelty(replace(options_of(config, "novelty"), baseline=None))
     found = scorer.learn(list(_calls(config, file)))
     if not found:
         raise BadConfig(file, f"holds fewer than {FEWEST_TEXTS} prompts and answers")
     scorer.save(found, to)
     return {kind: len(one.axes) for kind, one in found.items()}
+
+
+def make_int8(config: Config, file: str, to: Path) -> list[Tried]:
+    """Make int8 twins of the models and write those whose gate passes on this file's calls.
+
+    Raises BadConfig when the file holds too few calls.
+    """
+    return list(quantise_models(config, list(_calls(config, file)), to))
 
 
 def _calls(config: Config, file: str) -> Iterator[Call]:

@@ -9,7 +9,7 @@ import pytest
 import tokenizers
 import torch
 
-from agent.scoring.engine import Engine, Want, _packs, _Piece
+from agent.scoring.engine import Engine, Rows, Wait, Want, _packs, _Piece
 from agent.scoring.forward import Pack
 from agent.scoring.models import Model
 from agent.scoring.vocabulary import Tokens, Vocabulary
@@ -152,6 +152,29 @@ def test_out_of_memory_halves_the_pack_and_remembers() -> None:
     rows.packs.clear()
     engine.outputs(model(rows), [f"{text} w1" for text in texts])
     assert all(sum(pack) <= 600 for pack in rows.packs)
+
+
+def test_a_pack_begins_before_the_one_ahead_of_it_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    order: list[str] = []
+    begin = Engine._begin
+
+    def logged(self: Engine, asked: Model, pack: Sequence[_Piece]) -> Wait:
+        order.append("begin")
+        wait = begin(self, asked, pack)
+
+        def waited() -> Rows:
+            order.append("wait")
+            return wait()
+
+        return waited
+
+    monkeypatch.setattr(Engine, "_begin", logged)
+    texts = [f"w{at} " * 28 for at in range(150)]  # three packs of 2,048 tokens
+    given = Engine().outputs(model(Sums()), texts)
+    assert order == ["begin", "begin", "wait", "begin", "wait", "wait"]
+    assert [int(one[0, 1]) for one in given] == [30] * 150
 
 
 def test_an_accelerator_that_failed_ends_the_process() -> None:

@@ -8,7 +8,8 @@ import torch
 import transformers as typed
 
 from agent.scoring import layout, pooling
-from agent.scoring.forward import Encoder, Pack
+from agent.scoring.deberta import Disentangled
+from agent.scoring.forward import Encoder, Pack, attention
 
 transformers: Any = typed  # most of what is called there has no types
 
@@ -117,3 +118,16 @@ def test_what_the_forward_pass_does_not_have_is_refused(
     weights = layout.strip(transformers.BertModel(config).state_dict())
     with pytest.raises(ValueError, match=problem):
         Encoder(layout.Config.read({**config.to_dict(), **change}), weights)
+
+
+@pytest.mark.parametrize("name", [one for one in CONFIGS if one.startswith("deberta")])
+def test_blocks_of_about_one_length_attend_as_runs_of_equal_length(name: str) -> None:
+    _, encoder = made(CONFIGS[name], "AutoModel")
+    pack = Pack.make(*inputs(CONFIGS[name]), "cpu")
+    attend = attention(encoder.config, encoder.weights)
+    assert isinstance(attend, Disentangled)
+    # 3, 17 and 17 tokens; 40; twice 90.
+    assert [tuple(one.shape) for one in pack.blocks] == [(3, 32), (1, 64), (2, 96)]
+    with torch.inference_mode():
+        qkv = encoder.embed(pack) @ torch.randn(48, 3 * 48)
+        assert (attend.padded(qkv, pack, 1) - attend(qkv, pack, 1)).abs().max() < 1e-5

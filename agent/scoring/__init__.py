@@ -11,6 +11,7 @@ from agent.errors import BadConfig
 from agent.record import Call, Score, unscored
 from agent.scoring.engine import Engine, Want
 from agent.scoring.folders import Source
+from agent.scoring.int8 import Twins
 
 T = TypeVar("T")
 
@@ -41,8 +42,8 @@ class Reader(Protocol):
 class Options:
     """What a scorer may be told: where its model lies, and what runs it.
 
-    `heads` is a file to read instead of the shipped heads; without `models` a rule that a model
-    could refine does without.
+    `int8` are twins to run instead of models. `heads` is a file to read instead of the shipped
+    heads; without `models` a rule that a model could refine does without.
     """
 
     model: str | None = None
@@ -51,11 +52,12 @@ class Options:
     baseline: str | None = None
     heads: Path | None = None
     models: bool = True
+    int8: Twins | None = None
     engine: Engine = field(default_factory=Engine)
 
     def source(self, scorer: str) -> Source:
         """Where the model of the scorer of this name comes from."""
-        return Source(scorer, self.model, self.sha256, self.device)
+        return Source(scorer, self.model, self.sha256, self.device, self.int8)
 
 
 # Where each scorer lives: adding one is its file and a line here.

@@ -6,21 +6,26 @@ Every line of a round runs on the same texts; rounds are interleaved and the med
 import importlib
 import importlib.util
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from agent.errors import BadConfig
-from agent.scoring import folders, models
+from agent.scoring import folders, models, quantise
 from agent.scoring.engine import Engine
+from agent.scoring.int8 import Twins
 from agent.scoring.models import Model
 
 # Word pieces of a text (performance.md 0): lognormal, median 118, 99th percentile near 888.
 _MEDIAN, _SIGMA, _TOKENS = 118, 0.87, 512
 _PEAK_SIDE = 2048
+# Texts of a round for MiniLM, BERT and DeBERTa: a few seconds of the slowest way.
+_CPU_TEXTS, _GPU_TEXTS = (256, 64, 48), (8_192, 2_048, 2_048)
 
 Run = Callable[[], object]
 
@@ -40,8 +45,9 @@ def measure(rounds: int = 3, seed: int = 7) -> list[Line]:
     for library in ("sentence_transformers", "detoxify"):
         if importlib.util.find_spec(library) is None:
             raise BadConfig("bench engine", f"needs the package {library} to compare with")
-    device = _device()
-    minilm, detoxify, deberta = (invented_texts(n, seed) for n in (256, 64, 48))
+    device = device_here()
+    counts = _CPU_TEXTS if device == "cpu" else _GPU_TEXTS
+    minilm, detoxify, deberta = (invented_texts(n, seed) for n in counts)
     ways = {
         **_minilm_ways(minilm, device),
         **_detoxify_ways(detoxify, device),
@@ -62,7 +68,8 @@ def measure(rounds: int = 3, seed: int = 7) -> list[Line]:
     return lines
 
 
-def _device() -> str:
+def device_here() -> str:
+    """The accelerator where there is one, or the CPU."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
@@ -126,7 +133,23 @@ def _minilm_ways(texts: list[str], device: str) -> Ways:
         "sentence-transformers, arriving by 32": encode(polls),
         "sentence-transformers, one sorted call": encode([texts]),
     }
+    if device == "cpu" and quantise.libraries_there():
+        ways |= _int8_ways(model, texts)
     return {("MiniLM-L6", name): (run, len(texts), flops) for name, run in ways.items()}
+
+
+def _int8_ways(model: Model, texts: Sequence[str]) -> dict[str, Run]:
+    """The same by each kind of int8, which an accuracy gate would have to pass first."""
+    graph = quantise.export(model, "bench engine")
+    calibration = quantise.windows(model, invented_texts(quantise.CALIBRATION_TEXTS, seed=99))
+    ways = {}
+    for name, method in quantise.METHODS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            twins = Twins(Path(folder), proven=False)
+            quantise.make(graph, method, calibration, twins.place(model))
+            twin = twins.of(model, "bench engine")
+        ways[f"vedette, int8 by {name}"] = _ours(twin, [texts])
+    return ways
 
 
 def _ours(model: Model, polls: Sequence[Sequence[str]]) -> Run:
@@ -156,32 +179,14 @@ def _random(config: Any, kind: str, device: str) -> tuple[Any, Model]:
     return theirs, replace(ours, max_tokens=_TOKENS, windows=1)
 
 
-def _detoxify_ways(texts: list[str], device: str) -> Ways:
-    import detoxify
-
+def random_bert(device: str) -> tuple[Any, Model]:
+    """A BERT-base toxicity classifier, transformers' and ours, with the same random weights."""
     transformers: Any = importlib.import_module("transformers")  # half of it has no types
-    config = transformers.BertConfig(num_labels=6)
-    theirs, model = _random(config, "BertForSequenceClassification", device)
-    # Its own class without its download.
-    other = object.__new__(detoxify.Detoxify)
-    other.model, other.device = theirs, device
-    other.class_names = [str(at) for at in range(6)]
-    other.tokenizer = transformers.BertTokenizerFast(
-        str(folders.shipped("bench") / "vocab.txt"), model_max_length=_TOKENS
-    )
-    polls = [texts[at : at + 32] for at in range(0, len(texts), 32)]
-    ways: dict[str, Run] = {
-        "vedette": _ours(model, [texts]),
-        "Detoxify.predict, one list of 64": lambda: other.predict(texts),
-        "Detoxify.predict, lists of 32": lambda: [other.predict(poll) for poll in polls],
-    }
-    flops = _flops(model, texts, 12, 768, 3_072)
-    return {("BERT-base", name): (run, len(texts), flops) for name, run in ways.items()}
+    return _random(transformers.BertConfig(num_labels=6), "BertForSequenceClassification", device)
 
 
-def _deberta_ways(texts: list[str], device: str) -> Ways:
-    import torch
-
+def random_deberta(device: str) -> tuple[Any, Model]:
+    """A DeBERTa-v3-base classifier the same way, with MiniLM's vocabulary."""
     transformers: Any = importlib.import_module("transformers")
     config = transformers.DebertaV2Config(
         vocab_size=30_522, hidden_size=768, num_hidden_layers=12, num_attention_heads=12,
@@ -190,7 +195,39 @@ def _deberta_ways(texts: list[str], device: str) -> Ways:
         pos_att_type=["p2c", "c2p"], position_biased_input=False, type_vocab_size=0,
         num_labels=2,
     )  # fmt: skip
-    theirs, model = _random(config, "DebertaV2ForSequenceClassification", device)
+    return _random(config, "DebertaV2ForSequenceClassification", device)
+
+
+def _detoxify_ways(texts: list[str], device: str) -> Ways:
+    import detoxify
+
+    transformers: Any = importlib.import_module("transformers")
+    theirs, model = random_bert(device)
+    # Its own class without its download.
+    other = object.__new__(detoxify.Detoxify)
+    other.model, other.device = theirs, device
+    other.class_names = [str(at) for at in range(6)]
+    other.tokenizer = transformers.BertTokenizerFast(
+        str(folders.shipped("bench") / "vocab.txt"), model_max_length=_TOKENS
+    )
+
+    def predict(size: int) -> Run:
+        lists = [texts[at : at + size] for at in range(0, len(texts), size)]
+        return lambda: [other.predict(one) for one in lists]
+
+    ways: dict[str, Run] = {
+        "vedette": _ours(model, [texts]),
+        "Detoxify.predict, lists of 64": predict(64),
+        "Detoxify.predict, lists of 32": predict(32),
+    }
+    flops = _flops(model, texts, 12, 768, 3_072)
+    return {("BERT-base", name): (run, len(texts), flops) for name, run in ways.items()}
+
+
+def _deberta_ways(texts: list[str], device: str) -> Ways:
+    import torch
+
+    theirs, model = random_deberta(device)
     ids = sorted((one[: _TOKENS - 2] for one in model.vocabulary.ids(texts, _TOKENS)), key=len)
 
     def eager() -> None:

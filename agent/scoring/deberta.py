@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from agent.scoring import layout
-from agent.scoring.forward import Pack
+from agent.scoring.forward import Pack, Rectangle, Texts
 from agent.scoring.layout import Weights
 
 if TYPE_CHECKING:
@@ -32,10 +32,14 @@ class Disentangled:
         self._scale = 1 + ("c2p" in self._kinds) + ("p2c" in self._kinds)
         self._tables = self._make_tables(config, weights) if self._kinds else []
 
-    def __call__(self, qkv: "torch.Tensor", pack: Pack, at: int) -> "torch.Tensor":
+    def __call__(self, qkv: "torch.Tensor", pack: Texts, at: int) -> "torch.Tensor":
         import torch
         import torch.nn.functional as F
 
+        if isinstance(pack, Rectangle):
+            raise ValueError("int8 does not read deberta-v2")
+        if qkv.is_cuda:
+            return self.padded(qkv, pack, at)
         width = qkv.shape[1] // 3
         size, mixed = width // self._heads, []
         for first, texts, length in pack.runs:
@@ -47,9 +51,28 @@ class Disentangled:
             mixed.append(out.transpose(1, 2).reshape(texts * length, width))
         return torch.cat(mixed)
 
+    def padded(self, qkv: "torch.Tensor", pack: Pack, at: int) -> "torch.Tensor":
+        """The same by blocks of about one length: few launches count more than a little padding."""
+        import torch.nn.functional as F
+
+        tokens, width = qkv.shape[0], qkv.shape[1] // 3
+        size = width // self._heads
+        scale = 1 / math.sqrt(size * self._scale)
+        mixed = qkv.new_empty(tokens + 1, width)  # what padding gives goes to the last row
+        for places in pack.blocks:
+            texts, length = places.shape
+            part = qkv[places.clamp(max=tokens - 1)].view(texts, length, 3, self._heads, size)
+            q, k, v = part.permute(2, 0, 3, 1, 4)
+            mask = (places < tokens)[:, None, None, :]
+            if self._kinds and (bias := self._bias(q * scale, k * scale, at)) is not None:
+                mask = bias.masked_fill(~mask, -math.inf)
+            out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
+            mixed[places.flatten()] = out.transpose(1, 2).reshape(texts * length, width)
+        return mixed[:tokens]
+
     def _bias(self, q: "torch.Tensor", k: "torch.Tensor", at: int) -> "torch.Tensor | None":
         length, bias = q.shape[2], None
-        places = _buckets(length, self._buckets, self._furthest, self._span).to(q.device)
+        places = _buckets(length, self._buckets, self._furthest, self._span, q.device)
         query_table, key_table = self._tables[at]
         if "c2p" in self._kinds:
             # Row i holds key places 0.. as query place minus key place falls from i.
@@ -88,7 +111,9 @@ class Disentangled:
 
 
 @cache
-def _buckets(length: int, buckets: int, furthest: int, span: int) -> "torch.Tensor":
+def _buckets(
+    length: int, buckets: int, furthest: int, span: int, device: "torch.device"
+) -> "torch.Tensor":
     """The table row of every difference from -(length - 1) to length - 1.
 
     Near differences have rows of their own, far ones share them by logarithm.
@@ -102,7 +127,7 @@ def _buckets(length: int, buckets: int, furthest: int, span: int) -> "torch.Tens
         far = torch.ceil(torch.log(distance / middle) / math.log((furthest - 1) / middle)
                          * (middle - 1)).long() + middle  # fmt: skip
         gap = torch.where(gap.abs() <= middle, gap, far * gap.sign())
-    return (gap + span).clamp(0, 2 * span - 1)
+    return (gap + span).clamp(0, 2 * span - 1).to(device)
 
 
 def _diagonals(products: "torch.Tensor", length: int) -> "torch.Tensor":

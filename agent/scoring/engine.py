@@ -10,7 +10,10 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +21,9 @@ from numpy.typing import NDArray
 from agent.scoring.forward import Pack
 from agent.scoring.models import Model
 from agent.scoring.vocabulary import Text, Tokens
+
+if TYPE_CHECKING:
+    import torch
 
 _log = logging.getLogger("vedette.engine")
 
@@ -31,6 +37,7 @@ _MEMORY_BYTES = 32 << 20
 _HUNG = 70  # the exit code that tells a supervisor to start the process again
 
 Rows = NDArray[np.float32]  # [windows or tokens, columns]
+Wait = Callable[[], Rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,20 +100,38 @@ class Engine:
         return [found[key] for key in keys]
 
     def _run(self, model: Model, texts: Sequence[Text]) -> list[Rows]:
-        order = sorted(range(len(texts)), key=lambda at: sum(map(len, texts[at])))
+        order = sorted(range(len(texts)), key=lambda at: _chars(texts[at]))
         chunks = [order[at : at + _CHUNK_TEXTS] for at in range(0, len(order), _CHUNK_TEXTS)]
         found: list[list[Rows]] = [[] for _ in texts]
+        for pack, rows in self._computed(model, texts, chunks):
+            first = 0
+            for piece, count in zip(pack, _counts(model, pack), strict=True):
+                found[piece.text].append(rows[first : first + count])
+                first += count
+        return [np.concatenate(rows) for rows in found]
+
+    def _computed(
+        self, model: Model, texts: Sequence[Text], chunks: Sequence[Sequence[int]]
+    ) -> Iterator[tuple[list[_Piece], Rows]]:
+        """Every pack with its rows; an accelerator begins the next before they are waited for."""
+        ahead: tuple[list[_Piece], Wait, float] | None = None
         for pieces in self._tokenised(model, texts, chunks):
             ready = time.perf_counter()
             for pack in _packs(pieces, lambda: self._budget(model)):
                 began = time.perf_counter()
                 self.on_time("queue", began - ready)
-                rows = self._forward(model, pack)
-                self.on_time("compute", time.perf_counter() - began)
-                ends = np.cumsum(_counts(model, pack))[:-1]
-                for piece, part in zip(pack, np.split(rows, ends), strict=True):
-                    found[piece.text].append(part)
-        return [np.concatenate(rows) for rows in found]
+                wait = self._begin(model, pack)
+                now, ahead = ahead, (pack, wait, time.perf_counter() - began)
+                if now is not None:
+                    yield self._waited(*now)
+        if ahead is not None:
+            yield self._waited(*ahead)
+
+    def _waited(self, pack: list[_Piece], wait: Wait, spent: float) -> tuple[list[_Piece], Rows]:
+        began = time.perf_counter()
+        rows = wait()
+        self.on_time("compute", spent + time.perf_counter() - began)
+        return pack, rows
 
     def _tokenised(
         self, model: Model, texts: Sequence[Text], chunks: Sequence[Sequence[int]]
@@ -151,25 +176,25 @@ class Engine:
     def _budget(self, model: Model) -> int:
         return self._tokens.get(model.key, _CPU_TOKENS if model.device == "cpu" else _GPU_TOKENS)
 
-    def _forward(self, model: Model, pack: Sequence[_Piece]) -> Rows:
+    def _begin(self, model: Model, pack: Sequence[_Piece]) -> Wait:
+        """Begin a pack; what is returned waits for its rows."""
         import torch
 
         tokens = [piece.tokens for piece in pack]
         ids, types = [one.ids for one in tokens], [one.types for one in tokens]
         try:
-            with torch.inference_mode():
-                made = model.rows(Pack.make(ids, types, model.device))
-                rows: Rows = made.float().cpu().numpy()
+            with _restart_when_lost(), torch.inference_mode():
+                made = model.rows(Pack.make(ids, types, model.device)).float()
+                # The copy is behind the pack's own work and before that of the next one.
+                rows = made.to("cpu", non_blocking=made.is_cuda)
+                stream = torch.cuda.current_stream(made.device) if made.is_cuda else None
+                done = None if stream is None else stream.record_event()
         except torch.cuda.OutOfMemoryError:
-            return self._halved(model, pack)
-        except RuntimeError as error:
-            if "CUDA error" not in str(error):
-                raise
-            # The context is lost for good: only a new process gets another.
-            _log.critical("the accelerator failed: %s", str(error).splitlines()[0])
-            raise SystemExit(_HUNG) from None
-        wanted = (sum(_counts(model, pack)), model.columns)
-        return rows if rows.shape == wanted else np.full(wanted, np.nan, np.float32)
+            rows = None
+        if rows is None:  # not above: what failed would still hold its memory
+            halves = self._halved(model, pack)
+            return lambda: halves
+        return partial(_rows, rows, done, (sum(_counts(model, pack)), model.columns))
 
     def _halved(self, model: Model, pack: Sequence[_Piece]) -> Rows:
         import torch
@@ -180,8 +205,31 @@ class Engine:
         self._tokens[model.key] = max(self._budget(model) // 2, 1)
         _log.warning("out of accelerator memory; packs are %d tokens now", self._budget(model))
         middle = len(pack) // 2
-        halves = (self._forward(model, pack[:middle]), self._forward(model, pack[middle:]))
-        return np.concatenate(halves)
+        return np.concatenate([self._begin(model, one)() for one in (pack[:middle], pack[middle:])])
+
+
+def _rows(made: "torch.Tensor", done: "torch.Event | None", wanted: tuple[int, int]) -> Rows:
+    with _restart_when_lost():
+        if done is not None:
+            done.synchronize()
+    found: Rows = made.numpy()
+    return found if found.shape == wanted else np.full(wanted, np.nan, np.float32)
+
+
+@contextmanager
+def _restart_when_lost() -> Iterator[None]:
+    import torch
+
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        if "CUDA error" not in str(error):
+            raise
+        # The context is lost for good: only a new process gets another.
+        _log.critical("the accelerator failed: %s", str(error).splitlines()[0])
+        raise SystemExit(_HUNG) from None
 
 
 class _Memory:
@@ -214,6 +262,10 @@ def _key(model: Model, text: Text) -> bytes:
         data = part.encode("utf-8", "surrogatepass")
         made.update(len(data).to_bytes(8) + data)
     return made.digest()
+
+
+def _chars(text: Text) -> int:
+    return len(text) if isinstance(text, str) else sum(map(len, text))
 
 
 def _counts(model: Model, pack: Sequence[_Piece]) -> list[int]:

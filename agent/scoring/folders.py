@@ -19,18 +19,22 @@ from agent.errors import BadConfig
 if TYPE_CHECKING:
     import torch
 
+    from agent.scoring.int8 import Twins
+
 # The first twelve hex digits tell models apart and keep a version readable.
 _DIGEST_CHARS = 12
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a scorer is told of its model, and the scorer's name for errors."""
+    """What a scorer is told of its model, and the scorer's name for errors; `int8` are the twins
+    to run instead."""
 
     scorer: str
     model: str | None = None
     sha256: str | None = None
     device: str = "auto"
+    int8: "Twins | None" = None
 
     @property
     def key(self) -> str:

@@ -8,7 +8,7 @@ transformers' own to 1e-4 in fp32 (tests/test_forward.py).
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from agent.scoring import layout
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import torch
 
     Activation = Callable[[torch.Tensor], torch.Tensor]
+
+# Lengths that differ by less share a block; kernels want bias rows of a multiple of eight.
+_BLOCK = 32
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,68 @@ class Pack:
         lengths = np.fromiter(map(len, ids), np.int64, len(ids))
         starts = np.concatenate([[0], np.cumsum(lengths)])
         flat = np.concatenate([np.asarray(one, np.int64) for one in ids])
-        kinds = np.concatenate([np.asarray(one, np.int64) for one in types])
+        kinds = np.zeros_like(flat)
+        for start, one in zip(starts[:-1], types, strict=True):  # most are of the first kind only
+            if any(one):
+                kinds[start : start + len(one)] = one
         positions = np.arange(len(flat)) - np.repeat(starts[:-1], lengths)
         edges = [0, *(np.flatnonzero(np.diff(lengths)) + 1).tolist(), len(lengths)]
         runs = tuple((int(starts[a]), b - a, int(lengths[a])) for a, b in itertools.pairwise(edges))
-        tensors = [torch.from_numpy(one).to(device) for one in (flat, kinds, positions, starts)]
-        return cls(tensors[0], tensors[1], tuple(lengths.tolist()), tensors[2], tensors[3], runs)
+        # One copy, from memory that an accelerator reads by itself: no step waits for the last.
+        whole = torch.from_numpy(np.concatenate([flat, kinds, positions, starts]))
+        cuda = device.startswith("cuda")
+        whole = (whole.pin_memory() if cuda else whole).to(device, non_blocking=cuda)
+        parts = torch.split(whole, [len(flat)] * 3 + [len(starts)])
+        return cls(parts[0], parts[1], tuple(lengths.tolist()), parts[2], parts[3], runs)
+
+    @cached_property
+    def ends(self) -> "torch.Tensor":
+        """`starts` as CUDA's variable-length attention takes them."""
+        import torch
+
+        return self.starts.to(torch.int32)
+
+    @cached_property
+    def blocks(self) -> "tuple[torch.Tensor, ...]":
+        """Neighbours of about one length: the place of each of their tokens, [texts, longest].
+
+        Where a text has no such token stands the number of all tokens.
+        """
+        import torch
+
+        rounded = [-(-length // _BLOCK) * _BLOCK for length in self.lengths]
+        made, first = [], 0
+        for length, some in itertools.groupby(rounded):
+            last = first + len(list(some))
+            at = torch.arange(length, device=self.starts.device)
+            places = self.starts[first:last, None] + at
+            real = places < self.starts[first + 1 : last + 1, None]
+            made.append(torch.where(real, places, len(self.ids)))
+            first = last
+        return tuple(made)
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """Texts padded to one length, for compilers that do not read a flat axis.
+
+    Token ids, types and which tokens are real, [texts, length]; positions [1, length].
+    """
+
+    ids: "torch.Tensor"
+    types: "torch.Tensor"
+    real: "torch.Tensor"
+    positions: "torch.Tensor"
+
+    @classmethod
+    def make(cls, ids: "torch.Tensor", types: "torch.Tensor", real: "torch.Tensor") -> "Rectangle":
+        """Of token ids, types and which tokens are real."""
+        import torch
+
+        return cls(ids, types, real, torch.arange(ids.shape[1])[None])
+
+
+Texts = Pack | Rectangle
 
 
 class Encoder:
@@ -71,11 +130,12 @@ class Encoder:
         """The number type of the weights."""
         return self.weights["embeddings.word_embeddings.weight"].dtype
 
-    def hidden(self, pack: Pack) -> "torch.Tensor":
-        """Hidden states [tokens, width] behind the last layer."""
+    def hidden(self, pack: Texts) -> "torch.Tensor":
+        """Hidden states [tokens, width] behind the last layer; of a rectangle [texts, length,
+        width], as all below."""
         return self.run(self.embed(pack), pack, self.layers)
 
-    def embed(self, pack: Pack) -> "torch.Tensor":
+    def embed(self, pack: Texts) -> "torch.Tensor":
         """What enters the first layer, [tokens, width]."""
         import torch.nn.functional as F
 
@@ -97,7 +157,7 @@ class Encoder:
                 x = _linear(x, layout.linear(weights, name))
         return x
 
-    def run(self, x: "torch.Tensor", pack: Pack, layers: Sequence[Layer]) -> "torch.Tensor":
+    def run(self, x: "torch.Tensor", pack: Texts, layers: Sequence[Layer]) -> "torch.Tensor":
         """Hidden states behind `layers`, which may be a branch of this encoder's own."""
         for at, layer in enumerate(layers):
             mixed = self._attend(_linear(x, layer.qkv), pack, at)
@@ -107,7 +167,7 @@ class Encoder:
         return x
 
 
-Attention = Callable[["torch.Tensor", Pack, int], "torch.Tensor"]
+Attention = Callable[["torch.Tensor", Texts, int], "torch.Tensor"]
 
 
 def attention(config: layout.Config, weights: Weights) -> Attention:
@@ -119,10 +179,12 @@ def attention(config: layout.Config, weights: Weights) -> Attention:
     return partial(_attend, heads=config.heads)
 
 
-def _attend(qkv: "torch.Tensor", pack: Pack, _: int, heads: int) -> "torch.Tensor":
+def _attend(qkv: "torch.Tensor", pack: Texts, _: int, heads: int) -> "torch.Tensor":
     import torch
     import torch.nn.functional as F
 
+    if isinstance(pack, Rectangle):
+        return _attend_padded(qkv, pack, heads)
     tokens, width = qkv.shape[0], qkv.shape[1] // 3
     if qkv.is_cuda:
         return _varlen(qkv.view(tokens, 3, heads, width // heads), pack).reshape(tokens, width)
@@ -135,13 +197,22 @@ def _attend(qkv: "torch.Tensor", pack: Pack, _: int, heads: int) -> "torch.Tenso
     return torch.cat(mixed)
 
 
+def _attend_padded(qkv: "torch.Tensor", texts: Rectangle, heads: int) -> "torch.Tensor":
+    import torch.nn.functional as F
+
+    count, length, width = qkv.shape
+    q, k, v = qkv.view(count, length, 3, heads, width // 3 // heads).permute(2, 0, 3, 1, 4)
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=texts.real[:, None, None, :])
+    return out.transpose(1, 2).reshape(count, length, width // 3)
+
+
 def _varlen(qkv: "torch.Tensor", pack: Pack) -> "torch.Tensor":
     import torch
     from torch.nn.attention.varlen import varlen_attn
 
-    starts, longest = pack.starts.to(torch.int32), max(pack.lengths)
     q, k, v = qkv.unbind(1)
-    mixed = varlen_attn(q, k, v, starts, starts, longest, longest)
+    longest = max(pack.lengths)
+    mixed = varlen_attn(q, k, v, pack.ends, pack.ends, longest, longest)
     return mixed if isinstance(mixed, torch.Tensor) else mixed[0]
 
 
@@ -177,21 +248,31 @@ def _norm(x: "torch.Tensor", part: Norm) -> "torch.Tensor":
     return F.layer_norm(x, x.shape[-1:], part.weight, part.bias, part.eps)
 
 
-def mean_rows(x: "torch.Tensor", pack: Pack) -> "torch.Tensor":
+def mean_rows(x: "torch.Tensor", pack: Texts) -> "torch.Tensor":
     """The mean of each text's tokens, [texts, width]."""
-    import torch
+    if isinstance(pack, Rectangle):
+        real = pack.real[..., None].float()
+        return (x * real).sum(1) / real.sum(1)
+    return _by_text(x, pack, "mean")
 
-    lengths = pack.starts.diff()
-    return torch.segment_reduce(x.float(), "mean", lengths=lengths)
 
-
-def max_rows(x: "torch.Tensor", pack: Pack) -> "torch.Tensor":
+def max_rows(x: "torch.Tensor", pack: Texts) -> "torch.Tensor":
     """The largest value of each column over each text's tokens, [texts, width]."""
     import torch
 
-    return torch.segment_reduce(x.float(), "max", lengths=pack.starts.diff())
+    if isinstance(pack, Rectangle):
+        return x.masked_fill(~pack.real[..., None], -torch.inf).amax(1)
+    return _by_text(x, pack, "max")
 
 
-def first_rows(x: "torch.Tensor", pack: Pack) -> "torch.Tensor":
+def _by_text(x: "torch.Tensor", pack: Pack, how: str) -> "torch.Tensor":
+    import torch
+
+    # Its check of the lengths would wait for an accelerator.
+    lengths, unsafe = pack.starts.diff(), x.is_cuda
+    return torch.segment_reduce(x.float(), how, lengths=lengths, unsafe=unsafe)
+
+
+def first_rows(x: "torch.Tensor", pack: Texts) -> "torch.Tensor":
     """The first token of each text, [texts, width]."""
-    return x[pack.starts[:-1]]
+    return x[:, 0] if isinstance(pack, Rectangle) else x[pack.starts[:-1]]

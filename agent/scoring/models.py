@@ -71,18 +71,19 @@ def load_embedder(source: folders.Source) -> Model:
     Raises BadConfig, naming the key, for a model that is not there or cannot be read.
     """
     if source.model is None:
-        suite = load_suite(source)
-        return replace(suite, digest=suite.digest.partition("-")[0])
+        suite = load_suite(replace(source, int8=None))
+        return _twin(source, replace(suite, digest=suite.digest.partition("-")[0]))
     folder, digest = _folder(source)
     with folders.Reading(source.key, folder):
         kind, normalize = _pooling(folder)
         encoder, device = _plain_encoder(folder, digest, source.device)
         rows = pooling.embedder(encoder, kind, normalize)
-        return _model(f"{kind}:{digest}", digest, folder, encoder, rows, (), device)
+        made = _model(f"{kind}:{digest}", digest, folder, encoder, rows, (), device)
+    return _twin(source, made)
 
 
 def load_states(source: folders.Source) -> Model:
-    """An encoder's last hidden states, a row a token; by default of the shipped MiniLM.
+    """An encoder's last hidden states, a row a token; by default of the shipped MiniLM. Never int8.
 
     Raises BadConfig, naming the key, for a model that is not there or cannot be read.
     """
@@ -103,7 +104,12 @@ def load_suite(source: folders.Source, heads: Path | None = None) -> Model:
     file = heads or HEADS
     extra = hashlib.sha256(file.read_bytes()).hexdigest()[: len(digest)]
     with folders.Reading(source.key, folder):
-        return _suite(folder, f"{digest}-{extra}", file, source.device)
+        made = _suite(folder, f"{digest}-{extra}", file, source.device)
+    return _twin(source, made)
+
+
+def _twin(source: folders.Source, made: Model) -> Model:
+    return made if source.int8 is None else source.int8.of(made, f"scorers.{source.scorer}.int8")
 
 
 @cache
@@ -144,7 +150,7 @@ def load_classifier(source: folders.Source) -> Model:
         raise BadConfig(source.key, "needs a folder with safetensors or a Detoxify .ckpt file")
     place = folders.place(source.key, source.model)
     if place.is_file():
-        return _detoxify(source, place)
+        return _twin(source, _detoxify(source, place))
     digest = folders.digest(source, folders.safetensors(source.key, place))
     with folders.Reading(source.key, place):
         raw = folders.read_json(place / "config.json")
@@ -153,7 +159,8 @@ def load_classifier(source: folders.Source) -> Model:
         made = classifier(digest, place, raw, _read(place), _labels(labels), source.device)
         # The rule of transformers' own pipelines.
         several = raw.get("problem_type") == "multi_label_classification"
-        return replace(made, exclusive=made.columns > 1 and not several)
+        made = replace(made, exclusive=made.columns > 1 and not several)
+    return _twin(source, made)
 
 
 def _detoxify(source: folders.Source, path: Path) -> Model:

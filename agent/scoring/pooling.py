@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-from agent.scoring.forward import Encoder, Pack, activation, first_rows, max_rows, mean_rows
+from agent.scoring.forward import Encoder, Texts, activation, first_rows, max_rows, mean_rows
 from agent.scoring.layout import Linear, Weights, layers, linear
 
 if TYPE_CHECKING:
     import torch
 
-    Rows = Callable[[Pack], torch.Tensor]
+    Rows = Callable[[Texts], torch.Tensor]
     Step = Callable[[torch.Tensor], torch.Tensor]
 
 Pooling = Literal["mean", "cls"]
@@ -21,7 +21,7 @@ def embedder(encoder: Encoder, pooling: Pooling, normalize: bool) -> "Rows":
 
     pool = mean_rows if pooling == "mean" else first_rows
 
-    def rows(pack: Pack) -> "torch.Tensor":
+    def rows(pack: Texts) -> "torch.Tensor":
         pooled = pool(encoder.hidden(pack), pack)
         return F.normalize(pooled, dim=1) if normalize else pooled
 
@@ -41,7 +41,7 @@ def suite(encoder: Encoder, branch: Weights) -> "Rows":
     shared = min(int(n.split(".")[2]) for n in branch if n.startswith("encoder.layer."))
     head = _apply(linear(branch, "head"))
 
-    def rows(pack: Pack) -> "torch.Tensor":
+    def rows(pack: Texts) -> "torch.Tensor":
         trunk = encoder.run(encoder.embed(pack), pack, encoder.layers[:shared])
         last = mean_rows(encoder.run(trunk, pack, encoder.layers[shared:]), pack)
         mine = encoder.run(trunk, pack, own[shared:])
@@ -58,7 +58,7 @@ def classifier(encoder: Encoder, weights: Weights) -> "Rows":
     """
     steps = _steps(encoder, weights)
 
-    def rows(pack: Pack) -> "torch.Tensor":
+    def rows(pack: Texts) -> "torch.Tensor":
         x = first_rows(encoder.hidden(pack), pack)
         for step in steps:
             x = step(x)

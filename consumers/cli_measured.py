@@ -1,0 +1,50 @@
+"""How measurements are printed: of the engine's speed, and of int8 twins."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from agent.gate import Tried
+from consumers.bench_watch import Measured
+
+
+def show_engine(out: Console, measured: Measured) -> None:
+    """Print the ways to run a model, whole suites of models, and what the road costs beside."""
+    lines, road = measured.ways, measured.watch
+    ours = {one.model: one.texts_s for one in reversed(lines) if one.name.startswith("vedette")}
+    table = Table("model", "way", "texts/s", "of matmul peak", "vedette is")
+    for one in lines:
+        times = f"{ours[one.model] / one.texts_s:.2f}x"
+        table.add_row(one.model, one.name, f"{one.texts_s:.1f}", f"{one.of_peak:.0%}", times)
+    out.print(table)
+    for suite in measured.suites:
+        out.print(f"{suite.chats_s:,.1f} chats/s on {suite.device}: {suite.name}", soft_wrap=True)
+    share = road.road_texts_s / road.engine_texts_s
+    out.print(
+        f"vedette watch, every scorer on, {road.texts} texts: {road.road_texts_s:.1f} texts/s,"
+    )
+    out.print(
+        f"{share:.0%} of the engine alone; a call seen before costs {road.repeated_us:.0f} us"
+    )
+
+
+def show_int8(out: Console, tried: Sequence[Tried]) -> None:
+    """Print the figures nearest to their bars, or beyond them, of every twin that was tried."""
+    for one in tried:
+        what = f"{one.gate.model}, int8 by {one.gate.method}, for {', '.join(one.scorers)}"
+        out.print(what, markup=False, soft_wrap=True)
+        if not one.gate.figures:
+            out.print("  nothing could be measured: too few of the calls have scores")
+        worst = sorted(one.gate.figures, key=lambda x: -x.value / x.at_most)
+        for x in [x for x in worst if not x.passed] or worst[:3]:
+            over = "" if x.passed else "FAIL "
+            said = f"  {over}{x.what}: {x.value:.4f}, at most {x.at_most:g} ({x.n} measured)"
+            out.print(said, markup=False, soft_wrap=True)
+        where = "refused" if one.place is None else f"wrote {one.place}"
+        out.print(f"  {where}", markup=False, soft_wrap=True)
+
+
+def all_passed(tried: Sequence[Tried]) -> bool:
+    """Whether every model has a twin that passed."""
+    return {one.gate.model for one in tried} == {one.gate.model for one in tried if one.place}

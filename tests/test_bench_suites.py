@@ -1,0 +1,24 @@
+"""The suites of the engine's benchmark run on whatever is here, a chat being two texts."""
+
+import pytest
+
+from agent.scoring import bench_suites
+from agent.scoring.engine import Engine, Want
+
+
+def test_both_suites_are_measured_and_every_model_reads_its_texts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    asked: list[int] = []
+
+    def prepare(_: Engine, wants: list[Want]) -> None:
+        asked.append(sum(len(want.texts) for want in wants))
+
+    found = bench_suites.measure_suites(rounds=1, chats=2)
+    assert [suite.chats_s > 0 for suite in found] == [True, True]
+    assert len({suite.name for suite in found}) == 2
+    monkeypatch.setattr(Engine, "prepare", prepare)
+    bench_suites.measure_suites(rounds=1, chats=3)
+    # A prompt and an answer by one model; by three models and by two.
+    assert asked == [3 * 2, 3 * 5]
