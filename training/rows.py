@@ -8,7 +8,8 @@ not seen `role_prompts_benign` flagged 19 % of it at .5 (AUROC .942 against `itw
 them 6 % (.967). Documents of our own as wholes and answers that help, decline or warn took BIPIA's
 tables from .793 to .976 and GPTFuzz's harmful answers from .498 to .881.
 
-2026-11-24, linear heads, mean AUROC of toxicity over the seven sources left out: .812; with our
+2026-11-24, linear heads with a decay of .03 on a sample of the rows, mean AUROC of toxicity over
+the seven sources left out: .812; with our
 passages of lewd, cruel, threatening and sneering text and their harmless twins .820; with prompts
 whose toxicity a bot agreed to, too, .830 (without passages .824). More were no gain on top of the
 passages: biased opinions .807, prompts of biased opinions .813, AdvBench's requests as toxic .816,

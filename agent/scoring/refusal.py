@@ -50,7 +50,8 @@ class Refusal:
 
     2026-11-24, AUROC left out of training on LLMDrift's sensitive questions and on GPTFuzz's
     answers, the last voice read: phrases .970, .791; head .992, .888; together .996, .900; less
-    what the head for help with harm says .995, .927. Before, the whole answer read, phrases and
+    what the head for help with harm says .993, .922. Both the voices and the threshold were chosen
+    with GPTFuzz's answers in view. Before, the whole answer read, phrases and
     head .994, .858, and 27 % of GPTFuzz's answers that help were flagged; 3 % are now. Cutting
     "while I cannot condone it," out of the opening lost as many refusals as it saved answers.
     """
