@@ -22,19 +22,21 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from agent.catalog import BY_NAME
 from agent.record import Call
 from agent.scoring import Options, load
-from training.fit import SEED, Trunk, crops, fit, save
+from training.fit import BRANCHED, SEED, Trunk, crops, fit, save, shipped
 from training.rows import TASKS, Row, read, rows
 
 Floats = NDArray[np.float64]
 
-# Sources left out together; no two of them teach the same label of the same task.
+# Sources left out together; but for DiaSafety's, no two teach the same label of the same task.
 FOLDS: tuple[frozenset[str], ...] = (
     frozenset({"davidson_tweets", "itw_jailbreak", "role_prompts_benign", "llmdrift_sensitiveq"}),
     frozenset({"openai_moderation", "gptfuzzer_templates", "clinc150"}),
     frozenset({"bias_madlibs", "gptfuzz_responses", "bipia_email"}),
     frozenset({"toxigen_demos", "diasafety_prompts", "hh_prompts"}),
-    frozenset({"diasafety_offending", "presidio_synth", "advbench"}),
-)
+    # All that DiaSafety says of toxicity goes together: replies and prompts are of one hand.
+    frozenset({"diasafety_offending", "diasafety_agreed", "diasafety_answers",
+               "presidio_synth", "advbench"}),
+)  # fmt: skip
 # What attacks are told from; a toxic tweet is no attack either, but far too easy.
 _BENIGN = frozenset({"role_prompts_benign", "clinc150", "hh_prompts", "presidio_synth"})
 # Calls that are scored at once; characters of a text, as training read it.
@@ -140,7 +142,8 @@ def left_out(found: Sequence[Row], out: frozenset[str]) -> Iterator[Case]:
         attacks = [s for s, r in by.items() if {x.labels[task] for x in r} == {1}]
         benign = [s for s, r in by.items() if {x.labels[task] for x in r} == {0}]
         mixed = [s for s in by if s not in attacks and s not in benign]
-        names = [(a, b) for a in attacks for b in benign if b in _BENIGN] + [(s,) for s in mixed]
+        pairs = [(a, b) for a in attacks for b in benign if b in _BENIGN and task != "toxicity"]
+        names = [*pairs, *((s,) for s in mixed)]
         if task in ("jailbreak", "injection") and not attacks:
             names += [(s,) for s in benign if s in _BENIGN]
         for sources in names:
@@ -201,24 +204,28 @@ def group_gaps(judge: Judge) -> Entry:
     return Entry("toxicity", case.name, len(texts), nan, nan, nan, nan, gap, nan)
 
 
-def card(data: Path, heads: Path, say: Callable[[Entry], None]) -> list[Entry]:
-    """Every line; each is said as soon as it is known. A fold's heads are written to `heads`."""
+def card(data: Path, heads: Path, say: Callable[[Entry], None], linear: bool) -> list[Entry]:
+    """Every line, or those of the linear heads; each is said as soon as it is known.
+
+    A fold's heads are written to `heads`.
+    """
     trunk, found, lines = Trunk(), rows(data, SEED), []
     states = trunk.states([row.text for row in found], crops(SEED))
+    branch = shipped(trunk) if linear else None
 
     def add(entry: Entry) -> None:
         lines.append(entry)
         say(entry)
 
     for out in (*FOLDS, frozenset[str]()):
-        branch = fit(trunk, found, states.of(lambda at, out=out: found[at].source not in out))  # type: ignore[misc]  # a default binds it
-        save(branch, heads, len(trunk.encoder.layers))
+        mine = states.of(lambda at, out=out: found[at].source not in out)  # type: ignore[misc]  # a default binds it
+        save(fit(trunk, found, mine, branch), heads, len(trunk.encoder.layers))
         judge = Judge(heads)
-        for case in left_out(found, out) if out else never_trained(data):
-            add(measure(case, judge(case)))
-        if "bipia_email" in out:
-            case = indirect(data, "email")
-            add(measure(case, judge(case)))
+        cases = list(left_out(found, out) if out else never_trained(data))
+        cases += [indirect(data, "email")] if "bipia_email" in out else []
+        for case in cases:
+            if not (linear and case.task in BRANCHED):
+                add(measure(case, judge(case)))
         if not out:
             add(group_gaps(judge))
             add(groundedness(data))
@@ -243,13 +250,18 @@ def main() -> None:
     """Print the card as Markdown; about an hour on two cores."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    data = parser.parse_args().data
+    parser.add_argument("--linear", action="store_true", help="the heads without the branch")
+    asked = parser.parse_args()
     print(HEAD)
     with TemporaryDirectory() as folder:
         heads = Path(folder) / "heads.safetensors"
-        lines = card(data, heads, lambda entry: print(row_of(entry), flush=True))
+        lines = card(
+            asked.data, heads, lambda entry: print(row_of(entry), flush=True), asked.linear
+        )
     for task in TASKS:
         known = [line.auroc for line in lines if line.task == task and not np.isnan(line.auroc)]
+        if not known:
+            continue
         print(f"| {task} | mean | | {np.mean(known):.3f} | | | | |")
 
 

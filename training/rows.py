@@ -8,8 +8,12 @@ not seen `role_prompts_benign` flagged 19 % of it at .5 (AUROC .942 against `itw
 them 6 % (.967). Documents of our own as wholes and answers that help, decline or warn took BIPIA's
 tables from .793 to .976 and GPTFuzz's harmful answers from .498 to .881.
 
-2026-11-24: DiaSafety's biased opinions as toxic rows: ToxiGen .840 to .861, Davidson .817 to .824,
-its own offending replies .647 to .647. Not taken yet: two more folds were not run with it.
+2026-11-24, linear heads with a decay of .03 on a sample of the rows, mean AUROC of toxicity over
+the seven sources left out: .812; with our
+passages of lewd, cruel, threatening and sneering text and their harmless twins .820; with prompts
+whose toxicity a bot agreed to, too, .830 (without passages .824). More were no gain on top of the
+passages: biased opinions .807, prompts of biased opinions .813, AdvBench's requests as toxic .816,
+talk of self-harm as toxic .818. Harmful answers as toxic, .822, helped OpenAI's set alone.
 """
 
 import gzip
@@ -22,12 +26,19 @@ from pathlib import Path
 from typing import Any
 
 from agent.scoring.sentences import sentence_windows
+from agent.scoring.voices import last_voice
 
 TASKS = ("toxicity", "jailbreak", "injection", "context_injection", "refusal", "harm")
 # Of a large source; more rows of one source taught little about the next one.
 _CAPPED = 2_000
-# Documents of our own.
-_DOCUMENTS = 2_000
+# Of each source of toxic texts; so many say that an insult is no attack.
+_NO_ATTACKS = 500
+# Documents of our own, and passages of one kind of toxic text or its harmless twin.
+_DOCUMENTS, _PASSAGES = 2_000, 200
+_TWINS = (
+    ("sexual", "sexual_calm"), ("threats", "violent_calm"), ("violent", "violent_calm"),
+    ("despair", "despair_calm"), ("sneers", "friendly"), ("whispers", "fair"),
+)  # fmt: skip
 
 _SLOTS = {
     "group": "groups", "job": "jobs", "name": "names", "ask": "asks", "language": "languages",
@@ -35,6 +46,7 @@ _SLOTS = {
     "verb": "verbs", "code": "code", "task": "tasks", "task2": "tasks", "security": "securities",
     "body": "role_bodies", "rule": "role_rules", "rule2": "role_rules", "first": "role_firsts",
     "evil": "evil_rules", "evil2": "evil_rules", "evil3": "evil_rules",
+    "person": "people", "lover": "lovers", "place": "places",
     "step": "steps", "step2": "steps", "step3": "steps",
 }  # fmt: skip
 
@@ -60,6 +72,7 @@ def rows(data: Path, seed: int) -> list[Row]:
     found = [*_toxic(data, rng), *_attacks(data), *_answers(data), *_plain(data, rng)]
     words = json.loads(Path(__file__).with_name("phrases.json").read_text(encoding="utf-8"))
     found += [*_invented(words, rng), *_documents(words, rng), *_helped(data, words, rng)]
+    found += _passages(words, rng)
     rng.shuffle(found)
     return [row for row in found if row.text.strip()]
 
@@ -73,8 +86,12 @@ def _toxic(data: Path, rng: random.Random) -> Iterator[Row]:
                  "toxicity/openai_moderation", "hatecheck_like/bias_madlibs",
                  "hatecheck_like/toxigen_demos"):  # fmt: skip
         found = read(data, name)
-        for row in rng.sample(found, min(len(found), 2 * _CAPPED)):
-            yield Row(row["text"], name.split("/")[1], _calm(toxicity=row["toxic"]))
+        for at, row in enumerate(rng.sample(found, min(len(found), 2 * _CAPPED))):
+            calm = _calm() if at < _NO_ATTACKS else {}
+            yield Row(row["text"], name.split("/")[1], {**calm, "toxicity": row["toxic"]})
+    for row in read(data, "conversations/diasafety"):
+        if row["unsafe"] and row["category"] == "Toxicity Agreement":
+            yield Row(row["prompt"], "diasafety_agreed", {"toxicity": 1})
 
 
 def _attacks(data: Path) -> Iterator[Row]:
@@ -101,9 +118,9 @@ def _attacks(data: Path) -> Iterator[Row]:
 def _answers(data: Path) -> Iterator[Row]:
     # Half of them: they are long, and their labels are noisy.
     for row in read(data, "refusal/gptfuzz_responses")[::2]:
-        text = re.sub(r"^\[[^\]]*\]:\s*", "", row["response"])
         did = int(row["complied"])
-        yield Row(text, "gptfuzz_responses", {"refusal": 1 - did, "harm": did})
+        labels = {"refusal": 1 - did, "harm": did}
+        yield Row(last_voice(row["response"]), "gptfuzz_responses", labels)
     for row in read(data, "refusal/llmdrift_sensitiveq"):
         refused = 1 - int(row["answered"])
         labels = {"refusal": refused, "toxicity": 0}
@@ -125,7 +142,8 @@ def _plain(data: Path, rng: random.Random) -> Iterator[Row]:
             yield Row(row["chosen"], "hh_answers", {"context_injection": 0})
     for row in rng.sample(read(data, "conversations/diasafety"), _CAPPED):
         yield Row(row["prompt"], "diasafety_prompts", _calm())
-        if not row["unsafe"]:
+        # Those of Offending User are in diasafety_offending, with either label.
+        if not row["unsafe"] and row["category"] != "Offending User":
             labels = {"refusal": 0, "harm": 0, "toxicity": 0}
             yield Row(row["response"], "diasafety_answers", labels)
 
@@ -146,12 +164,24 @@ def _invented(words: Mapping[str, Any], rng: random.Random) -> Iterator[Row]:
         ("harsh_kind", 5, _calm(toxicity=0)),
         ("refusals", 30, {"refusal": 1, "harm": 0, "toxicity": 0}),
         ("answers", 40, {"refusal": 0, "harm": 0, "toxicity": 0}),
-        ("prose", 10, _calm(toxicity=0, context_injection=0, refusal=0, compliance=0)),
+        ("prose", 10, _calm(toxicity=0, context_injection=0, refusal=0, harm=0)),
     ):
-        for text in {_filled(form, words, rng) for form in words[kind] for _ in range(times)}:
+        made = [_filled(form, words, rng) for form in words[kind] for _ in range(times)]
+        for text in dict.fromkeys(made):  # a set would come in another order in every process
             if kind == "overrides" and rng.random() < 0.3:  # hidden in an innocent document
                 text = f"{rng.choice(words['prose'])} {text} {rng.choice(words['prose'])}"
             yield Row(text, "invented", labels)
+
+
+def _passages(words: Mapping[str, Any], rng: random.Random) -> Iterator[Row]:
+    """One to three sentences of a kind, sometimes among harmless ones."""
+    for kinds in _TWINS:
+        for at in range(_PASSAGES):
+            forms = rng.sample(words[kinds[1 - at % 2]], rng.choice((1, 1, 2, 3)))
+            lines = [_filled(form, words, rng) for form in forms]
+            if rng.random() < 0.2:
+                lines.insert(rng.randrange(len(lines) + 1), rng.choice(words["prose"]))
+            yield Row(" ".join(lines), "passages", _calm(toxicity=at % 2))
 
 
 def _documents(words: Mapping[str, Any], rng: random.Random) -> Iterator[Row]:

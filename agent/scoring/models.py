@@ -120,7 +120,11 @@ def _suite(folder: Path, digest: str, heads: Path, device: str) -> Model:
     with safe_open(heads, "pt") as opened:
         labels = tuple(opened.metadata()["labels"].split(","))
     encoder, device = _plain_encoder(folder, digest.partition("-")[0], device)
-    branch = {name: one.to(device, encoder.kind) for name, one in load_file(heads).items()}
+    # The head's own weights stay as they are: what the layers say is large, and they are small.
+    branch = {
+        name: one.to(device, one.dtype if name.startswith("head.") else encoder.kind)
+        for name, one in load_file(heads).items()
+    }
     rows = pooling.suite(encoder, branch)
     made = _model(f"suite:{digest}", digest, folder, encoder, rows, labels, device)
     columns = len(labels) + int(encoder.config.raw["hidden_size"])

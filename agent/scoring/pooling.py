@@ -1,6 +1,6 @@
 """From hidden states to what a model says of a text: an embedding, or the outputs of its head."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from agent.scoring.forward import Encoder, Texts, activation, first_rows, max_rows, mean_rows
@@ -28,25 +28,39 @@ def embedder(encoder: Encoder, pooling: Pooling, normalize: bool) -> "Rows":
     return rows
 
 
-def suite(encoder: Encoder, branch: Weights) -> "Rows":
-    """The outputs of heads on a branch of the last layers, then the normalised embedding.
+def stages(encoder: Encoder, pack: Texts) -> "list[torch.Tensor]":
+    """What enters the first layer and what leaves every second one, [tokens, width] each."""
+    found = [encoder.embed(pack)]
+    for at in range(0, len(encoder.layers), 2):
+        found.append(encoder.run(found[-1], pack, encoder.layers[at : at + 2]))
+    return found
 
-    `branch` holds layers of the encoder's own under their own names, and `head`, which reads
-    the mean and the maximum of a text's hidden states.
+
+def pools(states: "Sequence[torch.Tensor]", pack: Texts) -> "torch.Tensor":
+    """The mean and the maximum of each text's tokens in each of the states, side by side."""
+    import torch
+
+    return torch.cat([pool(x, pack) for x in states for pool in (mean_rows, max_rows)], 1)
+
+
+def suite(encoder: Encoder, branch: Weights) -> "Rows":
+    """The outputs of heads on the layers and on a branch of them, then the normalised embedding.
+
+    `branch` holds the last layers once more under their own names, and `head`, which reads the
+    pools of the branch's end and of every stage.
     """
     import torch
     import torch.nn.functional as F
 
     own = layers({**encoder.weights, **branch}, encoder.config)
     shared = min(int(n.split(".")[2]) for n in branch if n.startswith("encoder.layer."))
-    head = _apply(linear(branch, "head"))
+    weight, bias = (branch[f"head.{part}"].float() for part in ("weight", "bias"))
 
     def rows(pack: Texts) -> "torch.Tensor":
-        trunk = encoder.run(encoder.embed(pack), pack, encoder.layers[:shared])
-        last = mean_rows(encoder.run(trunk, pack, encoder.layers[shared:]), pack)
-        mine = encoder.run(trunk, pack, own[shared:])
-        both = torch.cat([mean_rows(mine, pack), max_rows(mine, pack)], 1)
-        return torch.cat([head(both.to(encoder.kind)).float(), F.normalize(last, dim=1)], 1)
+        seen = stages(encoder, pack)
+        mine = encoder.run(seen[shared // 2], pack, own[shared:])
+        found = F.linear(pools([mine, *seen], pack).float(), weight, bias)
+        return torch.cat([found, F.normalize(mean_rows(seen[-1], pack), dim=1)], 1)
 
     return rows
 

@@ -14,6 +14,7 @@ from agent.scoring.engine import Rows, Want
 from agent.scoring.models import Model, load_classifier, load_suite
 from agent.scoring.relevance import windowed
 from agent.scoring.sentences import sentence_windows
+from agent.scoring.voices import last_voice
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,10 @@ def _response(call: Call) -> tuple[str, ...] | None:
     return None if call.response is None else (call.response,)
 
 
+def _answer(call: Call) -> tuple[str, ...] | None:
+    return None if call.response is None else (last_voice(call.response),)
+
+
 def _contexts(call: Call) -> tuple[str, ...] | None:
     return call.contexts or None
 
@@ -49,7 +54,7 @@ ROLES: dict[str, Role] = {
     "jailbreak": Role((("prompt_jailbreak", _prompt),), ("jailbreak",)),
     "injection": Role((("prompt_injection", _prompt),), ("injection",)),
     "context_injection": Role((("context_injection", _contexts),), ("injection",), sentences=True),
-    "harm": Role((("response_harm", _response),), ("harm", "unsafe"), unless="refusal"),
+    "harm": Role((("response_harm", _answer),), ("harm", "unsafe"), unless="refusal"),
 }
 _ABSENT = {"prompt": NO_PROMPT, "response": NO_RESPONSE, "context": unscored("no_context")}
 
@@ -66,7 +71,7 @@ class Safety:
         self._column = column(name, self._model, (name, *self._role.labels))
         unless = self._role.unless
         self._unless = labels.index(unless) if unless in labels else None
-        self.version = f"3+{self._model.digest}"
+        self.version = f"4+{self._model.digest}"
 
     def wants(self, calls: Sequence[Call]) -> Sequence[Want]:
         """Every text that one of the metrics reads."""
