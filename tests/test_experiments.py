@@ -108,6 +108,6 @@ def test_a_name_that_stands_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_panes_that_close_before_a_slow_call_ends_are_refused() -> None:
-    with pytest.raises(BadConfig, match="panes.lateness_s: is shorter than request_timeout_s"):
+    with pytest.raises(BadConfig, match=r"panes\.lateness_s: is shorter than request_timeout_s"):
         load_config(panes={"lateness_s": 60}, experiments={"x": SPLIT})
     assert load_config(panes={"lateness_s": 60}).panes.allowed_lateness_s == 60
