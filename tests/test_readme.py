@@ -52,6 +52,14 @@ def test_the_ledger_of_the_demo_is_that_of_its_default_day() -> None:
     assert int(shown[1]) == len(simulate(bad_day(0.0)))
 
 
+def test_the_experiments_that_it_shows_are_accepted(tmp_path: Path) -> None:
+    file = tmp_path / "vedette.yaml"
+    file.write_text(block("slo: {fast: {metric: latency, at_most: 8}}"), encoding="utf-8")
+    experiments = load_config(file).experiments
+    assert [one.design for one in experiments.values()] == ["split", "paired"]
+    assert experiments["rewrite"].epochs()[1][1] == {"production": 0.5, "canary": 0.5}
+
+
 def block(first: str) -> str:
     """The indented block of the README that begins with a line."""
     lines = README.splitlines()
