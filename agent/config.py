@@ -24,7 +24,7 @@ from pydantic_settings import (
 
 from agent.errors import BadConfig
 from agent.experiments import Experiment
-from agent.tree import TopicName, Tree, Word
+from agent.tree import Name, TopicName, Tree, Word
 
 Format = Literal["auto", "native", "litellm", "otlp"]
 
@@ -206,7 +206,7 @@ class Config(BaseSettings):
     int8: Path | None = None
     scorers: dict[str, ScorerOptions] = Field(default_factory=dict)
     slo: dict[Word, Objective] = Field(default_factory=dict)
-    experiments: dict[Word, Experiment] = Field(default_factory=dict)
+    experiments: dict[Name, Experiment] = Field(default_factory=dict)
     intake: Intake = Intake()
     exporter: Exporter = Exporter()
     limits: Limits = Limits()
