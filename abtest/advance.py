@@ -36,7 +36,8 @@ def advance(
     runs = [run]
     for why, pieces in _stretches(run, experiment, _pieces(run, experiment, panes), known):
         if why:
-            runs.append(Run(run.number + len(runs), why=why, reached=dict(run.reached)))
+            number, reached = run.number + len(runs), dict(run.reached)
+            runs.append(Run(number, run.declared, run.definition, why=why, reached=reached))
         _begin(runs[-1], pieces, known, experiment)
         _add(runs[-1], experiment, pieces, drawing)
     for one in runs:

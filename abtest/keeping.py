@@ -1,6 +1,6 @@
 """Runs as the store keeps them: caught up with the closed panes, exactly once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from abtest.advance import advance
 from abtest.line import Line
@@ -10,6 +10,7 @@ from abtest.run import Run
 from agent.catalog import BY_NAME
 from agent.config import Config
 from agent.errors import StoreDown
+from agent.experiments import Experiment
 from agent.packing import open_row
 from agent.store import Transaction, experiments, reads
 from agent.store.experiments import StoredRun
@@ -72,10 +73,10 @@ def _caught_up(
     entering: bool = False, drawing: bool = True,
 ) -> tuple[list[Run], bool]:  # fmt: skip
     experiment = config.experiments[name]
-    runs = [Run() if stored is None else Run.from_bytes(stored.body)]
-    known, moved = experiments.all_panels(tx), False
-    width = config.panes.width_s
-    for source, closed in sorted(reads.closed_times(tx).items()):
+    times = reads.closed_times(tx)
+    runs, moved = _opened(experiment, stored, times, now)
+    known, width = experiments.all_panels(tx), config.panes.width_s
+    for source, closed in sorted(times.items()):
         through = closed
         if experiment.unit != "request" and experiment.design != "paired":
             through = (closed - experiment.horizon_s) // width * width
@@ -86,6 +87,21 @@ def _caught_up(
         runs[-1:] = advance(runs[-1], experiment, panes, known, source, through, drawing)
         moved = True
     return runs, moved
+
+
+def _opened(
+    experiment: Experiment, stored: StoredRun | None, closed: Mapping[str, float], now: float
+) -> tuple[list[Run], bool]:
+    """The run that goes on, after the stored one if that had another definition, and whether it
+    is new. What was closed under another definition is not counted under this one."""
+    definition = experiment.definition()
+    if stored is None:
+        return [Run(declared=now, definition=definition)], True
+    run = Run.from_bytes(stored.body)
+    if run.definition == definition:
+        return [run], False
+    why, reached = "its definition changed", dict(closed)
+    return [run, Run(run.number + 1, now, definition, why=why, reached=reached)], True
 
 
 def _panes(

@@ -59,9 +59,12 @@ class Point:
 
 @dataclass(slots=True)
 class Run:
-    """`reached` is by source; `peaks` by candidate, metric and null, or of the sample ratio."""
+    """`reached` is by source; `peaks` by candidate, metric and null, or of the sample ratio;
+    `declared` is when its `definition` was first kept."""
 
     number: int = 1
+    declared: float = 0.0
+    definition: str = ""
     began: float | None = None
     why: str = "first"
     reached: dict[str, float] = field(default_factory=dict)
@@ -138,4 +141,14 @@ class Run:
         return run
 
 
-_PLAIN = ("number", "began", "why", "reached", "models", "versions", "skipped")
+_PLAIN = (
+    "number",
+    "declared",
+    "definition",
+    "began",
+    "why",
+    "reached",
+    "models",
+    "versions",
+    "skipped",
+)

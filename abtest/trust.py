@@ -15,12 +15,16 @@ from agent.pairs import CANDIDATE_FAILED, CONTROL_FAILED, LATE, REPEATED, UNMATC
 from agent.summaries import Counts
 
 _FEW_EVENTS = 100
+# A run is kept for the first time within seconds of a start; an hour later its calls can be seen.
+_KNOWN_S = 3600.0
 _LEVEL = -math.log(ratio.THRESHOLD)
 
 
 def run_warnings(run: Run, experiment: Experiment) -> list[str]:
     """What concerns the whole run."""
     found = [f"run {run.number} began anew: {run.why}"] if run.number > 1 else []
+    if run.began is not None and run.began < run.declared - _KNOWN_S:
+        found.append("declared when its first calls were in: choose metric and margins before")
     found += [f"{n} calls left out: {why}" for why, n in sorted(run.skipped.items())]
     for arm in experiment.arms:
         models = run.models.get(arm, {})

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from agent.buckets import event_key
 from agent.catalog import BY_NAME
 from agent.tree import Tree
 
@@ -200,6 +201,12 @@ class Experiment(Tree):
         start = self.start if held.start is None else held.start
         end = self.end if held.end is None else held.end
         return start, far if end is None else end
+
+    def definition(self) -> str:
+        """A digest of what a run depends on: another one begins a new run. A step of the ramp or
+        an end may be added to a run that goes on."""
+        told = self.model_dump_json(exclude={"ramp", "end", "slice_calls"})
+        return event_key(told).hex()[:12]
 
     def epochs(self) -> list[tuple[float, Mapping[str, float]]]:
         """When each share of the arms begins; a design without shares has one epoch."""

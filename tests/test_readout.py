@@ -139,6 +139,34 @@ def test_a_changed_scorer_or_model_starts_a_new_run(
     assert road.listener.fences == 0
 
 
+def test_another_definition_starts_anew_with_what_closes_from_then_on(
+    store: Store, rng: np.random.Generator
+) -> None:
+    records = split(rng, 800, 0.15)
+    travel(store, told(), records)
+    changed = told(primary="error")
+    assert run_of(store, changed).number == 2 and not run_of(store, changed).rows
+    later = [dict(one, id=f"l-{at}", at=one["at"] + 4000) for at, one in enumerate(records)]
+    travel(store, changed, later)
+    primary = line(read(store, changed), "error", role="primary")
+    assert sum(primary.n.values()) == 800
+    assert any("its definition changed" in why for why in primary.warnings)
+    # A step of the ramp that is still to come changes nothing of what was counted.
+    ramp = [{"at": START + 90_000, "shares": {"production": 0.4, "canary": 0.6}}]
+    assert run_of(store, told(primary="error", ramp=ramp)).number == 2
+
+
+def test_what_was_declared_after_its_calls_says_so(store: Store, rng: np.random.Generator) -> None:
+    travel(store, told(), split(rng, 100, 0.0))
+    said = line(read(store, told()), role="primary").warnings
+    assert any("declared when its first calls were in" in why for why in said)
+    with store.transaction() as tx:
+        tx.execute(delete(runs))
+    early = told(start=START + 100_000)
+    travel(store, early, [])
+    assert not any("declared" in why for why in line(read(store, early), role="primary").warnings)
+
+
 def test_slices_gaps_and_a_reversal_are_shown(store: Store, rng: np.random.Generator) -> None:
     # Within each tenant the canary is better; it has more of the tenant with low scores.
     records = []
