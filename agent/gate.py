@@ -2,8 +2,10 @@
 
 import hashlib
 import itertools
+import math
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +20,7 @@ from agent.record import Call, Score
 from agent.score import load_panel, options_of
 from agent.scoring import Reader, Scorer, load, quantise
 from agent.scoring.engine import Engine, Want
-from agent.scoring.int8 import Figure, Gate, Twins, digest_of
+from agent.scoring.int8 import Figure, Gate, Twins, digest_of, instructions_here
 from agent.scoring.models import Model
 from agent.scoring.relevance import mean_embedding
 from agent.scoring.vocabulary import Text
@@ -26,7 +28,7 @@ from agent.scoring.vocabulary import Text
 FEWEST_CALLS = 200
 # A third of the calls calibrates; this many of the others are scored twice, which takes minutes.
 _MOST_CALLS = 500
-_FEWEST_SCORES = 50
+_FEWEST_SCORES, _TIMED_TEXTS = 50, 64
 # The most that a score may move, in 99 of 100 calls, and the share that may cross its threshold.
 _MOVED, _CROSSED = 0.05, 0.01
 # 1 - cosine of an embedding, in the mean and of the worst text: two paraphrases lie .1 apart.
@@ -119,8 +121,9 @@ def _try(config: Config, asked: _Asked, making: Twins, kept: Twins) -> Iterator[
     for name, method in quantise.METHODS.items():
         quantise.make(graph, method, calibration, staged)
         figures = _figures(config, asked, making)
-        versions = quantise.versions()
-        gate = Gate(asked.model.key, digest_of(staged), name, len(calibration), figures, versions)
+        speed, versions = _speed(asked, making), quantise.versions()
+        made = (asked.model.key, digest_of(staged), name, len(calibration))
+        gate = Gate(*made, figures, speed, instructions_here(), versions)
         # Also where this one fails: what an earlier run wrote passed on other calls.
         shutil.rmtree(place, ignore_errors=True)
         if gate.passed:
@@ -153,6 +156,19 @@ def _figures(config: Config, asked: _Asked, making: Twins) -> tuple[Figure, ...]
         pair = (asked.engine.outputs(asked.model, texts), engine.outputs(model, texts))
         found += _turned([[mean_embedding(rows[:, heads:]) for rows in one] for one in pair])
     return tuple(found)
+
+
+def _speed(asked: _Asked, making: Twins) -> float:
+    """How many times as fast as fp32 the twin is here: the best of a few rounds by turns."""
+    texts = _texts(asked.scorers, asked.calls)[:_TIMED_TEXTS]
+    pair = (asked.model, making.of(asked.model, "--int8-to"))
+    best = [math.inf, math.inf]
+    for _ in range(3):
+        for at, model in enumerate(pair):
+            began = time.perf_counter()
+            Engine(memory_bytes=0).outputs(model, texts)
+            best[at] = min(best[at], time.perf_counter() - began)
+    return best[0] / best[1]
 
 
 def _scores(scorer: Scorer, engine: Engine, calls: Sequence[Call]) -> Mapping[str, Sequence[Score]]:

@@ -42,7 +42,9 @@ def show_int8(out: Console, tried: Sequence[Tried]) -> None:
             said = f"  {over}{x.what}: {x.value:.4f}, at most {x.at_most:g} ({x.n} measured)"
             out.print(said, markup=False, soft_wrap=True)
         where = "refused" if one.place is None else f"wrote {one.place}"
-        out.print(f"  {where}", markup=False, soft_wrap=True)
+        fast = f"{one.gate.speed:.2f} times as fast as fp32 on this machine"
+        said = f"  {where}; {fast}" if one.gate.speed else f"  {where}"
+        out.print(said, markup=False, soft_wrap=True)
 
 
 def all_passed(tried: Sequence[Tried]) -> bool:

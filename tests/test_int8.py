@@ -129,7 +129,7 @@ def test_a_twin_that_passes_is_written_and_scores_as_its_model(
     # Ranges of activations fixed beforehand are too coarse for weights as wild as these.
     made = [(one.gate.method, one.gate.passed) for one in tried]
     assert made == [("post-training", False), ("weights", True)]
-    assert tried[-1].place is not None
+    assert tried[-1].place is not None and tried[-1].gate.speed > 0
     assert tried[-1].scorers == ("toxicity",)
     measured = {figure.what.partition(",")[0] for figure in tried[-1].gate.figures}
     assert measured == {"prompt_toxicity", "response_toxicity"}
@@ -207,6 +207,7 @@ def _edit(place: Path, **change: Any) -> None:
         ),
         (_another_graph, "is not the graph that passed the gate"),
         (lambda place: _edit(place, figures=[asdict(FAR)]), "did not pass its gate"),
+        (lambda place: _edit(place, instructions=["abacus"]), "CPU with abacus, and this one has"),
         (lambda place: (place / "gate.json").unlink(), r"has no gate\.json of .*--int8-to"),
         (lambda place: (place / "model.bin").unlink(), r"has no model\.bin of .*--int8-to"),
         (lambda place: (place / "gate.json").write_text("[]"), r"gate\.json cannot be read"),

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # Padded tokens of one run (performance.md 1): 1 text at a time is 15 % slower, 4,096 are 4 %.
 _TOKENS = 1_024
 _DIGEST_CHARS = 12
+_INSTRUCTIONS = ("avx2", "avx_vnni", "avx512_vnni", "amx_int8")
 GRAPH, _WEIGHTS, _RECORD = "model.xml", "model.bin", "gate.json"
 
 
@@ -50,7 +51,9 @@ class Figure:
 class Gate:
     """What a twin was measured to be: of which model, made how and of what, and how near to it.
 
-    `graph` is the digest of the twin's files, `calibration` a count of texts.
+    `graph` is the digest of the twin's files, `calibration` a count of texts, `speed` that of fp32
+    on the machine that measured: no bar, because it is the machine's and not the scores'.
+    `instructions` are that machine's, by `instructions_here`.
     """
 
     model: str
@@ -58,6 +61,8 @@ class Gate:
     method: str
     calibration: int
     figures: tuple[Figure, ...]
+    speed: float = 0.0
+    instructions: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -73,7 +78,8 @@ class Gate:
     def read(cls, place: Path) -> "Gate":
         """Raises OSError, ValueError, KeyError or TypeError for what `write` did not write."""
         told = json.loads((place / _RECORD).read_text(encoding="utf-8"))
-        return cls(**{**told, "figures": tuple(Figure(**one) for one in told["figures"])})
+        figures = tuple(Figure(**one) for one in told["figures"])
+        return cls(**{**told, "figures": figures, "instructions": tuple(told["instructions"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +141,16 @@ def digest_of(place: Path) -> str:
     return made.hexdigest()[:_DIGEST_CHARS]
 
 
+def instructions_here() -> tuple[str, ...]:
+    """This CPU's instructions for int8: with others the same twin rounds otherwise."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return ()
+    flags = next((line.split() for line in text.splitlines() if line.startswith("flags")), [])
+    return tuple(name for name in _INSTRUCTIONS if name in flags)
+
+
 def _judge(place: Path, model: "Model", key: str) -> None:
     try:
         gate, graph = Gate.read(place), digest_of(place)
@@ -148,6 +164,9 @@ def _judge(place: Path, model: "Model", key: str) -> None:
         raise BadConfig(key, f"{place} belongs to the model {gate.model}, not to {model.key}")
     if gate.graph != graph:
         raise BadConfig(key, f"{place / GRAPH} is not the graph that passed the gate")
+    if gate.instructions != instructions_here():
+        there, here = (", ".join(x) or "none" for x in (gate.instructions, instructions_here()))
+        raise BadConfig(key, f"{place} passed on a CPU with {there}, and this one has {here}")
     if not gate.passed:
         raise BadConfig(key, f"{place} did not pass its gate")
 
