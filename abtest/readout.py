@@ -21,6 +21,7 @@ from abtest.verdict import (
     forecast,
     guardrail_verdict,
     invalid_because,
+    once_held,
     primary_verdict,
 )
 from agent.catalog import METRICS
@@ -81,15 +82,17 @@ def _line(name: str, run: Run, contrast: Contrast, measured: Measured) -> Line:
     experiment, metric = contrast.experiment, contrast.metric
     n, estimate = counted(run, contrast), estimate_of(run, contrast)
     role, verdict, since, more = "other", NOT_YET, None, None
+    doubts = line_warnings(run, contrast, measured, sum(n.values()))
     if metric == experiment.primary:
         role, (verdict, since) = "primary", primary_verdict(run, contrast)
         more = forecast(run, contrast, estimate) if verdict == NOT_YET else None
     elif metric in experiment.guardrails:
         role, (verdict, since) = "guardrail", guardrail_verdict(run, contrast)
+        doubts += once_held(run, contrast) if verdict in (NOT_YET, WORSE) else []
     return Line(
         name, experiment.design, metric, (experiment.control, contrast.arm), n, estimate,
         measured.lower, measured.upper, measured.log_evidence, verdict,
-        joined(line_warnings(run, contrast, measured, sum(n.values()))), as_of(run), run.number,
+        joined(doubts), as_of(run), run.number,
         role, good=experiment.good_end(metric), level=level_of(run, contrast),
         best=measured.best, decided_at=since, more=more,
     )  # fmt: skip

@@ -7,7 +7,7 @@ import numpy as np
 
 from abtest import ratio
 from abtest.contrast import Contrast
-from abtest.mixture import log_capital, mixed
+from abtest.mixture import log_capital, log_evidence, mixed
 from abtest.observe import nulls_of
 from abtest.run import Run
 from abtest.samples import Frame
@@ -52,13 +52,29 @@ def primary_verdict(run: Run, contrast: Contrast) -> tuple[str, float | None]:
 
 
 def guardrail_verdict(run: Run, contrast: Contrast) -> tuple[str, float | None]:
-    """Whether a guardrail holds, is broken, or cannot be told yet."""
+    """Whether a guardrail holds now, was ever broken, or cannot be told.
+
+    Broken stays broken; that it holds must be so at this look: a guardrail that held in the morning
+    says nothing of a regression at noon.
+    """
     holds, broken = (run.seen(contrast.arm, contrast.metric, n) for n in ("holds", "broken"))
-    if holds.decided_at is not None and broken.decided_at is not None:
-        return "invalid (the difference changed)", max(holds.decided_at, broken.decided_at)
     if broken.decided_at is not None:
         return WORSE, broken.decided_at
-    return (NOT_YET, None) if holds.decided_at is None else (HOLDS, holds.decided_at)
+    return (HOLDS, holds.decided_at) if holds_now(run, contrast) else (NOT_YET, None)
+
+
+def holds_now(run: Run, contrast: Contrast) -> bool:
+    """Whether all that was counted says that a guardrail is not worse by more than its margin."""
+    frame, counts = contrast.total(run)
+    null = next(one for one in nulls_of(contrast) if one.name == "holds")
+    level = log_evidence(frame.values, counts, null.value, frame.lower, frame.upper, null.side)
+    return bool(level >= null.threshold)
+
+
+def once_held(run: Run, contrast: Contrast) -> list[str]:
+    """That a guardrail held before and does not now, in words."""
+    held = run.seen(contrast.arm, contrast.metric, "holds").decided_at is not None
+    return ["held before and does not now: the difference changed"] if held else []
 
 
 def discoveries(log_evidence: Sequence[float], alpha: float) -> list[bool]:

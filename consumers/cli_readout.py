@@ -79,11 +79,14 @@ def _show_one(name: str, experiment: Experiment, lines: Sequence[Line]) -> None:
         if mine:
             say(f"\n  {title}" if title else "")
             wide.print(table(mine, experiment))
-    doubts = dict.fromkeys(f"{who(x)}: {why}" for x in lines for why in x.warnings)
+    doubts: dict[str, dict[str, None]] = {}
+    for line in lines:
+        for why in line.warnings:
+            doubts.setdefault(why, {})[who(line)] = None
     if doubts:
         say("\n  reasons to distrust it")
-        for doubt in doubts:
-            say(f"  - {doubt}")
+        for why, whose in doubts.items():
+            say(f"  - {'; '.join(whose)}: {why}")
     say("")
 
 

@@ -167,6 +167,22 @@ def test_what_was_declared_after_its_calls_says_so(store: Store, rng: np.random.
     assert not any("declared" in why for why in line(read(store, early), role="primary").warnings)
 
 
+def test_a_guardrail_that_held_before_does_not_hide_a_regression(
+    store: Store, rng: np.random.Generator
+) -> None:
+    calm = split(rng, 1500, 0.0)
+    rude = [dict(one, id=f"l-{at}", at=one["at"] + 800) for at, one in enumerate(calm)]
+    for one in rude:
+        if one["variant"] == "canary":
+            one["response"] = f"{max(0.0, float(one['response']) - 0.11)}"
+    config = told(primary="error", guardrails={"response_relevance": 0.06})
+    travel(store, config, calm, end=False)
+    travel(store, config, rude)
+    found = line(read(store, config), role="guardrail")
+    assert found.verdict == "not yet"
+    assert any("held before and does not now" in why for why in found.warnings)
+
+
 def test_slices_gaps_and_a_reversal_are_shown(store: Store, rng: np.random.Generator) -> None:
     # Within each tenant the canary is better; it has more of the tenant with low scores.
     records = []
