@@ -27,6 +27,7 @@ Side = Literal["both", "up", "down"]
 BETS: Floats = np.geomspace(0.02, 0.9, 8)
 # Newton's steps from a good guess; bisection takes over where they leave the bracket.
 _STEPS, _TOLERANCE = 80, 1e-9
+_LAST_STEP = 1e-4
 
 
 def log_capital(
@@ -206,9 +207,11 @@ class _Search:
             near, far = np.where(refuted, near, x), np.where(refuted, x, far)
             with np.errstate(divide="ignore", invalid="ignore"):
                 step = x - excess / slope
-            new = np.where((step - near) * (step - far) < 0, step, (near + far) / 2)
-            moved = np.abs(new - x) > _TOLERANCE * self._scale
-            x = new
+            between = (step - near) * (step - far) < 0
+            new = np.where(between, step, (near + far) / 2)
+            # What is left after a Newton step is its square.
+            enough = np.where(between, _LAST_STEP * np.abs(new - inside), _TOLERANCE * self._scale)
+            moved, x = np.abs(new - x) > np.maximum(enough, _TOLERANCE * self._scale), new
             if not moved.any():
                 break
         # No point short of the range's end is refuted: the end is in.
