@@ -34,7 +34,10 @@ CALLS = [
     Call("g", 0.0, "m", prompt="", response=""),
     Call("h", 0.0, "m", prompt=PROMPT * 40, response="Das Wetter ist heute sch\u00f6n. " * 30),
 ]  # fmt: skip
-ABSENT = {"no_prompt", "no_response", "no_context", "no_reference", "no_system_prompt"}
+# `not_asked`: where no JSON was asked for, none is missed.
+ABSENT = {
+    *("no_prompt", "no_response", "no_context", "no_reference", "no_system_prompt", "not_asked"),
+}
 HOSTILE = {
     "empty": "",
     "one megabyte": "a lot of words " * 70_000,
