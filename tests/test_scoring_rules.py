@@ -98,6 +98,7 @@ def test_readability_is_flesch_reading_ease() -> None:
         ("List two towns.", "", "[Rome](https://example.com) and Oslo", unscored("not_asked")),
         ("What is JSON?", "", "A text format.", unscored("not_asked")),
         ("Return the result as JSON.", "", None, unscored("no_response")),
+        ("What is the time?", "", None, unscored("not_asked")),
     ],
 )
 def test_json_is_checked_where_it_was_asked_for(
