@@ -135,11 +135,10 @@ class Monitor:
     def _write(self, readings: Sequence[Reading], scored: Scored) -> Flush:
         now, plan = self._clock(), scored.plan
         rows = flush.call_rows(scored, readings, now)
+        self._enter_panel()
         self.step("begin")
         with self.store.transaction() as tx:
             closed = writes.closed_through(tx, [r.position.source for r in readings])
-            if not self._panel_known:
-                experiments.enter_panel(tx, self._digest, self._versions)
             for reading in readings:
                 self._open_book(reading, flush.load_book(tx, reading, self._books, self.config))
             flush.write_halves(tx, readings, scored, now + self.config.intake.join_wait_s)
@@ -157,9 +156,15 @@ class Monitor:
             self.step("advance")
             flush.advance(tx, readings, plan)
             self.step("commit")
-        self._panel_known = True
         self.step("committed")
         return self._done(readings, scored, accepted, closed)
+
+    def _enter_panel(self) -> None:
+        # In a transaction of its own: workers of one panel would wait for each other's flush.
+        if not self._panel_known:
+            with self.store.transaction() as tx:
+                experiments.enter_panel(tx, self._digest, self._versions)
+            self._panel_known = True
 
     def _open_book(self, reading: Reading, book: PaneBook) -> None:
         self._books[(reading.position.topic, reading.position.partition)] = book
