@@ -14,6 +14,8 @@ from agent.record import Call, Score
 
 ABSENT = ("", "absent")
 FAILURES = ("error", "timeout")
+# Reasons that a failed call gives for a missing score; another reason would have held anyway.
+TAKEN_AWAY = ("absent", "no_response")
 RECORD_METRICS = ("latency", "ttft", "tpot", "tokens_in", "tokens_out", "cost", "error", "feedback")
 
 
@@ -81,7 +83,7 @@ def blame_failures(columns: Sequence[Column], calls: Sequence[Call]) -> list[Col
 def _blamed(column: Column, status: NDArray[np.int16]) -> Column:
     if column.metric == "feedback" or metric_named(column.metric).kind == "amount":
         return column
-    lost = [at for at, why in enumerate(column.reasons) if why in ("absent", "no_response")]
+    lost = [at for at, why in enumerate(column.reasons) if why in TAKEN_AWAY]
     failed = np.isin(column.why, lost) & (status > 0)
     if not failed.any():
         return column

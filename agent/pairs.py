@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from agent.buckets import Floats, dither_keys
 from agent.catalog import metric_named
-from agent.columns import FAILURES
+from agent.columns import FAILURES, TAKEN_AWAY
 from agent.experiments import LOG_RATIO, WIN
 from agent.panes import Row
 from agent.summaries import BoundedHistogram, Counts
@@ -91,7 +91,7 @@ class _Sides:
         for sides in ([p.control for p in pairs], [p.candidate for p in pairs]):
             values = np.array([side.values.get(metric, math.nan) for side in sides])
             lost = [
-                side.status in FAILURES and side.why.get(metric, "absent") in _TAKEN_AWAY
+                side.status in FAILURES and side.why.get(metric, "absent") in TAKEN_AWAY
                 for side in sides
             ]
             columns.append((values, np.isnan(values) & np.array(lost, np.bool_)))
@@ -103,10 +103,6 @@ class _Sides:
         """Where both sides have a value."""
         there: Bools = ~np.isnan(self.control) & ~np.isnan(self.candidate)
         return there
-
-
-# Reasons that a failed call gives for a missing score; another reason would have held anyway.
-_TAKEN_AWAY = ("absent", "no_response")
 
 
 def _fold_score(row: Row, metric: str, sides: _Sides, keys: NDArray[np.uint64]) -> None:

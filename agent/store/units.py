@@ -16,7 +16,7 @@ from sqlalchemy import Connection, select
 
 from agent.buckets import dither_keys, event_key
 from agent.catalog import metric_named
-from agent.columns import FAILURES
+from agent.columns import FAILURES, TAKEN_AWAY
 from agent.pairs import beside
 from agent.panes import Group, Row, RowKey, is_late, pane_of
 from agent.store.experiments import enter, known
@@ -24,7 +24,6 @@ from agent.store.tables import calls, offsets
 from agent.summaries import LogHistogram
 
 UNIT, CROSSED = "unit", "crossed"
-_TAKEN_AWAY = ("absent", "no_response")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +124,7 @@ def _means(
         for metric, value in values.items():
             given[metric].append(value)
         for metric, reason in reasons.items():
-            if row.status in FAILURES and reason in _TAKEN_AWAY:
+            if row.status in FAILURES and reason in TAKEN_AWAY:
                 failed[metric] += 1
             why[metric] = reason
     means = []
