@@ -107,7 +107,7 @@ def _next_stage(run: Run, experiment: Experiment, epoch: int) -> None:
     """A stage's centres are means of the control before it: of this run, else of the last stage."""
     control = run.over_stages(experiment.control)
     centres = dict(run.stages[-1].centres) if run.stages else {}
-    settled = experiment.design == "paired" or control.calls.total() >= _CENTRE_CALLS
+    settled = experiment.paired or control.calls.total() >= _CENTRE_CALLS
     if control.calls.total() >= _CENTRE_CALLS:
         centres |= {
             name: min(max(summary.mean() or 0.0, 0.001), 0.999)

@@ -54,7 +54,7 @@ class _Maker:
         """The ratio of geometric means, withheld while an arm has too few events."""
         alpha, n = self._experiment.alpha, {self._experiment.control: control.n, self._arm: mine.n}
         pairs = pair_row(self._run, self._arm).summaries.get(self._metric + LOG_RATIO)
-        if self._experiment.design == "paired" and pairs is not None:
+        if self._experiment.paired and pairs is not None:
             n = {"pairs": pairs.n}
             moments = Moments(pairs.n, pairs.mean() or 0.0, pairs.variance() or 0.0)
             logs = paired_log_ratio(moments, alpha)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from abtest.run import Key
 from agent.experiments import PAIRED
-from agent.packing import Opened, read_words
+from agent.packing import Opened, read_total
 from agent.stacks import Stacks
 
 
@@ -30,7 +30,7 @@ class Piece:
     @property
     def calls(self) -> int:
         """How many it counts."""
-        return sum(read_words(self.row.calls).values())
+        return read_total(self.row.calls)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ class Contrast:
     @property
     def paired(self) -> bool:
         """Whether the difference is that of pairs."""
-        return self.experiment.design == "paired"
+        return self.experiment.paired
 
     def keys(self, stage: int, segment: str = "") -> tuple[Key, Key]:
         """Under which keys control and candidate (or its pairs) are summed."""

@@ -78,7 +78,7 @@ def _caught_up(
     known, width = experiments.all_panels(tx), config.panes.width_s
     for source, closed in sorted(times.items()):
         through = closed
-        if experiment.unit != "request" and experiment.design != "paired":
+        if experiment.unit != "request" and not experiment.paired:
             through = (closed - experiment.horizon_s) // width * width
         start = max(runs[-1].reached.get(source, 0.0), experiment.start)
         if through <= start:
@@ -112,7 +112,7 @@ def _panes(
     service = experiment.service or config.service
     variants = experiment.labels()
     panes = reads.stored_panes(tx, source, *span, service, variants)
-    if experiment.unit == "request" or experiment.design == "paired":
+    if experiment.unit == "request" or experiment.paired:
         return panes
     names = {*experiment.guardrails, experiment.primary, *_lows(config)}
     low = frozenset(metric for metric in names if experiment.good_end(metric) == "low")

@@ -52,7 +52,7 @@ def observe(run: Run, experiment: Experiment, batch: Batch) -> None:
     metrics = (experiment.primary, *experiment.guardrails)
     for contrast in contrasts(run, experiment, metrics):
         _see_nulls(run, contrast, batch)
-    if experiment.design in ("split", "aa"):
+    if not experiment.paired:
         _see_ratio(run, experiment, batch)
 
 

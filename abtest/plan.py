@@ -56,7 +56,7 @@ def plan(tx: Transaction, config: Config, name: str, effect: float, now: float) 
     scores = found if isinstance(found, BoundedHistogram) else BoundedHistogram()
     made = []
     for arm in experiment.candidates:
-        pairs = _pairs(tx, config, before, arm) if experiment.design == "paired" else Row()
+        pairs = _pairs(tx, config, before, arm) if experiment.paired else Row()
         if not scores.n and not RowCounts(pairs).counts(experiment.primary).any():
             raise BadConfig("readout --plan", f"nothing is stored of {experiment.primary} yet")
         for size in (effect / 2, effect, 2 * effect):
@@ -78,7 +78,7 @@ def _planned(
     name: str, experiment: Experiment, arm: str, control: BoundedHistogram, pairs: Row, size: float
 ) -> Planned:
     metric, level = experiment.primary, math.log(1 / experiment.alpha)
-    if experiment.design != "paired":
+    if not experiment.paired:
         frame, counts = _split(experiment, arm, control, size)
         basis = f"{control.n:,} stored calls of {experiment.control}"
     else:

@@ -38,7 +38,7 @@ def readout(name: str, experiment: Experiment, run: Run, said: Sequence[str] = (
     lines = _tested_lines(name, run, every, said)
     lines += amount_lines(name, experiment, run)
     lines += slice_lines(name, experiment, run)
-    if experiment.design in ("split", "aa"):
+    if not experiment.paired:
         lines.append(_ratio_line(name, experiment, run))
     invalid = invalid_because(run, experiment)
     if invalid:
@@ -51,7 +51,7 @@ def bounded_metrics(run: Run, experiment: Experiment) -> list[str]:
     first = [experiment.primary, *experiment.guardrails]
     found: set[str] = set()
     for key, row in run.rows.items():
-        if not key.segment and key.arm.startswith(PAIRED) == (experiment.design == "paired"):
+        if not key.segment and key.arm.startswith(PAIRED) == experiment.paired:
             found |= {
                 one
                 for one, summary in row.summaries.items()

@@ -61,6 +61,8 @@ class StackCounts:
 
     def counts(self, series: str) -> Floats:
         """[size, bins]."""
+        if self.stacks is not None and self.places == tuple(range(self.size)):
+            return self.stacks.counts(series)
         made = np.zeros((self.size, BINS + 1))
         if self.stacks is not None:
             _add_at(made, self.places, self.stacks.counts(series))

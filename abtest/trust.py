@@ -32,7 +32,7 @@ def run_warnings(run: Run, experiment: Experiment) -> list[str]:
             found.append(f"no calls of {arm} yet")
         elif len(belong := established(models)) > 1:
             found.append(f"{arm} is {len(belong)} models: {', '.join(sorted(belong))}")
-    if experiment.design == "paired":
+    if experiment.paired:
         for arm in experiment.candidates:
             words = pair_row(run, arm).calls.words
             for word, said in (

@@ -24,7 +24,7 @@ def percent(alpha: float) -> str:
 
 def samples(experiment: Experiment) -> str:
     """What is counted: calls, pairs, sessions or users."""
-    return "pairs" if experiment.design == "paired" else _SAMPLES[experiment.unit]
+    return "pairs" if experiment.paired else _SAMPLES[experiment.unit]
 
 
 def sentence(line: Line) -> str:
@@ -74,7 +74,7 @@ def outlook(line: Line, experiment: Experiment) -> str:
         return "That is what a self-test of one model should find."
     if not foreseen(line.more):
         return "At the present effect no decision is in sight."
-    where = "" if experiment.design == "paired" else " in both arms together"
+    where = "" if experiment.paired else " in both arms together"
     return (
         f"At the present effect about {line.more:,.0f} more {samples(experiment)}{where} decide it."
     )

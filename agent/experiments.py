@@ -107,9 +107,10 @@ class Experiment(Tree):
 
     def _check_shares(self) -> None:
         given = {name: arm.share for name, arm in self.arms.items() if arm.share is not None}
-        if self.design in ("paired", "observational"):
+        if self.paired or self.design == "observational":
             if given or self.ramp:
-                raise ValueError(f"a {self.design} comparison has no shares")
+                kind = "paired" if self.paired else self.design
+                raise ValueError(f"a comparison that is {kind} has no shares")
             return
         for shares in (given, *(step.shares for step in self.ramp)):
             for name in shares:
@@ -133,7 +134,7 @@ class Experiment(Tree):
         if self.unit != "request" and len({v for v, _ in seen}) < len(seen):
             raise ValueError(f"arms that only their model tells apart cannot be by {self.unit}")
         shadows = [self.variant(name).startswith(SHADOW) for name in self.arms]
-        if self.design == "paired" and (shadows[0] or not all(shadows[1:])):
+        if self.paired and (shadows[0] or not all(shadows[1:])):
             raise ValueError(f"pairs a variant with arms named {SHADOW}<name> that mirror it")
 
     def _check_periods(self) -> None:
@@ -157,7 +158,7 @@ class Experiment(Tree):
         if (known.kind == "amount") != (plain != name):
             instead = f"{plain}{WIN} in a paired design or " if known.kind == "amount" else ""
             raise ValueError(f"{name} is a metric without a range; name {instead}slo_<objective>")
-        if plain != name and self.design != "paired":
+        if plain != name and not self.paired:
             raise ValueError(f"{name} needs a paired design")
         if self.good_end(name) == "none":
             raise ValueError(f"says nothing of the good end of {name}: good: {{{name}: low}}")
@@ -173,6 +174,12 @@ class Experiment(Tree):
             return "low"
         return "high" if name.endswith(WIN) else BY_NAME[name].good
 
+    @property
+    def paired(self) -> bool:
+        """Whether candidates answer the control's own questions; a self-test may, too."""
+        mirrored = any(self.variant(arm).startswith(SHADOW) for arm in self.arms)
+        return self.design == "paired" or (self.design == "aa" and mirrored)
+
     def variant(self, arm: str) -> str:
         """The variant label of an arm's calls."""
         return self.arms[arm].variant or arm
@@ -181,7 +188,7 @@ class Experiment(Tree):
         """The variant labels of the arms' calls and of their pairs."""
         plain = [self.variant(arm) for arm in self.arms]
         pairs = [PAIRED + one.removeprefix(SHADOW) for one in plain if one.startswith(SHADOW)]
-        return tuple(dict.fromkeys(plain + (pairs if self.design == "paired" else [])))
+        return tuple(dict.fromkeys(plain + (pairs if self.paired else [])))
 
     def arm_of(self, variant: str, model: str) -> str | None:
         """Whose calls these are: an arm, or `paired:` and an arm for its pairs."""
@@ -191,7 +198,7 @@ class Experiment(Tree):
                 if variant == label:
                     return name
                 paired = PAIRED + label.removeprefix(SHADOW)
-                if self.design == "paired" and label.startswith(SHADOW) and variant == paired:
+                if self.paired and label.startswith(SHADOW) and variant == paired:
                     return PAIRED + name
         return None
 

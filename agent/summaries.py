@@ -82,8 +82,11 @@ class _Histogram:
     def add(self, bins: Iterable[tuple[int, int]], n: int, total: int, total_sq: int) -> None:
         """Add counts that were folded elsewhere; sums are in fixed point."""
         own = self.bins
-        for index, count in bins:
-            own[index] = own.get(index, 0) + count
+        if own:
+            for index, count in bins:
+                own[index] = own.get(index, 0) + count
+        else:
+            own.update(bins)
         self.n += n
         self.total += total
         self.total_sq += total_sq
@@ -171,8 +174,7 @@ class BoundedHistogram(_Histogram):
     def counts(self) -> Ints:
         """The 257 counts."""
         dense = np.zeros(BINS + 1, dtype=np.int64)
-        for index, count in self.bins.items():
-            dense[index] = count
+        dense[list(self.bins)] = list(self.bins.values())
         return dense
 
     @property

@@ -65,6 +65,7 @@ def refusal(**changes: Any) -> str:
         ({"start": "soon"}, "no ISO 8601 time"),
         ({"arms": {"a": {"share": 0.5, "start": START}, "b": 0.5}}, "observational"),
         ({"design": "paired"}, "has no shares"),
+        ({"design": "aa", "arms": {"a": 0.5, "shadow:b": 0.5}}, "has no shares"),
         ({"design": "paired", "arms": ["production", "canary"]}, "shadow:<name>"),
         ({"colour": "red"}, "unknown key"),
     ],

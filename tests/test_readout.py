@@ -272,6 +272,24 @@ def test_any_order_and_any_cut_give_the_same_bits(
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.parametrize("effect", [0.0, 0.1])
+def test_a_self_test_in_pairs_finds_nothing_or_is_invalid(
+    store: Store, rng: np.random.Generator, effect: float
+) -> None:
+    records = []
+    for at, score in enumerate(rng.beta(5, 2, 600)):
+        twin = {"id": f"t-{at}", "variant": "shadow:again", "pair": f"call-{at}"}
+        again = float(np.clip(score + effect + rng.normal(0, 0.1), 0, 1))
+        records += [call(at, float(score)), call(at, again) | twin]
+    config = told(design="aa", arms=["production", "shadow:again"])
+    travel(store, config, records)
+    lines = read(store, config)
+    primary = line(lines, role="primary")
+    assert primary.kind == "aa" and primary.n == {"pairs": 600}
+    assert ("self-test" in primary.verdict) == (effect > 0)
+    assert "sample_ratio" not in {one.metric for one in lines}
+
+
 def test_wins_and_pairs_are_read_out(any_store: Store, rng: np.random.Generator) -> None:
     records = []
     for at in range(900):

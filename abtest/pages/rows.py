@@ -146,7 +146,7 @@ def _sides(anchor: str, experiment: Experiment) -> str:
     """Whose counts stand in a row."""
     if anchor == "gaps":
         return "segment / others"
-    if experiment.design != "paired":
+    if not experiment.paired:
         return "control / candidate"
     return "" if anchor == "amounts" else "pairs"
 

@@ -137,7 +137,7 @@ def stored_panes(
     columns = (panes.c.level_s, panes.c.pane, *(panes.c[name] for name in Group._fields))
     found = [
         StoredPane(row.pane, row.level_s, Group(*row[2:6]), bytes(row.summaries))
-        for row in tx.execute(select(*columns, panes.c.summaries).where(*here))
+        for row in tx.execute(select(*columns, panes.c.summaries).where(*here)).all()
         if (row.level_s, row.pane) in chosen
     ]
     return sorted(found, key=lambda one: (one.pane, one.group))

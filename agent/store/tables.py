@@ -134,6 +134,7 @@ panes = Table(
     Column("summaries", LargeBinary, nullable=False),
     Column("closed_at", Float, nullable=False),
 )
+_BY_START = Index("panes_by_start", panes.c.late, panes.c.pane)
 
 closing = Table(
     "closing",
@@ -234,9 +235,9 @@ def m001_first_tables(connection: Connection) -> None:
 
 
 def m002_experiments(connection: Connection) -> None:
-    """Runs of experiments, and the ways to calls that pairs and units need."""
+    """Runs of experiments, and the ways to calls and panes that they need."""
     META.create_all(connection)
-    for index in (_BY_TIME, _BY_PAIR):
+    for index in (_BY_TIME, _BY_PAIR, _BY_START):
         index.create(connection, checkfirst=True)
 
 
