@@ -17,7 +17,15 @@ from agent.errors import BadConfig
 from agent.experiments import Experiment
 from agent.store import Store
 from consumers.cli_terminal import AsJson, ConfigFile, err, out, print_json, say, wide
-from consumers.readouts import names_of, open_reader, read_lines, read_plan, write_report
+from consumers.readouts import (
+    BETWEEN,
+    looked_back,
+    names_of,
+    open_reader,
+    read_lines,
+    read_plan,
+    write_report,
+)
 
 _WATCH_S = 5.0
 _SECTIONS = (
@@ -37,10 +45,14 @@ def readout(
     plan: Annotated[
         float | None, typer.Option(help="How many calls this difference takes to be seen.")
     ] = None,
+    between: Annotated[
+        list[str] | None,
+        typer.Option(help="Look back at VARIANT or VARIANT@START/END; twice or more."),
+    ] = None,
 ) -> None:
     """What the experiments say now: effects, intervals and verdicts that hold at every look."""
-    told = load_config(config)
-    names = names_of(told, name)
+    told = load_config(config, experiments=looked_back(between) if between else {})
+    names = names_of(told, BETWEEN if between else name)
     if (html is not None or plan is not None) and len(names) > 1:
         raise BadConfig("readout", f"name one of {', '.join(names)}")
     store = open_reader(told)
@@ -67,7 +79,11 @@ def _show(store: Store, config: Config, names: Sequence[str], as_json: bool) -> 
         print_json([line.as_json() for line in lines])
         return
     for name in names:
-        _show_one(name, config.experiments[name], [x for x in lines if x.experiment == name])
+        experiment, mine = config.experiments[name], [x for x in lines if x.experiment == name]
+        _show_one(name, experiment, mine)
+        if not mine:
+            service = experiment.service or config.service
+            say(f"  no closed pane of service {service} has calls of both\n")
 
 
 def _show_one(name: str, experiment: Experiment, lines: Sequence[Line]) -> None:

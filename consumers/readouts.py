@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from abtest.keeping import current_run, lines_of
 from abtest.line import Line
@@ -10,6 +11,28 @@ from abtest.report import render
 from agent.config import Config
 from agent.errors import BadConfig
 from agent.store import Store, open_store
+
+BETWEEN = "between"
+
+
+def looked_back(arms: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The configuration of the one observational comparison that arms of the command line make.
+
+    An arm is `VARIANT` or `VARIANT@START/END`, in ISO 8601; either end may be left open. Raises
+    BadConfig for one that is neither, and for fewer than two.
+    """
+    given: dict[str, dict[str, str]] = {}
+    for arm in arms:
+        variant, at, period = arm.partition("@")
+        start, slash, end = period.partition("/")
+        if not variant or bool(at) != bool(slash):
+            raise BadConfig("--between", f"{arm!r} is neither VARIANT nor VARIANT@START/END")
+        held = {"variant": variant, "start": start, "end": end}
+        given[arm] = {key: value for key, value in held.items() if value}
+    if len(given) < max(2, len(arms)):
+        raise BadConfig("--between", "wants two arms or more, each another one")
+    # Every call has an error or none; which metric comes first decides nothing here.
+    return {BETWEEN: {"design": "observational", "arms": given, "primary": "error", "start": 0.0}}
 
 
 def names_of(config: Config, name: str | None) -> list[str]:

@@ -33,6 +33,7 @@ def config(tmp_path: Path, rng: np.random.Generator) -> Path:
     store.close()
     file = tmp_path / "vedette.yaml"
     tree = {"store": {"url": url}, "experiments": {"x": EXPERIMENT}, "segments": ["tenant"]}
+    tree["service"] = "support"
     file.write_text(json.dumps(tree))
     return file
 
@@ -67,9 +68,34 @@ def test_a_plan_and_a_report_are_made(config: Path, tmp_path: Path) -> None:
     assert "better" in page.read_text(encoding="utf-8")
 
 
+def test_two_variants_or_periods_are_compared_without_configuring_it(config: Path) -> None:
+    def effect(*arms: str) -> dict[str, Any]:
+        words = [word for arm in arms for word in ("--between", arm)]
+        lines = json.loads(asked(*words, "--json", "-c", str(config)))
+        assert {line["verdict"] for line in lines} == {"observational, no verdict"}
+        return next(line for line in lines if line["metric"] == "response_relevance")
+
+    whole = effect("production", "canary")
+    assert whole["arms"] == ["production", "canary"] and 0.08 < whole["estimate"] < 0.16
+    moment = np.datetime64(START + 220, "s")
+    halves = effect(f"canary@/{moment}", f"canary@{moment}/")
+    assert sum(halves["n"].values()) == whole["n"]["canary"] and min(halves["n"].values()) > 150
+    assert halves["lower"] < 0 < halves["upper"]
+
+
+def test_a_comparison_of_nothing_says_so(config: Path) -> None:
+    said = asked("--between", "production", "--between", "blue", "-c", str(config))
+    assert "no closed pane of service support has calls of both" in said
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["--between", "canary"], "--between: wants two arms or more"),
+        (["--between", "a", "--between", "a"], "--between: wants two arms or more"),
+        (["--between", "a@2026-01-01", "--between", "b"], "'a@2026-01-01' is neither VARIANT nor"),
+        (["--between", "a@soon/", "--between", "b"], "is no ISO 8601 time"),
+        (["--between", "a", "--between", "a@2026-01-01/"], "two arms share calls"),
         (["blue"], "readout: unknown experiment blue; known are x"),
         (["x", "--plan", "2"], "2 is no difference of scores"),
         (["x", "--html", "/no/such/folder/x.html"], "cannot be written"),
