@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from agent.config import load_config
@@ -10,6 +11,7 @@ from agent.pairs import BOTH_FAILED, CANDIDATE_FAILED, LATE, PAIR, REPEATED, UNM
 from agent.panes import Group, Row
 from agent.record import Call
 from agent.store import Store, reads
+from tests.experiments import call, line, read, told, travel
 from tests.road import InboxRoad, as_bytes, native
 
 
@@ -94,3 +96,42 @@ def test_a_call_is_not_the_pair_of_another_service(any_store: Store) -> None:
     rows = closed(any_store, [native(0), twin(0, service="billing"), native(1)])
     assert rows[Group("billing", "b", "paired:new")].calls.words == {UNMATCHED: 1}
     assert Call("x", 0.0, "m").pair is None
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.1])
+def test_a_self_test_in_pairs_finds_nothing_or_is_invalid(
+    store: Store, rng: np.random.Generator, effect: float
+) -> None:
+    records = []
+    for at, score in enumerate(rng.beta(5, 2, 600)):
+        twin = {"id": f"t-{at}", "variant": "shadow:again", "pair": f"call-{at}"}
+        again = float(np.clip(score + effect + rng.normal(0, 0.1), 0, 1))
+        records += [call(at, float(score)), call(at, again) | twin]
+    config = told(design="aa", arms=["production", "shadow:again"])
+    travel(store, config, records)
+    lines = read(store, config)
+    primary = line(lines, role="primary")
+    assert primary.kind == "aa" and primary.n == {"pairs": 600}
+    assert ("self-test" in primary.verdict) == (effect > 0)
+    assert "sample_ratio" not in {one.metric for one in lines}
+
+
+def test_wins_and_pairs_are_read_out(any_store: Store, rng: np.random.Generator) -> None:
+    records = []
+    for at in range(900):
+        latency = float(rng.lognormal(0, 0.5))
+        score = float(rng.beta(5, 2))
+        records.append(call(at, score, latency_s=latency))
+        twin = {"id": f"t-{at}", "variant": "shadow:new", "pair": f"call-{at}", "model": "new"}
+        faster = latency * float(rng.lognormal(-0.3, 0.3))
+        records.append(call(at, min(1.0, score + 0.05)) | twin | {"latency_s": faster})
+    config = told(design="paired", arms=["production", "shadow:new"],
+                  guardrails={"latency_win": 0.1})  # fmt: skip
+    travel(any_store, config, records)
+    lines = read(any_store, config)
+    primary = line(lines, role="primary")
+    assert primary.verdict == "better" and primary.n == {"pairs": 900}
+    assert line(lines, "latency_win").verdict == "not worse by more than the margin"
+    ratio = line(lines, "latency", statistic="ratio of geometric means")
+    assert ratio.estimate == pytest.approx(0.74, abs=0.03)
+    assert ratio.lower < ratio.estimate < ratio.upper < 1

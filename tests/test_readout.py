@@ -12,7 +12,6 @@ from abtest.line import Line
 from agent.store import Store, open_store
 from agent.store.tables import runs
 from tests.experiments import START, call, line, read, run_of, split, told, travel
-from tests.road import native
 
 CONTRACT = {
     *("experiment", "kind", "metric", "arms", "n", "estimate", "lower", "upper"),
@@ -270,43 +269,3 @@ def test_any_order_and_any_cut_give_the_same_bits(
         found.append(facts(read(store, config)))
         store.close()
     assert found[0] == found[1] == found[2]
-
-
-@pytest.mark.parametrize("effect", [0.0, 0.1])
-def test_a_self_test_in_pairs_finds_nothing_or_is_invalid(
-    store: Store, rng: np.random.Generator, effect: float
-) -> None:
-    records = []
-    for at, score in enumerate(rng.beta(5, 2, 600)):
-        twin = {"id": f"t-{at}", "variant": "shadow:again", "pair": f"call-{at}"}
-        again = float(np.clip(score + effect + rng.normal(0, 0.1), 0, 1))
-        records += [call(at, float(score)), call(at, again) | twin]
-    config = told(design="aa", arms=["production", "shadow:again"])
-    travel(store, config, records)
-    lines = read(store, config)
-    primary = line(lines, role="primary")
-    assert primary.kind == "aa" and primary.n == {"pairs": 600}
-    assert ("self-test" in primary.verdict) == (effect > 0)
-    assert "sample_ratio" not in {one.metric for one in lines}
-
-
-def test_wins_and_pairs_are_read_out(any_store: Store, rng: np.random.Generator) -> None:
-    records = []
-    for at in range(900):
-        latency = float(rng.lognormal(0, 0.5))
-        score = float(rng.beta(5, 2))
-        records.append(call(at, score, latency_s=latency))
-        twin = {"id": f"t-{at}", "variant": "shadow:new", "pair": f"call-{at}", "model": "new"}
-        faster = latency * float(rng.lognormal(-0.3, 0.3))
-        records.append(call(at, min(1.0, score + 0.05)) | twin | {"latency_s": faster})
-    config = told(design="paired", arms=["production", "shadow:new"],
-                  guardrails={"latency_win": 0.1})  # fmt: skip
-    travel(any_store, config, records)
-    lines = read(any_store, config)
-    primary = line(lines, role="primary")
-    assert primary.verdict == "better" and primary.n == {"pairs": 900}
-    assert line(lines, "latency_win").verdict == "not worse by more than the margin"
-    ratio = line(lines, "latency", statistic="ratio of geometric means")
-    assert ratio.estimate == pytest.approx(0.74, abs=0.03)
-    assert ratio.lower < ratio.estimate < ratio.upper < 1
-    assert native(1)["service"] == "support"
