@@ -256,7 +256,7 @@ class Sheet:
         for reading in readings:
             writes.put_panes(tx, reading.position, self._books[place_of(reading)].take_dirty())
         for source, tally in sorted(self._late.items()):
-            writes.add_late(tx, source, tally.take_dirty(), now)
+            writes.add_late(tx, source, tally.take_dirty(), self._config.panes.groups_max, now)
 
 
 def write_calls(

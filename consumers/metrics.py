@@ -14,6 +14,7 @@ from consumers.labels import Array, Child, Labels, clean, escape
 Group = tuple[str, str, str]
 
 OTHER = "other"
+_OTHERS = (OTHER, OTHER, OTHER)
 VERDICTS = ("better", "worse", "equivalent", "not_worse", "not_yet", "invalid")
 
 _SHOWN = {row.metric: row for row in SERIES if row.metric}
@@ -48,6 +49,11 @@ class Tally:
             if not row.labels:
                 self._child(row.name, ())
         self._add("vedette_build_info", (version,), 1)
+
+    def known(self, group: Group) -> Group:
+        """The labels that a group is counted under: its own, or `other` beyond the caps."""
+        with self._lock:
+            return self._group(group)
 
     def requests(self, group: Group, status: str, n: int) -> None:
         """Count `n` calls that ended with `status`."""
@@ -255,10 +261,10 @@ class Tally:
             return group
         service, model, variant = map(self._label, ("service", "model", "variant"), group)
         known = (service, model, variant)
-        if known not in self._groups:
+        if known not in self._groups and known != _OTHERS:
             if len(self._groups) >= self._groups_max:
                 self._add("vedette_label_overflow_total", ("group",), 1)
-                return (OTHER, OTHER, OTHER)
+                return _OTHERS
             self._groups.add(known)
         return known
 

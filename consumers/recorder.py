@@ -71,7 +71,7 @@ class Recorder(Listener):
     def _observe(self, flush: Flush) -> None:
         groups: dict[tuple[str, str, str], list[int]] = defaultdict(list)
         for i, call in enumerate(flush.calls):
-            groups[call.service, call.model, call.variant].append(i)
+            groups[self.tally.known((call.service, call.model, call.variant))].append(i)
         for group, members in groups.items():
             for status, n in Counter(flush.calls[i].status for i in members).items():
                 self.tally.requests(group, status, n)

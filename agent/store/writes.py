@@ -1,6 +1,7 @@
 """What a flush writes; every function takes the open transaction."""
 
 import struct
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     Table,
+    and_,
     delete,
     select,
     text,
@@ -19,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from agent.panes import HOUR_S, Group, Row, RowKey
+from agent.panes import HOUR_S, OTHER, Group, Row, RowKey
 from agent.record import DeadLetter
 from agent.store.tables import (
     attempts,
@@ -169,18 +171,32 @@ def put_panes(tx: Connection, position: Position, rows: Sequence[tuple[RowKey, R
     )
 
 
-def add_late(tx: Connection, source: str, rows: Sequence[tuple[RowKey, Row]], now: float) -> None:
-    """Add to the late tally, kept by the hour; rows are locked in key order."""
+def add_late(
+    tx: Connection, source: str, rows: Sequence[tuple[RowKey, Row]], groups_max: int, now: float
+) -> None:
+    """Add to the late tally, kept by the hour; a group beyond the cap of its hour is `other`."""
+    hours = sorted({key.pane for key, _ in rows})
+    here = and_(panes.c.source == source, panes.c.late == 1, panes.c.pane.in_(hours))
+    names = (panes.c.pane, *(panes.c[name] for name in Group._fields))
+    known = {RowKey(pane, Group(*group)) for pane, *group in tx.execute(select(*names).where(here))}
+    added: dict[RowKey, Row] = {}
+    sizes = Counter(key.pane for key in known)
     for key, row in rows:
-        where = {"level_s": HOUR_S, "pane": key.pane, "source": source, "late": 1}
-        where |= key.group._asdict()
-        empty = {**where, "calls": 0, "summaries": Row().to_bytes(), "closed_at": now}
-        insert_new(tx, panes, [empty])
-        same = [panes.c[name] == value for name, value in where.items()]
-        held = tx.scalar(select(panes.c.summaries).where(*same).with_for_update())
-        total = Row.from_bytes(bytes(held or b"")).merge(row)
-        changed = {"calls": total.calls.total(), "summaries": total.to_bytes()}
-        tx.execute(update(panes).where(*same).values(changed))
+        if key not in known and sizes[key.pane] >= groups_max:
+            key = key._replace(group=key.group._replace(model=OTHER, segment=""))
+        sizes[key.pane] += key not in known
+        known.add(key)
+        added.setdefault(key, Row()).merge(row)
+    same = {"level_s": HOUR_S, "source": source, "late": 1, "closed_at": now}
+    where = {key: {**same, "pane": key.pane, **key.group._asdict()} for key in sorted(added)}
+    empty = {"calls": 0, "summaries": Row().to_bytes()}
+    insert_new(tx, panes, [one | empty for one in where.values()])
+    held = select(*names, panes.c.summaries).where(here).order_by(*names).with_for_update()
+    for pane, *group, blob in tx.execute(held).all():
+        if (key := RowKey(pane, Group(*group))) in added:
+            added[key] = Row.from_bytes(bytes(blob)).merge(added[key])
+    sums = {key: {"calls": r.calls.total(), "summaries": r.to_bytes()} for key, r in added.items()}
+    upsert(tx, panes, [one | sums[key] for key, one in where.items()])
 
 
 def load_panes(tx: Connection, topic: str, partition: int) -> list[tuple[RowKey, bytes]]:
