@@ -149,7 +149,7 @@ def setting(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[int, list[s
 
 
 @pytest.mark.parametrize(
-    ("n", "kills"), [(3000, 10), pytest.param(20_000, 100, marks=pytest.mark.prove)]
+    ("n", "kills"), [(2000, 5), pytest.param(20_000, 100, marks=pytest.mark.prove)]
 )
 @pytest.mark.timeout(1500)
 def test_kills_leave_no_trace(

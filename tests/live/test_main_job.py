@@ -99,9 +99,13 @@ def configured(folder: Path, broker: Broker, topic: str, url: str) -> Config:
     tree = {
         "kafka": {"brokers": [broker.address], "topics": {topic: {}}, "group": topic},
         "store": {"url": url},
-        # Models read a share: all of it would take ten minutes on two cores.
+        # The slow ones read a share: all of it would take ten minutes on two cores.
         "models": False,
-        "scorers": {"relevance": {"rate": 0.02}, "jailbreak": {"rate": 0.01}},
+        "scorers": {
+            "relevance": {"rate": 0.005},
+            "jailbreak": {"rate": 0.005},
+            "overlap": {"rate": 0.1},
+        },
         "slo": {"fast": {"at_most": 5.0}},
     }
     (folder / "vedette.yaml").write_text(yaml.safe_dump(tree))

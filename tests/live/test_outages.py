@@ -158,7 +158,7 @@ def test_sigterm_leaves_no_work_half_done(
     broker: Broker, topic: MakeTopic, postgres_url: str, tmp_path: Path
 ) -> None:
     """Stopped in the middle of a backlog, again and again, it ends in time and goes on after."""
-    n, name = 2000, topic(partitions=3)
+    n, name = 800, topic(partitions=3)
     produce(broker, name, range(n))
     service = Service(tmp_path / "run", name, broker.address, postgres_url, poll_records=100)
     store = open_store(postgres_url)
