@@ -37,10 +37,9 @@ def watch(config: Config, file: str, heard: Callable[[int], None]) -> dict[str, 
     history = (*config.backfill, source)
     config = config.model_copy(update={"inbox": told, "backfill": history})
     values = read_records(file, config.inbox.format)
-    panel = load_panel(config)
-    store = open_store(config.store.url.get_secret_value())
+    store = open_store(config.store.url.get_secret_value())  # models take longer to load
     try:
-        watch_records(config, store, panel, arrivals(values, config), heard)
+        watch_records(config, store, load_panel(config), arrivals(values, config), heard)
         return report(store)
     finally:
         store.close()
