@@ -166,8 +166,10 @@ class _Search:
                     inner = BETS[:, None] * (over / np.abs(span))[:, None] + (1 - BETS[:, None])
                     levels.append(self._sum(np.log(inner), self._c))
                     # d/dm ln(1 - C + C r) = -(1 - (1 - C) / (1 - C + C r)) / span
-                    steps = (1 - BETS[:, None]) / inner - 1
-                    slopes.append(self._sum(steps, self._c / span))
+                    slopes.append(
+                        (1 - BETS) * self._sum(1 / inner, self._c / span)
+                        - np.where(self._c > 0, self._c / span, 0.0).sum(1)[:, None]
+                    )
         capital, slope = np.concatenate(levels, -1), np.concatenate(slopes, -1)
         level = mixed(capital)
         with np.errstate(invalid="ignore"):
@@ -175,11 +177,13 @@ class _Search:
             return level - self._threshold, (shares * slope).sum(-1)
 
     def _sum(self, terms: Floats, weights: Floats) -> Floats:
-        if not np.isfinite(terms).all() or not np.isfinite(weights).all():
-            weights, there = np.where(self._c > 0, weights, 0.0), self._c[:, None] > 0
-            terms = np.where(there, terms, 0.0)
         summed: Floats = np.matmul(terms, weights[:, :, None])[:, :, 0]
-        return summed
+        if np.isfinite(summed).all():
+            return summed
+        # An empty bin at the end of the range counts 0 times infinity.
+        weights, there = np.where(self._c > 0, weights, 0.0), self._c[:, None] > 0
+        careful: Floats = np.matmul(np.where(there, terms, 0.0), weights[:, :, None])[:, :, 0]
+        return careful
 
     def _inside(self) -> tuple[Floats, Bools]:
         """A point inside each interval, and the rows that have none."""

@@ -80,6 +80,8 @@ def _arm_loss(run: Run, contrast: Contrast) -> list[str]:
     for stage, (epoch, _, _) in enumerate(contrast.stages):
         shares = contrast.experiment.epochs()[epoch][1]
         counts = [_unscored(run, key, contrast.metric) for key in contrast.keys(stage)]
+        if not any(counts):
+            continue
         both = shares[contrast.experiment.control] + shares[contrast.arm]
         chances = [shares[arm] / both for arm in missing]
         level += float(ratio.log_imbalance(counts, chances))

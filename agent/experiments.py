@@ -177,8 +177,9 @@ class Experiment(Tree):
     @property
     def paired(self) -> bool:
         """Whether candidates answer the control's own questions; a self-test may, too."""
-        mirrored = any(self.variant(arm).startswith(SHADOW) for arm in self.arms)
-        return self.design == "paired" or (self.design == "aa" and mirrored)
+        if self.design == "aa":
+            return any(self.variant(arm).startswith(SHADOW) for arm in self.arms)
+        return self.design == "paired"
 
     def variant(self, arm: str) -> str:
         """The variant label of an arm's calls."""
