@@ -208,6 +208,8 @@ SERIES: tuple[Series, ...] = (
            " invalid."),
     Series("vedette_experiment_events", "gauge", ("experiment", "arm"), "events",
            "Calls, pairs or units that the primary metric of an experiment counts."),
+    Series("vedette_drift_firing", "gauge", (*_GROUP, "segment", "metric"), "ratio",
+           "1 while the mean of a series is out of its baseline's band, 0 once it is back."),
     Series("vedette_open_panes", "gauge", (), "panes",
            "Panes that still take calls."),
     Series("vedette_label_overflow_total", "counter", ("label",), "values",

@@ -22,6 +22,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from agent.drift import Drift
 from agent.errors import BadConfig
 from agent.experiments import Experiment
 from agent.tree import Name, TopicName, Tree, Word
@@ -207,6 +208,8 @@ class Config(BaseSettings):
     scorers: dict[str, ScorerOptions] = Field(default_factory=dict)
     slo: dict[Word, Objective] = Field(default_factory=dict)
     experiments: dict[Name, Experiment] = Field(default_factory=dict)
+    # Off unless it stands in the configuration; `drift: {}` is enough.
+    drift: Drift | None = None
     intake: Intake = Intake()
     exporter: Exporter = Exporter()
     limits: Limits = Limits()

@@ -26,7 +26,7 @@ from agent.summaries import Counts, Summary
 
 
 @dataclass(frozen=True)
-class _Layer:
+class Layer:
     """Rows of exactly the same series; `places` are theirs among all rows."""
 
     places: Ints
@@ -43,6 +43,11 @@ class _Layer:
         """Of every row and series where its bins end, and all bins and counts, in that order."""
         ends = self.heads["bins"].astype(np.int64).cumsum().reshape(self.heads.shape)
         return ends, *read_bins(self.rows)
+
+    @property
+    def bins(self) -> tuple[NDArray[np.int16], Ints]:
+        """The bins of all rows and series in order, `heads["bins"]` of each, and their counts."""
+        return self._counts[1:]
 
     def counts(self, series: int) -> Floats:
         """Of a bounded series, [rows, bins]."""
@@ -110,8 +115,8 @@ class Stacks:
         for at, row in enumerate(rows):
             by[row.names].append(at)
         self._rows = rows
-        self._layers = [
-            _Layer(np.array(places), read_names(names), [rows[at] for at in places])
+        self.layers = [
+            Layer(np.array(places), read_names(names), [rows[at] for at in places])
             for names, places in by.items()
         ]
 
@@ -120,10 +125,10 @@ class Stacks:
 
     def counts(self, series: str) -> Floats:
         """The counts of a bounded series, [rows, bins]; none where a row does not have it."""
-        if len(self._layers) == 1 and series in self._layers[0].names:  # as most: no copy
-            return self._layers[0].counts(self._layers[0].names.index(series))
+        if len(self.layers) == 1 and series in self.layers[0].names:  # as most: no copy
+            return self.layers[0].counts(self.layers[0].names.index(series))
         made = np.zeros((len(self), BINS + 1))
-        for layer in self._layers:
+        for layer in self.layers:
             if series in layer.names:
                 made[layer.places] = layer.counts(layer.names.index(series))
         return made
@@ -131,7 +136,7 @@ class Stacks:
     def missing(self, series: str, reasons: Iterable[str]) -> Floats:
         """How often a value is missing for one of these reasons, [rows]."""
         made, wanted = np.zeros(len(self)), set(reasons)
-        for layer in self._layers:
+        for layer in self.layers:
             if series in layer.names:
                 for place, packed in zip(
                     layer.places, layer.missing(layer.names.index(series)), strict=True
@@ -148,6 +153,6 @@ class Stacks:
         """The sum of all rows."""
         calls = _summed(row.calls for row in self._rows)
         total = Row(calls=calls, panels=_summed(row.panels for row in self._rows))
-        for layer in self._layers:
+        for layer in self.layers:
             total.merge(Row(layer.summed()))
         return total

@@ -12,7 +12,7 @@ from agent.config import Config, load_config
 from agent.errors import BadConfig
 from agent.panes import HOUR_S, Group, Row
 from agent.score import load_panel
-from agent.store import Store, open_store, reads
+from agent.store import Store, open_store, reads, watches
 from agent.summaries import LogHistogram
 from consumers import commands
 from consumers.service import watch_records
@@ -41,6 +41,9 @@ EXPERIMENT: dict[str, Any] = {
     "guardrails": {"slo_fast": 0.05, "response_toxicity": 0.05},
 }
 
+# A day has 6,000 calls: what the first quarter of them shows is normal.
+DRIFT = {"baseline_calls": 500, "watched_series": 200}
+
 PaneRow = tuple[int, str, Group, Row]
 
 
@@ -62,6 +65,7 @@ def run_demo(
         watch_records(config, store, panel, records, heard)
         took_s = time.monotonic() - began
         seen = _seen(store, scenario) | {"experiments": _experiments(store, config)}
+        seen |= {"findings": _findings(store)}
     finally:
         store.close()
     file = path.with_suffix(".yaml")
@@ -87,6 +91,7 @@ def _told(path: Path, start: float) -> dict[str, Any]:
         "segments": ["tenant", "language"],
         "slo": {"fast": {"metric": "latency", "at_most": 8.0}},
         "experiments": {"cheaper": EXPERIMENT | {"start": start}},
+        "drift": DRIFT,
     }
 
 
@@ -95,6 +100,11 @@ def _experiments(store: Store, config: Config) -> list[dict[str, Any]]:
     with store.transaction() as tx:
         lines = [line for name in config.experiments for line in lines_of(tx, config, name, now)]
     return [line.as_json() for line in lines if line.role in ("primary", "guardrail")]
+
+
+def _findings(store: Store) -> list[dict[str, Any]]:
+    with store.transaction() as tx:
+        return watches.all_findings(tx, DRIFT["watched_series"])
 
 
 def _clear(path: Path) -> None:

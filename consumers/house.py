@@ -1,19 +1,22 @@
 """Keeping house between batches: ends, waiting halves, closing, retention."""
 
 import logging
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from abtest.keeping import keep_experiments
 from agent.config import Config
 from agent.errors import StoreDown
 from agent.intake import Reading
 from agent.monitor import Fenced, Flush, Monitor
-from agent.store import Store, closing, halves, positions
+from agent.store import Store, closing, halves, positions, watches
 from agent.store.positions import Attempt
 from agent.store.writes import Position
 from consumers.source import Partition, Source
+from watch.keeping import keep_watch
 
 _log = logging.getLogger("vedette.house")
 
@@ -43,6 +46,9 @@ class Listener:
 
     def experiments(self, now: float) -> None:
         """The experiments were brought up to what is closed."""
+
+    def found(self, findings: Sequence[Mapping[str, Any]]) -> None:
+        """These findings began or ended, or ring since before this process began."""
 
     def progress(self) -> None:
         """The loop came round."""
@@ -81,6 +87,7 @@ class House:
         self._clock = clock
         self._next_house = self._next_prune = 0.0
         self._moved = True  # what was closed before this process began may not be counted yet
+        self._rings_known = False
 
     def keep(self, held: Mapping[Partition, Held]) -> None:
         """Do what is due: note the ends, score halves that waited enough, close, prune."""
@@ -129,6 +136,7 @@ class House:
                 return
         for source in sorted({one.position.source for one in held.values()}):
             self._close_source(source, now)
+            self._watch(source, now)
         self._experiment(now)
         if time.monotonic() >= self._next_prune:
             with self.store.transaction() as tx:
@@ -163,6 +171,29 @@ class House:
             _log.exception("experiments could not be brought up to date")
         self._moved = False
 
+    def _watch(self, source: str, now: float, bound_s: float = _CLOSE_S) -> None:
+        """See what was closed, a bounded part a transaction; an error costs the road nothing."""
+        until = time.monotonic() + bound_s
+        try:
+            self._tell_what_rings()
+            while self.config.drift is not None and time.monotonic() < until:
+                with self.store.transaction() as tx:
+                    found = keep_watch(tx, self.config, source, now)
+                if found is None:
+                    return
+                self.listener.found(found)
+        except StoreDown:
+            raise
+        except Exception:
+            _log.exception("the watch over %s could not be brought up to date", source)
+
+    def _tell_what_rings(self) -> None:
+        if self.config.drift is not None and not self._rings_known:
+            with self.store.transaction() as tx:
+                rings = watches.all_findings(tx, self.config.drift.watched_series, "firing")
+            self.listener.found(rings)
+            self._rings_known = True
+
     def finish(self, held: Mapping[Partition, Held], source: str) -> None:
         """The source has ended: score its waiting halves alone and close all of its panes."""
         self._expire_halves(held, float("inf"))
@@ -170,4 +201,5 @@ class House:
             through = closing.finish_source(tx, source, self.config, self._clock())
         if through is not None:
             self._closed(source, through)
+        self._watch(source, self._clock(), math.inf)
         self._experiment(self._clock())

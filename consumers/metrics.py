@@ -154,6 +154,10 @@ class Tally:
         """Show how many events an arm of an experiment counts."""
         self._show("vedette_experiment_events", (experiment, arm), n)
 
+    def drift(self, labels: Labels, firing: bool) -> None:
+        """Show whether a series (service, model, variant, segment, metric) left its baseline."""
+        self._show("vedette_drift_firing", labels, firing)
+
     def open_panes(self, n: int) -> None:
         """Show how many panes still take calls."""
         self._show("vedette_open_panes", (), n)

@@ -1,8 +1,11 @@
 """Tells the metrics what the worker did, and carries dead letters and scored calls out."""
 
+import logging
 import time
 from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +24,8 @@ from consumers.metrics import Tally
 from consumers.pump.sender import Sender
 from consumers.scored import ScoredTopic
 from consumers.source import Partition
+
+_log = logging.getLogger("vedette")
 
 _PUBLISH_S = 2.0
 
@@ -111,6 +116,15 @@ class Recorder(Listener):
             self.tally.contrast(names, bounds, line.log_evidence or 0.0, short_word(line.verdict))
             for arm, n in line.n.items() if line.role == "primary" else ():
                 self.tally.events(line.experiment, arm, n)
+
+    def found(self, findings: Sequence[Mapping[str, Any]]) -> None:
+        """Series left their baselines, or are back."""
+        for one in findings:
+            firing = one["state"] == "firing"
+            whose = [one[part] for part in ("service", "model", "variant", "segment", "metric")]
+            self.tally.drift(tuple(whose), firing)
+            said = "left its baseline" if firing else "is back in its baseline"
+            _log.warning("%s of %s %s", whose[-1], " / ".join(filter(None, whose[:-1])), said)
 
     def progress(self) -> None:
         """The loop came round."""

@@ -14,7 +14,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "agent": set(),
     "shadow": {"agent"},
     "abtest": {"agent"},
-    "consumers": {"agent", "shadow", "abtest"},
+    "watch": {"agent", "abtest"},
+    "consumers": {"agent", "shadow", "abtest", "watch"},
 }
 WEIGHTS = ("agent/scoring/",)
 # A third-party library and the only paths that may import it.
@@ -31,6 +32,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "sacrebleu": ("agent/scoring/overlap.py",),
     "rouge_score": ("agent/scoring/overlap.py",),
     "nltk": ("agent/scoring/overlap.py",),
+    "zstandard": ("agent/packing.py",),
     "sqlalchemy": ("agent/store/",),
     "psycopg": ("agent/store/",),
     "kafka": ("consumers/pump",),
@@ -40,7 +42,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "jinja2": ("abtest/report.py",),
     "typer": ("consumers/cli",),
     "rich": ("consumers/cli",),
-    "pydantic": ("agent/config.py", "agent/experiments.py", "agent/tree.py"),
+    "pydantic": ("agent/config.py", "agent/drift.py", "agent/experiments.py", "agent/tree.py"),
     "pydantic_settings": ("agent/config.py",),
     "yaml": ("agent/config.py",),
     "faust": ("shadow/app.py",),

@@ -1,6 +1,7 @@
 """What people and pages ask of the store; every function takes an open transaction."""
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -116,23 +117,31 @@ _FINE_PANES = 2_000
 
 
 def stored_panes(
-    tx: Connection, source: str, start: float, end: float, service: str, variants: Sequence[str]
+    tx: Connection,
+    source: str,
+    start: float,
+    end: float,
+    service: str | None = None,
+    variants: Sequence[str] = (),
+    fine_panes: float = _FINE_PANES,
 ) -> list[StoredPane]:
-    """The rows of closed panes that tile [start, end) once, the finest that are still there.
+    """The rows of closed panes that tile [start, end) once, of all services unless one is named;
+    the finest that are still there unless they are more than `fine_panes`.
 
     A pane that only its roll-up is left of counts when all of the roll-up lies within.
     """
-    here = (
+    here = [
         and_(panes.c.source == source, panes.c.late == 0),
-        and_(panes.c.service == service, panes.c.variant.in_(variants)),
         and_(panes.c.pane >= start, panes.c.pane + panes.c.level_s <= end),
-    )
+    ]
+    if service is not None:
+        here.append(and_(panes.c.service == service, panes.c.variant.in_(variants)))
     query = select(panes.c.level_s, panes.c.pane, func.sum(panes.c.calls)).where(*here)
     sizes = {
         (level, pane): int(calls)
         for level, pane, calls in tx.execute(query.group_by(panes.c.level_s, panes.c.pane))
     }
-    fine = len({pane for level, pane in sizes if level < HOUR_S}) <= _FINE_PANES
+    fine = len({pane for level, pane in sizes if level < HOUR_S}) <= fine_panes
     chosen = _tiles(sizes, fine)
     columns = (panes.c.level_s, panes.c.pane, *(panes.c[name] for name in Group._fields))
     found = [
@@ -162,11 +171,14 @@ def _tiles(sizes: Mapping[tuple[int, int], int], fine: bool) -> set[tuple[int, i
     levels = sorted({level for level, _ in sizes})
     chosen = {key for key in sizes if key[0] == levels[0]} if levels else set()
     for level in levels[1:]:
-        for pane in sorted(pane for one, pane in sizes if one == level):
-            parts = {key for key in chosen if pane <= key[1] < pane + level}
-            held = sum(sizes[key] for key in parts)
+        parts = defaultdict(set)
+        for key in chosen:
+            parts[key[1] // level * level].add(key)
+        for pane in (pane for one, pane in sizes if one == level):
+            held = sum(sizes[key] for key in parts[pane])
             if not fine or held < sizes[level, pane]:
-                chosen = (chosen - parts) | {(level, pane)}
+                chosen -= parts[pane]
+                chosen.add((level, pane))
     return chosen
 
 

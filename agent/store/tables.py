@@ -223,6 +223,28 @@ runs = Table(
     Column("stored_at", Float, nullable=False),
 )
 
+# What the watch over each source knows, and the pane that it has reached.
+watches = Table(
+    "watches",
+    META,
+    Column("source", String(128), primary_key=True),
+    Column("version", Integer, nullable=False),  # moves with every change, by compare-and-set
+    Column("body", LargeBinary, nullable=False),
+    Column("stored_at", Float, nullable=False),
+)
+
+# What began to ring or ended; one row an alarm, found again by its series and beginning.
+findings = Table(
+    "findings",
+    META,
+    Column("key", LargeBinary(16), primary_key=True),
+    Column("source", String(128), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("began", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("stored_at", Float, nullable=False),
+)
+
 for _table in (seen, calls, texts, dead_letters, entered):
     Index(f"{_table.name}_stored_at", _table.c.stored_at)  # by which retention deletes
 
@@ -241,7 +263,16 @@ def m002_experiments(connection: Connection) -> None:
         index.create(connection, checkfirst=True)
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (m001_first_tables, m002_experiments)
+def m003_watches(connection: Connection) -> None:
+    """What the watch knows, and findings."""
+    META.create_all(connection)
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
+    m001_first_tables,
+    m002_experiments,
+    m003_watches,
+)
 
 
 def migrate(connection: Connection) -> None:

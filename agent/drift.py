@@ -1,0 +1,20 @@
+"""What the watch promises, as the configuration defines it."""
+
+from pydantic import Field
+
+from agent.tree import Tree
+
+
+class Drift(Tree):
+    """Whether a score, flag or objective leaves its baseline, under a yearly budget."""
+
+    # Over everything watched, in the mean.
+    false_alarms_per_year: float = Field(default=1.0, gt=0)
+    # The budget is shared by so many series; one beyond them is shown and not watched.
+    watched_series: int = Field(default=1000, ge=1, le=100_000)
+    # The first calls of each series are its baseline: so many, over so long at least. In less time
+    # than that it cannot be seen how alike the calls of one session are.
+    baseline_calls: int = Field(default=5000, ge=100)
+    baseline_s: float = Field(default=900.0, ge=0)
+    # A smaller difference of the mean does not matter.
+    matters: float = Field(default=0.0, ge=0, lt=1)
