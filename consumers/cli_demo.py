@@ -6,6 +6,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from consumers.cli_findings import findings_table
+from consumers.cli_terminal import wide
+
 # Rows of the table by model: heading, metric, and what is read of it.
 _ROWS = (
     ("errors", "error", "mean"),
@@ -46,7 +49,10 @@ def show_demo(out: Console, seen: dict[str, Any]) -> None:
     for change in seen["changes"]:
         _show_change(out, change)
     _show_experiment(out, seen["experiments"])
+    _say(out, "\nwhat left its baseline, found without being told where to look")
+    wide.print(findings_table(seen["findings"]))
     _say(out, "\nwhere to look next")
+    _say(out, f"  vedette findings -c {seen['config']} --series   # what else is watched")
     _say(out, f"  vedette readout -c {seen['config']}   # the experiment in full, with its doubts")
     store = f"VEDETTE_STORE__URL=sqlite:///{seen['store']}"
     _say(out, f"  {store} vedette dead-letters   # what could not be read, and why")

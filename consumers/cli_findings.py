@@ -28,7 +28,7 @@ def findings(
     elif not rows:
         say("nothing has been seen yet" if series else "nothing rings and nothing rang")
     else:
-        wide.print(_series_table(rows) if series else _findings_table(rows))
+        wide.print(_series_table(rows) if series else findings_table(rows))
 
 
 def _table(*headings: str) -> Table:
@@ -38,7 +38,8 @@ def _table(*headings: str) -> Table:
     return made
 
 
-def _findings_table(rows: list[dict[str, Any]]) -> Table:
+def findings_table(rows: list[dict[str, Any]]) -> Table:
+    """One row an alarm: the mean before, and since it was noticed."""
     made = _table("state", "series", "since", "noticed", "baseline", "now", "95 % interval", "n")
     for row in rows:
         base, n = row["baseline_mean"], row["n"]

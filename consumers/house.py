@@ -87,6 +87,8 @@ class House:
         self._clock = clock
         self._next_house = self._next_prune = 0.0
         self._moved = True  # what was closed before this process began may not be counted yet
+        # By source whether there may be panes to watch; at the start there may be.
+        self._unwatched: dict[str, bool] = {}
         self._rings_known = False
 
     def keep(self, held: Mapping[Partition, Held]) -> None:
@@ -154,7 +156,7 @@ class House:
             self._closed(source, through)
 
     def _closed(self, source: str, through: float) -> None:
-        self._moved = True
+        self._moved = self._unwatched[source] = True
         self.listener.closed(source, through)
 
     def _experiment(self, now: float) -> None:
@@ -173,24 +175,28 @@ class House:
 
     def _watch(self, source: str, now: float, bound_s: float = _CLOSE_S) -> None:
         """See what was closed, a bounded part a transaction; an error costs the road nothing."""
-        until = time.monotonic() + bound_s
+        if self.config.drift is None or not self._unwatched.get(source, True):
+            return
+        until, found = time.monotonic() + bound_s, None
         try:
-            self._tell_what_rings()
-            while self.config.drift is not None and time.monotonic() < until:
+            self._tell_what_rings(self.config.drift.watched_series)
+            while time.monotonic() < until:
                 with self.store.transaction() as tx:
                     found = keep_watch(tx, self.config, source, now)
                 if found is None:
-                    return
+                    break
                 self.listener.found(found)
         except StoreDown:
             raise
         except Exception:
             _log.exception("the watch over %s could not be brought up to date", source)
+            found = None
+        self._unwatched[source] = found is not None
 
-    def _tell_what_rings(self) -> None:
-        if self.config.drift is not None and not self._rings_known:
+    def _tell_what_rings(self, limit: int) -> None:
+        if not self._rings_known:
             with self.store.transaction() as tx:
-                rings = watches.all_findings(tx, self.config.drift.watched_series, "firing")
+                rings = watches.all_findings(tx, limit, "firing")
             self.listener.found(rings)
             self._rings_known = True
 
