@@ -35,9 +35,9 @@ def _normal(rng: np.random.Generator, traffic: Traffic, series: int) -> Iterator
     held = rng.standard_normal((series, n))
     step = 0
     while True:
-        if traffic.together:
+        if traffic.icc and traffic.together:
             held = np.repeat(rng.standard_normal((series, n // 10)), 10, 1)
-        else:  # a tenth of the sessions ends with each pane
+        elif traffic.icc:  # a tenth of the sessions ends with each pane
             mine = slice(step % 10 * (n // 10), (step % 10 + 1) * (n // 10))
             held[:, mine] = rng.standard_normal((series, n // 10))
         step += 1

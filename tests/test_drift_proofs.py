@@ -87,7 +87,7 @@ def test_a_pane_costs_little_over_the_detector_that_sees_every_call(
     some = known.of(np.arange(30))
     by_call = np.median(delays(rng, Traffic(calls=1), some, budget.log_threshold, -0.05))
     tell(f"-.05 by panes of 50: {by_pane:.0f} calls, by the call: {by_call:.0f}")
-    assert by_pane <= 1.5 * by_call + 50
+    assert by_pane <= 1.5 * by_call + 50 < 5_000
 
 
 def test_a_thousand_series_take_a_pane_in_fifty_milliseconds(rng: np.random.Generator) -> None:
