@@ -80,7 +80,7 @@ class _Histogram:
         self.missing = Counts()
 
     def add(self, bins: Iterable[tuple[int, int]], n: int, total: int, total_sq: int) -> None:
-        """Add counts that were folded elsewhere; sums are in fixed point."""
+        """Add counts that were folded elsewhere, each bin once; sums are in fixed point."""
         own = self.bins
         if own:
             for index, count in bins:

@@ -1,15 +1,17 @@
 """`vedette findings`: what rings, what rang, and what is watched."""
 
-from datetime import UTC, datetime
+from contextlib import closing
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
+from abtest.wording import moment
 from agent.config import load_config
 from agent.errors import BadConfig
 from consumers.cli_terminal import AsJson, ConfigFile, print_json, say, wide
 from consumers.findings import newest, watched
+from consumers.readouts import open_reader
 
 
 def findings(
@@ -22,7 +24,8 @@ def findings(
     told = load_config(config)
     if told.drift is None:
         raise BadConfig("drift", "is not configured; `drift: {}` is enough")
-    rows = watched(told) if series else newest(told, limit)
+    with closing(open_reader(told)) as store:
+        rows = watched(store, told) if series else newest(store, limit)
     if as_json:
         print_json(rows)
     elif not rows:
@@ -45,7 +48,7 @@ def findings_table(rows: list[dict[str, Any]]) -> Table:
         base, n = row["baseline_mean"], row["n"]
         now = f"{base + row['effect']:.4f}" if n else row["side"]
         span = f"[{base + row['lower']:.4f}, {base + row['upper']:.4f}]" if n else ""
-        times = (_moment(row["onset"]), _moment(row["began"]))
+        times = (moment(row["onset"]), moment(row["began"]))
         made.add_row(row["state"], _name(row), *times, f"{base:.4f}", now, span, f"{n}")
     return made
 
@@ -56,7 +59,7 @@ def _series_table(rows: list[dict[str, Any]]) -> Table:
         band = f"[{row['lower']:.4f}, {row['upper']:.4f}]" if row["lower"] is not None else ""
         mean = f"{row['mean']:.4f}" if row["mean"] is not None else ""
         alike = f"{row['design_effect']:.1f}" if row["design_effect"] is not None else ""
-        last = _moment(row["last"]) if row["last"] is not None else ""
+        last = moment(row["last"]) if row["last"] is not None else ""
         made.add_row(row["state"], _name(row), f"{row['calls']}", mean, band, alike, last)
     return made
 
@@ -64,7 +67,3 @@ def _series_table(rows: list[dict[str, Any]]) -> Table:
 def _name(row: dict[str, Any]) -> str:
     whose = [row[part] for part in ("service", "model", "variant", "segment") if row[part]]
     return f"{row['metric']} of {' / '.join(whose)}"
-
-
-def _moment(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

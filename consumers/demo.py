@@ -12,9 +12,10 @@ from agent.config import Config, load_config
 from agent.errors import BadConfig
 from agent.panes import HOUR_S, Group, Row
 from agent.score import load_panel
-from agent.store import Store, open_store, reads, watches
+from agent.store import Store, open_store, reads
 from agent.summaries import LogHistogram
 from consumers import commands
+from consumers.findings import newest
 from consumers.service import watch_records
 from consumers.simulate import MODELS, Change, Scenario, bad_day, simulate
 
@@ -65,7 +66,7 @@ def run_demo(
         watch_records(config, store, panel, records, heard)
         took_s = time.monotonic() - began
         seen = _seen(store, scenario) | {"experiments": _experiments(store, config)}
-        seen |= {"findings": _findings(store)}
+        seen |= {"findings": newest(store, 100)}
     finally:
         store.close()
     file = path.with_suffix(".yaml")
@@ -100,11 +101,6 @@ def _experiments(store: Store, config: Config) -> list[dict[str, Any]]:
     with store.transaction() as tx:
         lines = [line for name in config.experiments for line in lines_of(tx, config, name, now)]
     return [line.as_json() for line in lines if line.role in ("primary", "guardrail")]
-
-
-def _findings(store: Store) -> list[dict[str, Any]]:
-    with store.transaction() as tx:
-        return watches.all_findings(tx, 100)
 
 
 def _clear(path: Path) -> None:

@@ -50,6 +50,9 @@ class Listener:
     def found(self, findings: Sequence[Mapping[str, Any]]) -> None:
         """These findings began or ended, or ring since before this process began."""
 
+    def resigned(self) -> None:
+        """Another process closes panes now, and says what it sees in them."""
+
     def progress(self) -> None:
         """The loop came round."""
 
@@ -89,7 +92,7 @@ class House:
         self._moved = True  # what was closed before this process began may not be counted yet
         # By source whether there may be panes to watch; at the start there may be.
         self._unwatched: dict[str, bool] = {}
-        self._rings_known = False
+        self._closes = self._rings_known = False
 
     def keep(self, held: Mapping[Partition, Held]) -> None:
         """Do what is due: note the ends, score halves that waited enough, close, prune."""
@@ -134,8 +137,11 @@ class House:
     def _close(self, held: Mapping[Partition, Held]) -> None:
         now = self._clock()
         with self.store.transaction() as tx:
-            if not positions.take_lease(tx, "closer", self.name, now, _LEASE_S):
-                return
+            closer = positions.take_lease(tx, "closer", self.name, now, _LEASE_S)
+        if not closer:
+            self._resign()
+            return
+        self._closes = True
         for source in sorted({one.position.source for one in held.values()}):
             self._close_source(source, now)
             self._watch(source, now)
@@ -144,6 +150,13 @@ class House:
             with self.store.transaction() as tx:
                 more = closing.prune(tx, self.config, now)
             self._next_prune = 0.0 if more else time.monotonic() + _PRUNE_S
+
+    def _resign(self) -> None:
+        """Forget what is true while we are the closer; when we are again, it is told anew."""
+        if self._closes:
+            self.listener.resigned()
+            self._closes, self._rings_known, self._moved = False, False, True
+            self._unwatched.clear()
 
     def _close_source(self, source: str, now: float) -> None:
         """Close what may be closed, a bounded part a transaction, for half a second at the most."""

@@ -15,6 +15,7 @@ Group = tuple[str, str, str]
 
 OTHER = "other"
 _OTHERS = (OTHER, OTHER, OTHER)
+_CLOSERS = ("vedette_drift_", "vedette_experiment_")  # what the one closer says
 VERDICTS = ("better", "worse", "equivalent", "not_worse", "not_yet", "invalid")
 
 _SHOWN = {row.metric: row for row in SERIES if row.metric}
@@ -50,7 +51,7 @@ class Tally:
                 self._child(row.name, ())
         self._add("vedette_build_info", (version,), 1)
 
-    def known(self, group: Group) -> Group:
+    def capped(self, group: Group) -> Group:
         """The labels that a group is counted under: its own, or `other` beyond the caps."""
         with self._lock:
             return self._group(group)
@@ -157,6 +158,12 @@ class Tally:
     def drift(self, labels: Labels, firing: bool) -> None:
         """Show whether a series (service, model, variant, segment, metric) left its baseline."""
         self._show("vedette_drift_firing", labels, firing)
+
+    def resign(self) -> None:
+        """Show no longer what only the process that closes panes may: another one does now."""
+        with self._lock:
+            for name in filter(lambda name: name.startswith(_CLOSERS), self._children):
+                self._children[name].clear()
 
     def open_panes(self, n: int) -> None:
         """Show how many panes still take calls."""

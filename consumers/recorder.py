@@ -76,7 +76,7 @@ class Recorder(Listener):
     def _observe(self, flush: Flush) -> None:
         groups: dict[tuple[str, str, str], list[int]] = defaultdict(list)
         for i, call in enumerate(flush.calls):
-            groups[self.tally.known((call.service, call.model, call.variant))].append(i)
+            groups[self.tally.capped((call.service, call.model, call.variant))].append(i)
         for group, members in groups.items():
             for status, n in Counter(flush.calls[i].status for i in members).items():
                 self.tally.requests(group, status, n)
@@ -125,6 +125,10 @@ class Recorder(Listener):
             self.tally.drift(tuple(whose), firing)
             said = "left its baseline" if firing else "is back in its baseline"
             _log.warning("%s of %s %s", whose[-1], " / ".join(filter(None, whose[:-1])), said)
+
+    def resigned(self) -> None:
+        """Another process closes panes now."""
+        self.tally.resign()
 
     def progress(self) -> None:
         """The loop came round."""

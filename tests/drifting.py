@@ -1,13 +1,15 @@
 """Traffic for the watch: many series of Beta(5, 2) scores by the pane, alike within sessions."""
 
+import itertools
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from agent.buckets import BINS, Floats, Ints
-from watch.baseline import Baseline, Lesson, learn
+from watch.baseline import LESSON, Table, hear, learn
 from watch.budget import Budget
 from watch.detector import Bands, Evidence, Sample, gains_of
 
@@ -79,53 +81,62 @@ def sample(counts: Floats) -> Sample:
 
 def baselines(
     rng: np.random.Generator, traffic: Traffic, series: int, calls: int, budget: Budget
-) -> list[Baseline]:
+) -> Table:
     """What so many calls teach, in a hundred panes at least; over a day where the mean swings."""
     traffic = replace(traffic, calls=min(traffic.calls, calls // 100))
     wanted = calls // traffic.calls
     every = max(1, DAY_S // traffic.pane_s // wanted) if traffic.daily else 1
-    lessons = [Lesson() for _ in range(series)]
-    for _, (start, counts) in zip(range(wanted), panes(rng, traffic, series, every), strict=False):
-        for lesson, mine in zip(lessons, counts, strict=True):
-            lesson.hear(start, mine)
-    return [learn(one.counts, one.blocks(), budget.baseline_alpha) for one in lessons]
+    lessons = np.zeros(series, LESSON)
+    for start, counts in itertools.islice(panes(rng, traffic, series, every), wanted):
+        hear(lessons, start, counts)
+    return learn(lessons, budget.baseline_alpha)
 
 
-def bands(known: list[Baseline], discounted: bool = True) -> Bands:
+def bands(known: Table, discounted: bool = True) -> Bands:
     """The bands of baselines; without the design effect when a defect is planted."""
-    effects = [one.design_effect if discounted else 1.0 for one in known]
-    return Bands(
-        *(np.array(x) for x in ([b.lower for b in known], [b.upper for b in known], effects))
-    )
+    effects = known["design_effect"] if discounted else np.ones(len(known))
+    return Bands(known["lower"], known["upper"], effects)
 
 
 def alarms(
     rng: np.random.Generator, traffic: Traffic, within: Bands, log_threshold: float, length: int
 ) -> Ints:
     """How often each series rings in so many panes; it begins anew after each."""
-    series = len(within.lower)
-    evidence, found = Evidence.none(series), np.zeros(series, np.int64)
-    everyone = np.arange(series)
-    for at, (start, counts) in enumerate(panes(rng, traffic, series)):
-        if at == length:
-            return found
+    everyone = np.arange(len(within.lower))
+    evidence, found = Evidence.none(len(everyone)), np.zeros(len(everyone), np.int64)
+    for start, counts in itertools.islice(panes(rng, traffic, len(everyone)), length):
         evidence.see(start, gains_of(sample(counts), within), everyone)
-        rung = np.flatnonzero(evidence.log_statistic() >= log_threshold)
+        rung = np.flatnonzero(evidence.log_statistic(everyone) >= log_threshold)
         found[rung] += 1
         evidence.forget(rung)
-    raise AssertionError("panes end never")
+    return found
 
 
 def delays(
     rng: np.random.Generator, traffic: Traffic, within: Bands, log_threshold: float, shift: float
 ) -> Floats:
-    """How many panes it takes until each series rings after its mean moved."""
-    series = len(within.lower)
-    evidence, took = Evidence.none(series), np.full(series, np.inf)
-    for at, (_, counts) in enumerate(panes(rng, traffic, series, shift=shift), 1):
-        evidence.see(at, gains_of(sample(counts), within), np.arange(series))
-        rung = (evidence.log_statistic() >= log_threshold) & np.isinf(took)
+    """How many panes it takes until each series rings after its mean moved; inf beyond 20,000."""
+    everyone = np.arange(len(within.lower))
+    evidence, took = Evidence.none(len(everyone)), np.full(len(everyone), np.inf)
+    moved = itertools.islice(panes(rng, traffic, len(everyone), shift=shift), 20_000)
+    for at, (_, counts) in enumerate(moved, 1):
+        evidence.see(at, gains_of(sample(counts), within), everyone)
+        rung = (evidence.log_statistic(everyone) >= log_threshold) & np.isinf(took)
         took[rung] = at
-        if np.isfinite(took).all() or at == 20_000:
-            return took
-    raise AssertionError("panes end never")
+        if np.isfinite(took).all():
+            break
+    return took
+
+
+def pane_s(rng: np.random.Generator, rounds: int) -> float:
+    """How long the detector takes over a pane of 1,000 series."""
+    within = Bands(*(np.full(1000, one) for one in (MEAN - 0.01, MEAN + 0.01, 1.0)))
+    everyone, took = np.arange(1000), []
+    evidence = Evidence.none(1000)
+    for at, (_, counts) in enumerate(itertools.islice(panes(rng, Traffic(), 1000), rounds)):
+        some = sample(counts)
+        began = time.perf_counter()
+        evidence.see(at, gains_of(some, within), everyone)
+        evidence.log_statistic(everyone)
+        took.append(time.perf_counter() - began)
+    return float(np.median(took))

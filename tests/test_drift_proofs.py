@@ -2,14 +2,13 @@
 
 import math
 import sys
-import time
 
 import numpy as np
 import pytest
 
-from tests.drifting import MEAN, Traffic, alarms, bands, baselines, delays, panes, sample
+from tests.drifting import MEAN, Traffic, alarms, bands, baselines, delays, pane_s
 from watch.budget import YEAR_S, Budget
-from watch.detector import Bands, Evidence, gains_of
+from watch.detector import Bands
 
 pytestmark = pytest.mark.prove
 SERIES, PANES = 400, 1500  # a year of so few panes can be lived through
@@ -44,7 +43,7 @@ def test_false_alarms_stay_within_the_budget(
         allowed = budget.false_alarms_per_year * SERIES / slots
         known = baselines(rng, traffic, SERIES, calls, budget)
         rung = int(alarms(rng, traffic, bands(known), budget.log_threshold, PANES).sum())
-        effect = np.mean([one.design_effect for one in known])
+        effect = known["design_effect"].mean()
         tell(f"{name}, baseline of {calls}, {slots} slots: {rung} of {allowed:.0f} allowed,"
              f" design effect {effect:.2f}")  # fmt: skip
         assert rung <= allowed
@@ -87,17 +86,11 @@ def test_a_pane_costs_little_over_the_detector_that_sees_every_call(
     some = known.of(np.arange(30))
     by_call = np.median(delays(rng, Traffic(calls=1), some, budget.log_threshold, -0.05))
     tell(f"-.05 by panes of 50: {by_pane:.0f} calls, by the call: {by_call:.0f}")
-    assert by_pane <= 1.5 * by_call + 50 < 5_000
+    assert by_pane <= 1.5 * by_call + 50
+    assert np.isfinite(by_call)
 
 
 def test_a_thousand_series_take_a_pane_in_fifty_milliseconds(rng: np.random.Generator) -> None:
-    within = Bands(*(np.full(1000, one) for one in (MEAN - 0.01, MEAN + 0.01, 1.0)))
-    evidence, everyone, took = Evidence.none(1000), np.arange(1000), []
-    for at, (_, counts) in zip(range(30), panes(rng, Traffic(), 1000), strict=False):
-        some = sample(counts)
-        began = time.perf_counter()
-        evidence.see(at, gains_of(some, within), everyone)
-        evidence.log_statistic()
-        took.append(time.perf_counter() - began)
-    tell(f"1,000 series, one pane: {1e3 * np.median(took):.0f} ms")
-    assert np.median(took) <= 0.05
+    took_s = pane_s(rng, 30)
+    tell(f"1,000 series, one pane, the detector alone: {1e3 * took_s:.0f} ms")
+    assert took_s <= 0.05

@@ -265,3 +265,13 @@ def test_writers_and_scrapes_meet_without_loss() -> None:
                 assert total == 1.5 * numbers[key + "count", labels]
     assert value(tally, "vedette_requests_total", **group(status="ok")) == 2_000
     assert value(tally, "vedette_request_latency_seconds_sum", **group()) == 6_000
+
+
+def test_who_resigned_shows_no_more_what_only_the_closer_knows() -> None:
+    tally = filled()
+    before = tally.page().decode()
+    assert "vedette_drift_firing{" in before and "vedette_experiment_verdict{" in before
+    tally.resign()
+    after = tally.page().decode()
+    assert "vedette_drift_firing{" not in after and "vedette_experiment_verdict{" not in after
+    assert "vedette_requests_total{" in after

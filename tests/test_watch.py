@@ -1,6 +1,8 @@
 """Drift along the whole road: records in, closed panes, baselines, alarms, findings."""
 
 import json
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +10,20 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from agent.config import Config, load_config
+from agent.config import Config, Topic, load_config
 from agent.errors import BadConfig
 from agent.score import Panel
-from agent.store import Store, open_store, watches
+from agent.store import Store, open_store, positions, watches
+from consumers import house
 from consumers.cli import app
+from consumers.house import Listener
 from tests.experiments import Told, call
 from tests.road import InboxRoad, as_bytes
 from watch.keeping import keep_watch, series_rows
 from watch.series import WHOLE
+from watch.state import Watch
 
+TOLD = Panel([(Told(), 1.0)])
 QUICK = {
     "baseline_calls": 400,
     "baseline_s": 100.0,
@@ -39,7 +45,7 @@ def records(rng: np.random.Generator, n: int, drop_from: int, drop: float) -> li
 
 
 def travel(store: Store, config: Config, some: list[dict[str, Any]], end: bool = True) -> InboxRoad:
-    road = InboxRoad(store, config, Panel([(Told(), 1.0)]))
+    road = InboxRoad(store, config, TOLD)
     road.inbox.append(as_bytes(some))
     road.drain()
     if end:
@@ -92,10 +98,14 @@ def test_a_restart_sees_every_pane_once(store: Store, tmp_path: Path) -> None:
     every = records(rng, 1600, 1000, 0.15)
     travel(store, config, every)
     cut = open_store(f"sqlite:///{tmp_path / 'cut.db'}")
+    reached = set()
     for first in range(0, 1600, 400):
         travel(cut, config, every[first : first + 400], end=first == 1200)
         with cut.transaction() as tx:
             keep_watch(tx, config, "backfill", 0.0)
+            stored = watches.load_watch(tx, "backfill")
+            reached.add(stored and Watch.from_bytes(stored.body, 60).reached)
+    assert len(reached) > 2
     assert found(cut) == found(store)
     with store.transaction() as a, cut.transaction() as b:
         assert keep_watch(a, config, "backfill", 0.0) is None
@@ -111,6 +121,53 @@ def test_what_cannot_be_told_says_so(store: Store, rng: np.random.Generator) -> 
     assert {row["state"] for row in seen.values()} == {"learns", "no slot"}
     assert sum(row["state"] == "no slot" for row in seen.values()) > 3
     assert found(store) == []
+
+
+def test_sources_share_the_slots(store: Store, rng: np.random.Generator) -> None:
+    config, names = configured(watched_series=8), set()
+    for source in ("first", "second"):
+        told = config.model_copy(update={"inbox": Topic(source=source)})
+        road = InboxRoad(store, told.model_copy(update={"backfill": (source,)}), TOLD)
+        road.inbox.append(as_bytes([one | {"model": source} for one in records(rng, 60, 60, 0.0)]))
+        road.drain()
+        road.worker.finish(source)
+        with store.transaction() as tx:
+            rows = series_rows(tx, config, source)
+        names |= {(source, *row.values()) for row in rows if row["state"] != "no slot"}
+    assert len(names) == 8
+
+
+class Heard(Listener):
+    """What the house says of drift."""
+
+    def __init__(self) -> None:
+        self.said: list[object] = []
+
+    def found(self, findings: Sequence[Mapping[str, Any]]) -> None:
+        self.said.append(len(findings))
+
+    def resigned(self) -> None:
+        self.said.append("resigned")
+
+
+def test_only_who_closes_says_what_rings(
+    store: Store, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(house, "_HOUSE_S", 0.0)
+    config = configured()
+    travel(store, config, records(rng, 1600, 1000, 0.15))
+    again, heard = InboxRoad(store, config, TOLD), Heard()
+    again.worker.house.listener = heard
+    again.drain()
+    assert heard.said == [2]
+    with store.transaction() as tx:
+        assert positions.take_lease(tx, "closer", "another", time.time() + 100, 1000.0)
+    again.drain()
+    assert heard.said == [2, "resigned"]
+    with store.transaction() as tx:
+        positions.drop_lease(tx, "another")
+    again.drain()
+    assert heard.said == [2, "resigned", 2]
 
 
 def test_a_constant_series_is_watched_and_its_end_is_found(

@@ -1,17 +1,18 @@
 """One closed pane further: who still learns, who leaves its band, who is back in it."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from abtest.mixture import interval
+from abtest.samples import GRID
 from agent.buckets import BINS, Floats, Ints
-from watch.baseline import GRID, Baseline, Lesson, learn
+from agent.drift import Drift
+from watch.baseline import LESSON, Baseline, enough, hear, learn
 from watch.budget import Budget
 from watch.detector import Sample, gains_of
 from watch.series import Name
-from watch.state import Alarm, Watch
+from watch.state import ALARM, Watch, with_row
 
 # Back in its band is a mean whose standard error is this part of the band's width, over so many
 # calls at least: 2026-11-25: of a few, all harmless, an attack that went on was once resolved.
@@ -20,12 +21,10 @@ _SURE_PART, _FEWEST_BACK = 0.25, 100
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the configuration says of the watch."""
+    """What is promised, and what the configuration says of baselines."""
 
     budget: Budget
-    baseline_calls: int
-    baseline_s: float
-    matters: float
+    drift: Drift
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,70 +48,100 @@ class Finding:
 
 def advance(watch: Watch, pane: int, sample: Sample, rules: Rules) -> list[Finding]:
     """See one pane; the findings that began or ended with it."""
+    watch.grow()
     there = np.unique(sample.series)
-    watch.last.update(dict.fromkeys(there.tolist(), pane))
-    known = np.array(sorted(watch.baselines), np.int64)
-    seen = np.intersect1d(there, known)
-    calm = np.setdiff1d(seen, np.array(sorted(watch.alarms), np.int64))
-    gains = gains_of(sample, watch.bands())
-    watch.evidence.see(pane, gains, calm)
-    found = _rung(watch, pane, calm, rules)
-    for at, counts in _dense(sample, np.setdiff1d(seen, calm)):
-        if _is_back(watch, at, counts):
-            found.append(finding(watch, at, rules, "resolved"))
-            del watch.alarms[at]
-            watch.evidence.forget(np.array([at]))
-    for at, counts in _dense(sample, np.setdiff1d(there, known)):
-        lesson = watch.lessons.setdefault(at, Lesson())
-        lesson.hear(pane, counts)
-        if lesson.enough(rules.baseline_calls, rules.baseline_s):
-            told = lesson.counts, lesson.blocks(), rules.budget.baseline_alpha, rules.matters
-            watch.baselines[at] = learn(*told)
-            del watch.lessons[at]
+    watch.last[there] = pane
+    known = watch.bands["calls"][there] > 0
+    rings = np.isin(there, watch.alarms["slot"])
+    calm, ringing = there[known & ~rings], there[rings]
+    watch.evidence.see(pane, gains_of(sample, watch.limits()), calm)
+    found = _ring(watch, pane, calm, rules)
+    if len(ringing):
+        found += _resolve(watch, ringing, _dense(sample, ringing), rules)
+    if not known.all():
+        _teach(watch, pane, there[~known], _dense(sample, there[~known]), rules)
     return found
 
 
-def _rung(watch: Watch, pane: int, calm: Ints, rules: Rules) -> list[Finding]:
-    levels, found = watch.evidence.log_statistic(), []
-    for at in calm[levels[calm] >= rules.budget.log_threshold].tolist():
-        side, onset = watch.evidence.change(at)
-        watch.alarms[at] = Alarm(pane, onset, side, float(levels[at]))
-        found.append(finding(watch, at, rules, "firing"))
-    return found
+def _dense(sample: Sample, wanted: Ints) -> Floats:
+    """The counts of some series, [series, bins]."""
+    mine = np.isin(sample.series, wanted)
+    places = np.searchsorted(wanted, sample.series[mine]) * (BINS + 1) + sample.bins[mine]
+    table = np.bincount(places, sample.counts[mine], len(wanted) * (BINS + 1))
+    return table.astype(np.float64, copy=False).reshape(-1, BINS + 1)
 
 
-def _dense(sample: Sample, wanted: Ints) -> Iterator[tuple[int, Floats]]:
-    for at in wanted.tolist():
-        mine = slice(*np.searchsorted(sample.series, [at, at + 1]))
-        yield at, np.bincount(sample.bins[mine], sample.counts[mine], BINS + 1).astype(np.float64)
+def _ring(watch: Watch, pane: int, calm: Ints, rules: Rules) -> list[Finding]:
+    levels = watch.evidence.log_statistic(calm)
+    rung = levels >= rules.budget.log_threshold
+    if not rung.any():
+        return []
+    new, slots = np.zeros(int(rung.sum()), ALARM), calm[rung]
+    new["slot"], new["began"], new["level"] = slots, pane, levels[rung]
+    new["above"], new["onset"] = watch.evidence.change(slots)
+    watch.alarms = with_row(watch.alarms, new)
+    return findings(watch, slots, rules, "firing")
 
 
-def _is_back(watch: Watch, at: int, counts: Floats) -> bool:
-    """Whether the newest calls, as many as tell, have a mean in the original band."""
-    alarm, band = watch.alarms[at], watch.baselines[at]
-    alarm.counts += counts
-    alarm.latest.append((float(counts.sum()), float(counts @ GRID)))
-    n = alarm.counts.sum()
-    variance = float(alarm.counts @ (GRID - alarm.counts @ GRID / n) ** 2) / n
-    error = _SURE_PART * (band.upper - band.lower)
-    wanted = max(variance, band.variance) * band.design_effect / error**2
+def _resolve(watch: Watch, ringing: Ints, counts: Floats, rules: Rules) -> list[Finding]:
+    """End the alarms whose newest calls, as many as tell, have a mean in the original band."""
+    at, bands = np.searchsorted(watch.alarms["slot"], ringing), watch.bands[ringing]
+    some = watch.alarms[at]
+    some["counts"] += counts
+    some["n"] += counts.sum(1)
+    some["total"] += counts @ GRID
+    means = some["counts"] @ GRID / some["counts"].sum(1)
+    spread = (some["counts"] * (GRID - means[:, None]) ** 2).sum(1) / some["counts"].sum(1)
+    error = _SURE_PART * (bands["upper"] - bands["lower"])
+    wanted = np.maximum(spread, bands["variance"]) * bands["design_effect"] / error**2
     # What was enough to tell what is normal is enough to tell that it is back.
-    wanted = min(max(wanted, _FEWEST_BACK), band.calls)
-    calls = sum(one for one, _ in alarm.latest)
-    while calls - alarm.latest[0][0] >= wanted:
-        calls -= alarm.latest.pop(0)[0]
-    mean = sum(total for _, total in alarm.latest) / calls
-    return calls >= wanted and band.lower <= mean <= band.upper
+    tells = some["n"] >= np.minimum(np.maximum(wanted, _FEWEST_BACK), bands["calls"])
+    newest = some["total"] / some["n"]
+    back = tells & (newest >= bands["lower"]) & (newest <= bands["upper"])
+    some["n"][tells] = some["total"][tells] = 0.0
+    watch.alarms[at] = some
+    found = findings(watch, ringing[back], rules, "resolved")
+    watch.alarms = np.delete(watch.alarms, at[back])
+    watch.evidence.forget(ringing[back])
+    return found
 
 
-def finding(watch: Watch, at: int, rules: Rules, state: str) -> Finding:
-    """What is known of a series that rings."""
-    alarm, band = watch.alarms[at], watch.baselines[at]
-    n, ends = float(alarm.counts.sum()), (float("nan"),) * 3
-    if n:
-        lower, upper = interval(GRID, alarm.counts / band.design_effect)
-        ends = (float(alarm.counts @ GRID) / n, float(lower), float(upper))
-    return Finding(
-        watch.slots.names[at], state, alarm.side, alarm.began, alarm.onset, alarm.log_statistic,
-        rules.budget.log_threshold, band, round(n), *(end - band.mean for end in ends),
-    )  # fmt: skip
+def _teach(watch: Watch, pane: int, learners: Ints, counts: Floats, rules: Rules) -> None:
+    new = learners[~np.isin(learners, watch.lessons["slot"])]
+    if len(new):
+        rows = np.zeros(len(new), LESSON)
+        rows["slot"] = new
+        watch.lessons = with_row(watch.lessons, rows)
+    at = np.searchsorted(watch.lessons["slot"], learners)
+    some = watch.lessons[at]
+    hear(some, pane, counts)
+    watch.lessons[at] = some
+    drift = rules.drift
+    done = enough(some, drift.baseline_calls, drift.baseline_s)
+    if done.any():
+        told = learn(some[done], rules.budget.baseline_alpha, drift.matters)
+        watch.bands[learners[done]] = told
+        watch.lessons = np.delete(watch.lessons, at[done])
+
+
+def findings(watch: Watch, slots: Ints, rules: Rules, state: str) -> list[Finding]:
+    """What is known of series that ring."""
+    if not len(slots):
+        return []
+    some = watch.alarms[np.searchsorted(watch.alarms["slot"], slots)]
+    bands, counts = watch.bands[slots], some["counts"]
+    n = counts.sum(1)
+    lower, upper = interval(GRID, counts / bands["design_effect"][:, None])
+    with np.errstate(invalid="ignore"):
+        ends = np.stack([counts @ GRID / n, lower, upper], 1) - bands["mean"][:, None]
+    ends[n == 0] = np.nan
+    return [
+        Finding(
+            watch.slots.names[slot], state, "above" if alarm["above"] else "below",
+            int(alarm["began"]), int(alarm["onset"]), float(alarm["level"]),
+            rules.budget.log_threshold, Baseline(*band.item()), round(float(calls)), *three,
+        )
+        for slot, alarm, band, calls, three in zip(
+            slots.tolist(), some, bands, n, ends.tolist(), strict=True
+        )
+    ]  # fmt: skip

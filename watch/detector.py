@@ -12,10 +12,11 @@ no restart changes a bit.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from abtest.mixture import BETS, mixed
+from abtest.mixture import BETS, Bools, mixed
 from agent.buckets import BINS, Floats, Ints
 
 WAYS = 2 * len(BETS)  # each bet on a mean above the band, then each on one below
@@ -44,8 +45,7 @@ class Bands:
         return Bands(self.lower[chosen], self.upper[chosen], self.design_effect[chosen])
 
 
-@dataclass(slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """Of each series and way: ln M, the same restarted whenever it says nothing (CUSUM), and the
     pane in which that began, which is when the change began if there is one. [series, ways]"""
 
@@ -59,6 +59,15 @@ class Evidence:
         shape = size, WAYS
         return cls(np.full(shape, _NEVER), np.zeros(shape), np.zeros(shape, np.int64))
 
+    def grown(self, new: int) -> "Evidence":
+        """With room for more series."""
+        log_m, recent, since = Evidence.none(new)
+        return Evidence(
+            np.concatenate([self.log_m, log_m]),
+            np.concatenate([self.recent, recent]),
+            np.concatenate([self.since, since]),
+        )
+
     def see(self, pane: int, gains: Floats, there: Ints) -> None:
         """Advance the series that are `there` by one pane's gains."""
         old, gained = self.recent[there], gains[there]
@@ -70,14 +79,15 @@ class Evidence:
         """Begin anew for some series."""
         self.log_m[chosen], self.recent[chosen] = _NEVER, 0.0
 
-    def log_statistic(self) -> Floats:
-        """ln S. [series]"""
-        return mixed(self.log_m)
+    def log_statistic(self, chosen: Ints) -> Floats:
+        """ln S of some series."""
+        return mixed(self.log_m[chosen])
 
-    def change(self, one: int) -> tuple[str, int]:
-        """Whether a series is "above" or "below" its band, and the pane in which that began."""
-        way = int(self.recent[one].argmax())
-        return ("above" if way < len(BETS) else "below"), int(self.since[one, way])
+    def change(self, chosen: Ints) -> tuple[Bools, Ints]:
+        """Whether series are above their band rather than below, and the panes in which that
+        began."""
+        ways = self.recent[chosen].argmax(1)
+        return ways < len(BETS), self.since[chosen, ways]
 
 
 def gains_of(sample: Sample, bands: Bands) -> Floats:

@@ -48,7 +48,7 @@ class Slots:
     names: list[Name] = field(default_factory=list)
     beyond: set[Name] = field(default_factory=set)
     _numbers: dict[Name, int] = field(default_factory=dict)
-    _rows: dict[tuple[Group, bytes, bytes, bool], Ints] = field(default_factory=dict)
+    _rows: dict[tuple[Group, bytes, tuple[str, ...], bool], Ints] = field(default_factory=dict)
 
     @classmethod
     def restored(cls, size: int, names: Iterable[Name]) -> "Slots":
@@ -60,10 +60,11 @@ class Slots:
     def of(self, one: PaneRow, names: Sequence[str], panels: Panels, whole: bool) -> Ints:
         """The slots of a row's series [names], of its own or of the service's; -1 where it has
         none, or where calls of the pane were scored by several versions."""
-        key = one.group, one.row.names, one.row.panels, whole
+        digests = tuple(sorted(read_words(one.row.panels)))
+        key = one.group, one.row.names, digests, whole
         found = self._rows.get(key)
         if found is None:
-            versions = _versions(one.row, panels)
+            versions = _versions(digests, panels)
             found = np.array([self._number(one.group, m, versions, whole) for m in names], np.int64)
             if len(self._rows) < _ROWS_KNOWN:
                 self._rows[key] = found
@@ -91,10 +92,10 @@ class Slots:
 _ROWS_KNOWN, _BEYOND_KNOWN = 20_000, 10_000
 
 
-def _versions(row: Opened, panels: Panels) -> dict[str, str | None]:
-    """The version of each metric of a row; None where there are several."""
+def _versions(digests: Iterable[str], panels: Panels) -> dict[str, str | None]:
+    """The version of each metric that some panels gave; None where there are several."""
     found: dict[str, str | None] = {}
-    for digest in read_words(row.panels):
+    for digest in digests:
         for metric, version in panels.get(digest, {}).items():
             if found.setdefault(metric, version) != version:
                 found[metric] = None

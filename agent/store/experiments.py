@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select
 
 from agent.store.tables import entered, panels, runs
-from agent.store.writes import insert_new
+from agent.store.writes import insert_new, move_on
 
 
 def enter_panel(tx: Connection, digest: str, versions: Mapping[str, str]) -> None:
@@ -58,13 +58,5 @@ def save_run(
     tx: Connection, experiment: str, run: int, body: bytes, version: int, now: float
 ) -> bool:
     """Store a run that stood at `version` (0: nowhere) when it was read; whether it still did."""
-    if version == 0:
-        row = {"experiment": experiment, "run": run, "version": 1, "body": body, "stored_at": now}
-        tx.execute(insert(runs).values(row))
-        return True
-    statement = (
-        update(runs)
-        .where(runs.c.experiment == experiment, runs.c.run == run, runs.c.version == version)
-        .values(body=body, version=version + 1, stored_at=now)
-    )
-    return tx.execute(statement).rowcount == 1
+    key = {"experiment": experiment, "run": run}
+    return move_on(tx, runs, key, version, {"body": body, "stored_at": now})

@@ -152,6 +152,13 @@ def stored_panes(
     return sorted(found, key=lambda one: (one.pane, one.group))
 
 
+def first_pane(tx: Connection, source: str, since: float) -> int | None:
+    """The start of the first closed pane of a source that begins then or later."""
+    here = panes.c.source == source, panes.c.late == 0, panes.c.pane >= since
+    found: int | None = tx.scalar(select(func.min(panes.c.pane)).where(*here))
+    return found
+
+
 def late_calls(
     tx: Connection, start: float, service: str, variants: Sequence[str]
 ) -> dict[tuple[str, str], int]:

@@ -228,6 +228,7 @@ watches = Table(
     "watches",
     META,
     Column("source", String(128), primary_key=True),
+    Column("series", Integer, nullable=False),  # the slots that it takes of those of all sources
     Column("version", Integer, nullable=False),  # moves with every change, by compare-and-set
     Column("body", LargeBinary, nullable=False),
     Column("stored_at", Float, nullable=False),

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, select
 
 from agent.store.tables import findings, watches
-from agent.store.writes import upsert
+from agent.store.writes import move_on, upsert
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,25 +25,30 @@ def load_watch(tx: Connection, source: str) -> StoredWatch | None:
     return None if row is None else StoredWatch(row.version, bytes(row.body))
 
 
-def save_watch(tx: Connection, source: str, body: bytes, version: int, now: float) -> bool:
+def series_elsewhere(tx: Connection, source: str) -> int:
+    """How many series of other sources are watched."""
+    query = select(func.sum(watches.c.series)).where(watches.c.source != source)
+    return int(tx.scalar(query) or 0)
+
+
+def save_watch(
+    tx: Connection, source: str, series: int, body: bytes, version: int, now: float
+) -> bool:
     """Store a watch that stood at `version` (0: nowhere) when it was read; whether it still did."""
-    if version == 0:
-        row = {"source": source, "version": 1, "body": body, "stored_at": now}
-        tx.execute(insert(watches).values(row))
-        return True
-    here = watches.c.source == source, watches.c.version == version
-    changed = update(watches).where(*here)
-    changed = changed.values(body=body, version=version + 1, stored_at=now)
-    return tx.execute(changed).rowcount == 1
+    values = {"series": series, "body": body, "stored_at": now}
+    return move_on(tx, watches, {"source": source}, version, values)
 
 
-def put_finding(
-    tx: Connection, key: bytes, source: str, state: str, began: int, body: Mapping[str, Any],
-    now: float,
-) -> None:  # fmt: skip
-    """Store a finding, or what became of it."""
-    row = {"key": key, "source": source, "state": state, "began": began}
-    upsert(tx, findings, [row | {"body": json.dumps(dict(body)), "stored_at": now}])
+def put_findings(
+    tx: Connection, source: str, found: Mapping[bytes, Mapping[str, Any]], now: float
+) -> None:
+    """Store findings by their key, or what became of them."""
+    rows = [
+        {"key": key, "source": source, "state": one["state"], "began": one["began"]}
+        | {"body": json.dumps(dict(one)), "stored_at": now}
+        for key, one in sorted(found.items())
+    ]
+    upsert(tx, findings, rows)
 
 
 def all_findings(tx: Connection, limit: int, state: str | None = None) -> list[dict[str, Any]]:

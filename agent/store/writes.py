@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     and_,
     delete,
+    insert,
     select,
     text,
     update,
@@ -109,6 +110,18 @@ def insert_new(tx: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) 
         tx.execute(dialect.insert(table).on_conflict_do_nothing(), list(rows))
 
 
+def move_on(
+    tx: Connection, table: Table, key: Mapping[str, Any], version: int, values: Mapping[str, Any]
+) -> bool:
+    """Store a row that stood at `version` (0: nowhere) when it was read; whether it still did."""
+    if version == 0:
+        tx.execute(insert(table).values({**key, **values, "version": 1}))
+        return True
+    here = [table.c[name] == value for name, value in {**key, "version": version}.items()]
+    changed = update(table).where(*here).values({**values, "version": version + 1})
+    return tx.execute(changed).rowcount == 1
+
+
 def insert_seen(
     tx: Connection, events: Sequence[tuple[bytes, int]], now: float
 ) -> tuple[set[bytes], set[bytes]]:
@@ -191,7 +204,8 @@ def add_late(
     where = {key: {**same, "pane": key.pane, **key.group._asdict()} for key in sorted(added)}
     empty = {"calls": 0, "summaries": Row().to_bytes()}
     insert_new(tx, panes, [one | empty for one in where.values()])
-    held = select(*names, panes.c.summaries).where(here).order_by(*names).with_for_update()
+    mine = and_(here, panes.c.model.in_({key.group.model for key in added}))
+    held = select(*names, panes.c.summaries).where(mine).order_by(*names).with_for_update()
     for pane, *group, blob in tx.execute(held).all():
         if (key := RowKey(pane, Group(*group))) in added:
             added[key] = Row.from_bytes(bytes(blob)).merge(added[key])
