@@ -2,8 +2,8 @@
 
 2026-11-24: with a head before each series, 1,000 panes of two arms and 30 metrics took 0.5 s to
 read, nearly all of it Python that stepped from head to head. As columns, rows of the same series
-are read together by numpy. 2026-11-25: zlib (level 1) took 2.5x as long both ways as zstd, and 4 %
-more bytes.
+are read together by numpy. 2026-11-25: zlib (level 1) took 2.6x as long as zstd to
+pack and 1.9x to unpack, for 4 % more bytes.
 """
 
 import struct

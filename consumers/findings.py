@@ -14,7 +14,8 @@ def newest(store: Store, limit: int) -> list[dict[str, Any]]:
 
 
 def watched(store: Store, config: Config) -> list[dict[str, Any]]:
-    """Every series of every source, and whether it learns, is watched, rings or has no slot."""
+    """Every series of every source, and whether it learns, is watched, rings, or has no
+    slot or no value."""
     with store.transaction() as tx:
         sources = sorted(reads.closed_times(tx))
         return [row for source in sources for row in series_rows(tx, config, source)]

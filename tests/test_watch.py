@@ -118,23 +118,28 @@ def test_what_cannot_be_told_says_so(store: Store, rng: np.random.Generator) -> 
     config = configured(watched_series=3)
     travel(store, config, records(rng, 300, 300, 0.0))
     seen = rows(store, config)
-    assert {row["state"] for row in seen.values()} == {"learns", "no slot"}
-    assert sum(row["state"] == "no slot" for row in seen.values()) > 3
+    assert {row["state"] for row in seen.values()} == {"learns", "no slot", "no value"}
+    assert seen["m-production", "feedback"]["state"] == "no value"  # nobody judged
+    # Errors and relevance of a model and of the service; three have slots.
+    assert sum(row["state"] == "no slot" for row in seen.values()) == 1
+    assert sum(row["state"] == "learns" for row in seen.values()) == 3
     assert found(store) == []
 
 
 def test_sources_share_the_slots(store: Store, rng: np.random.Generator) -> None:
-    config, names = configured(watched_series=8), set()
+    config, names = configured(watched_series=6), set()
     for source in ("first", "second"):
         told = config.model_copy(update={"inbox": Topic(source=source)})
         road = InboxRoad(store, told.model_copy(update={"backfill": (source,)}), TOLD)
-        road.inbox.append(as_bytes([one | {"model": source} for one in records(rng, 60, 60, 0.0)]))
+        some = records(rng, 60, 60, 0.0)
+        own = [one | {"model": source, "id": f"{source}-{one['id']}"} for one in some]
+        road.inbox.append(as_bytes(own))
         road.drain()
         road.worker.finish(source)
         with store.transaction() as tx:
             rows = series_rows(tx, config, source)
-        names |= {(source, *row.values()) for row in rows if row["state"] != "no slot"}
-    assert len(names) == 8
+        names |= {(source, *row.values()) for row in rows if row["state"] == "learns"}
+    assert len(names) == 6
 
 
 class Heard(Listener):
@@ -210,7 +215,7 @@ def test_the_command_lists_findings_and_series(file: Path) -> None:
     assert "firing" in asked() and "response_relevance of support / m-production" in asked()
     assert {one["state"] for one in json.loads(asked("--json"))} == {"firing"}
     states = {one["state"] for one in json.loads(asked("--series", "--json"))}
-    assert states == {"learns", "rings", "watched"}  # nobody has given feedback
+    assert states == {"no value", "rings", "watched"}
     assert "watched" in asked("--series")
 
 

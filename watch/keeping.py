@@ -80,14 +80,16 @@ def as_json(one: Finding) -> dict[str, Any]:
 
 
 def series_rows(tx: Transaction, config: Config, source: str) -> list[dict[str, Any]]:
-    """Every series of a source as it stands, then those that found no slot."""
+    """Every series of a source as it stands, then those without a slot or a value."""
     stored, rules = watches.load_watch(tx, source), rules_of(config)
     if stored is None:
         return []
     watch = Watch.from_bytes(stored.body, rules.budget.slots)
     rows = [_series_row(watch, at) for at in range(len(watch.slots.names))]
-    none = _UNKNOWN | {"calls": 0, "state": "no slot", "last": None}
-    return rows + [one._asdict() | none for one in sorted(watch.slots.beyond)]
+    none = _UNKNOWN | {"calls": 0, "last": None}
+    for state, names in (("no slot", watch.slots.beyond), ("no value", watch.slots.silent)):
+        rows += [one._asdict() | none | {"state": state} for one in sorted(names)]
+    return rows
 
 
 _UNKNOWN = dict.fromkeys(("mean", "lower", "upper", "design_effect"))

@@ -56,6 +56,7 @@ class Watch:
             "reached": self.reached,
             "names": self.slots.names,
             "beyond": sorted(self.slots.beyond),
+            "silent": sorted(self.slots.silent),
             "rows": [len(table) for table in tables],
         }
         return b"\n".join([json.dumps(head).encode(), b"".join(one.tobytes() for one in tables)])
@@ -70,7 +71,7 @@ class Watch:
             tables.append(np.frombuffer(rest, kind, rows, at).copy())
             at += rows * kind.itemsize
         slots = Slots.restored(size, (Name(*one) for one in head["names"]))
-        slots.beyond = {Name(*one) for one in head["beyond"]}
+        slots.beyond, slots.silent = ({Name(*o) for o in head[k]} for k in ("beyond", "silent"))
         log_m, recent, since, bands, last, lessons, alarms = tables
         evidence = Evidence(log_m, recent, since)
         return cls(slots, evidence, bands, last, lessons, alarms, head["reached"])
