@@ -12,7 +12,7 @@ from agent.config import Config
 from agent.errors import StoreDown
 from agent.intake import Reading
 from agent.monitor import Fenced, Flush, Monitor
-from agent.store import Store, closing, halves, positions, watches
+from agent.store import Store, closing, halves, positions, reads, watches
 from agent.store.positions import Attempt
 from agent.store.writes import Position
 from consumers.source import Partition, Source
@@ -22,6 +22,7 @@ _log = logging.getLogger("vedette.house")
 
 _HOUSE_S = 1.0  # closing and lag are looked at this often
 _PRUNE_S = 60.0
+_LEDGER_S = 60.0  # reads one row a partition; a gap does not go away by itself
 _CLOSE_S = 0.5  # a long history is closed in turns, between batches
 _LEASE_S = 10.0  # a dead closer is replaced after this
 
@@ -38,8 +39,11 @@ class Listener:
     def fenced(self) -> None:
         """Another worker had moved a partition on."""
 
-    def lag(self, partition: Partition, records: int) -> None:
-        """So many records of a partition are unread."""
+    def lag(self, partition: Partition, records: int | None) -> None:
+        """So many records of a partition are unread; None when another worker reads it now."""
+
+    def ledger(self, gap: int) -> None:
+        """So many calls are missing between what was received and its ends."""
 
     def closed(self, source: str, through: float) -> None:
         """The panes of a source are closed up to a time."""
@@ -88,7 +92,8 @@ class House:
         self.config, self.store, self.source = config, store, source
         self.monitor, self.listener, self.name = monitor, listener, name
         self._clock = clock
-        self._next_house = self._next_prune = 0.0
+        self._next_house = self._next_prune = self._next_ledger = 0.0
+        self._lags: set[Partition] = set()
         self._moved = True  # what was closed before this process began may not be counted yet
         # By source whether there may be panes to watch; at the start there may be.
         self._unwatched: dict[str, bool] = {}
@@ -105,11 +110,15 @@ class House:
         self.listener.house()
 
     def _note_tips(self, held: Mapping[Partition, Held]) -> None:
+        for partition in self._lags - held.keys():
+            self.listener.lag(partition, None)
+        self._lags &= held.keys()
         caught, at = [], 0.0
         for partition, tip in self.source.tips().items():
             if partition not in held:
                 continue
             at_offset = held[partition].position.next
+            self._lags.add(partition)
             self.listener.lag(partition, max(0, tip.end - at_offset))
             if at_offset >= tip.end:
                 caught.append((*partition, at_offset))
@@ -146,16 +155,25 @@ class House:
             self._close_source(source, now)
             self._watch(source, now)
         self._experiment(now)
+        self._check_ledger()
         if time.monotonic() >= self._next_prune:
             with self.store.transaction() as tx:
                 more = closing.prune(tx, self.config, now)
             self._next_prune = 0.0 if more else time.monotonic() + _PRUNE_S
+
+    def _check_ledger(self) -> None:
+        if time.monotonic() >= self._next_ledger:
+            self._next_ledger = time.monotonic() + _LEDGER_S
+            with self.store.transaction() as tx:
+                gap = reads.ledger(tx).gap
+            self.listener.ledger(gap)
 
     def _resign(self) -> None:
         """Forget what is true while we are the closer; when we are again, it is told anew."""
         if self._closes:
             self.listener.resigned()
             self._closes, self._rings_known, self._moved = False, False, True
+            self._next_ledger = 0.0
             self._unwatched.clear()
 
     def _close_source(self, source: str, now: float) -> None:

@@ -67,6 +67,8 @@ def filled(groups: int = 3) -> Tally:
     bounds = {"estimate": 0.02, "lower": 0.01, "upper": 0.03}
     tally.contrast(("canary", "new", "response_relevance"), bounds, 5.5, "better")
     tally.events("canary", "new", 300)
+    tally.invalid("canary", ["sign"])
+    tally.ledger_gap(0)
     tally.drift(("support", "m", "production", "", "response_relevance"), True)
     return tally
 
