@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from agent.buckets import Bools, Floats
+
 Dimension = Literal["quality", "efficiency", "safety", "robustness", "fairness"]
 Kind = Literal["score", "flag", "amount"]
 
@@ -30,6 +32,17 @@ class Metric:
     def range(self) -> tuple[float, float | None]:
         """The lowest and highest value; None where there is no highest."""
         return (0.0, None) if self.kind == "amount" else (0.0, 1.0)
+
+    @property
+    def bar(self) -> float | None:
+        """Where a value counts as high; None where nothing passes or fails."""
+        return 0.5 if self.kind == "flag" and self.threshold is None else self.threshold
+
+    def failed(self, values: Floats) -> Bools:
+        """Which values fail: high ones, or low ones where high is good; it has a bar."""
+        assert self.bar is not None
+        high: Bools = values >= self.bar
+        return ~high if self.good == "high" else high
 
 
 METRICS: tuple[Metric, ...] = (

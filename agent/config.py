@@ -25,6 +25,7 @@ from pydantic_settings import (
 from agent.drift import Drift
 from agent.errors import BadConfig
 from agent.experiments import Experiment
+from agent.sla import Objective
 from agent.tree import Name, TopicName, Tree, Word
 
 Format = Literal["auto", "native", "litellm", "otlp"]
@@ -141,13 +142,6 @@ class ScorerOptions(Tree):
     baseline: str | None = None
     # False: its model stays as it is where `int8` is set.
     int8: bool = True
-
-
-class Objective(Tree):
-    """A service-level objective on one record metric: a call breaches it above `at_most`."""
-
-    metric: Literal["latency", "ttft", "tpot", "cost", "tokens_in", "tokens_out"] = "latency"
-    at_most: float = Field(gt=0)
 
 
 class Exporter(Tree):

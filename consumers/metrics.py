@@ -1,6 +1,5 @@
 """What this process has counted, folded at once: no list of events, one lock."""
 
-import math
 import threading
 from collections.abc import Collection, Iterator, Mapping
 
@@ -8,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from abtest.verdict import INVALID
-from agent.catalog import METRICS, SERIES, Metric, Series, metric_named
-from agent.config import Objective
+from agent.catalog import BY_NAME, METRICS, SERIES, Metric, Series, metric_named
+from agent.sla import Objective
 from consumers.labels import Array, Caps, Child, Group, Labels, escape
 
 # What the one closer says.
@@ -215,12 +214,9 @@ class Tally:
                 self._fold(series.name, group, values)
             else:
                 self._add(series.name, group, float(values.sum()))
-        bar = 0.5 if row.kind == "flag" and row.threshold is None else row.threshold
-        if bar is not None:
-            high = int(np.count_nonzero(values >= bar))
-            low = len(values) - high
-            good, bad = (high, low) if row.good == "high" else (low, high)
-            self._add("vedette_evaluations_total", (*group, row.name, "pass"), good)
+        if row.bar is not None:
+            bad = int(np.count_nonzero(row.failed(values)))
+            self._add("vedette_evaluations_total", (*group, row.name, "pass"), len(values) - bad)
             self._add("vedette_evaluations_total", (*group, row.name, "fail"), bad)
 
     def _count(self, name: str, labels: Labels, n: float) -> None:
@@ -273,9 +269,10 @@ class Tally:
 
 
 def _bounds(series: Series, slo: Mapping[str, Objective]) -> Array:
-    merged = set(series.buckets)
+    merged: set[float | None] = {*series.buckets}
     if series.metric:
-        merged |= {one.at_most for one in slo.values() if one.metric == series.metric}
+        merged |= {one.limit for one in slo.values() if one.metric == series.metric}
     elif series.name == "vedette_score_ratio":
-        merged |= {row.threshold for row in METRICS if row.threshold is not None}
-    return np.array(sorted(bound for bound in merged if math.isfinite(bound)))
+        merged |= {row.threshold for row in METRICS}
+        merged |= {one.limit for one in slo.values() if BY_NAME[one.metric].kind == "score"}
+    return np.array(sorted(bound for bound in merged if bound is not None))

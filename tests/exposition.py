@@ -9,7 +9,7 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent.catalog import METRICS
-from agent.config import Objective
+from agent.sla import Objective
 from consumers.exporter import Server
 from consumers.metrics import Tally
 
