@@ -50,7 +50,7 @@ HOMES: dict[str, tuple[str, ...]] = {
         "agent/tree.py",
     ),
     "pydantic_settings": ("agent/config.py",),
-    "yaml": ("agent/config.py",),
+    "yaml": ("agent/config.py", "consumers/cli_rules.py"),
     "faust": ("shadow/app.py",),
 }
 
