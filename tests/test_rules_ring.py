@@ -19,12 +19,13 @@ def unit_test(case: Case, name: str) -> dict[str, Any]:
     which = ('{long="' + case.labels["long"] + '"}') if "long" in case.labels else "{}"
     asked = f'ALERTS{{alertname="{name}",alertstate="firing",{which[1:]}'.replace(",}", "}")
     rings = {"labels": f"ALERTS{{{told}}}", "value": 1}
-    times = ((4, []), (case.rings, [rings]), (case.ends, []))
+    times: dict[int, list[Any]] = {4: [], case.rings: [rings], case.ends: []}
     return {
         "interval": "1m",
         "input_series": [{"series": key, "values": row} for key, row in case.series.items()],
         "promql_expr_test": [
-            {"expr": asked, "eval_time": f"{at}m", "exp_samples": found} for at, found in times
+            {"expr": asked, "eval_time": f"{at}m", "exp_samples": found}
+            for at, found in times.items()
         ],
     }
 
