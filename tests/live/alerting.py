@@ -149,6 +149,7 @@ class Alerting(AbstractContextManager["Alerting"]):
                 held.callback(server.end, signal.SIGKILL)
                 ports.append(port)
             where = folder / "prometheus"
+            self._shipped = ports[1]
             self.prometheus = Prometheus(where, rules, jobs, ports, scrape_ms, evaluate_ms)
             held.callback(self.prometheus.server.end, signal.SIGKILL)
             self._held = held.pop_all()
@@ -158,6 +159,13 @@ class Alerting(AbstractContextManager["Alerting"]):
 
     def __exit__(self, *_: object) -> None:
         self._held.close()
+
+    def suppressed(self, **labels: str) -> int:
+        """How many alerts the shipped configuration holds back because of another one."""
+        where = f"http://127.0.0.1:{self._shipped}/api/v2/alerts?active=false&silenced=false"
+        with urllib.request.urlopen(where, timeout=10) as answer:
+            held = [one for one in json.load(answer) if one["status"]["inhibitedBy"]]
+        return sum(labels.items() <= one["labels"].items() for one in held)
 
     def told(self, name: str, status: str, path: str = "/all", **labels: str) -> list[Told]:
         """What was heard of an alert, first to last."""
