@@ -1,5 +1,6 @@
 """`vedette rules`: Prometheus rules of a configuration."""
 
+import math
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -7,6 +8,7 @@ import typer
 import yaml
 
 from agent.config import Config, load_config
+from agent.errors import BadConfig
 from agent.rules import every_alert, groups
 from agent.rules.forms import operator, prometheus, pyrra, sloth
 from consumers.cli_terminal import ConfigFile
@@ -21,11 +23,13 @@ def rules(
     ] = RuleForm.prometheus,
     scale: Annotated[
         float,
-        typer.Option(min=1e-3, help="Divide every time by this, for a rehearsal; 1 s at least."),
+        typer.Option(min=1, help="Divide every time by this, for a rehearsal; 1 s at least."),
     ] = 1.0,
     markdown: Annotated[bool, typer.Option(help="The README's table of alerts.")] = False,
 ) -> None:
     """Recording and alerting rules for what the configuration asks for."""
+    if not math.isfinite(scale):
+        raise BadConfig("--scale", "is no number")
     told = load_config(config)
     text = alert_table() if markdown else rule_text(told, form, scale)
     print(text, end="")  # noqa: T201 - stdout is the machine's

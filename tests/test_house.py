@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from sqlalchemy import update
 
@@ -13,6 +14,7 @@ from consumers import house
 from consumers.house import Held
 from consumers.recorder import Recorder, instruments
 from consumers.source import Partition
+from tests.experiments import NOW, split, told, travel
 from tests.exposition import value
 from tests.road import InboxRoad, as_bytes, native
 
@@ -63,6 +65,18 @@ def test_the_lag_of_a_partition_that_went_away_is_no_longer_shown(road: InboxRoa
     road.inbox.append([(0.0, json.dumps(native(99)).encode())])
     road.drain()
     assert value(tally, "vedette_consumer_lag_records", **labels) == 0
+
+
+def test_why_an_experiment_is_invalid_is_shown(store: Store, rng: np.random.Generator) -> None:
+    config = told()
+    travel(store, config, split(rng, 1500, 0.0, share=0.62))
+    listener = Recorder(config, store, instruments(config))
+    listener.experiments(NOW)
+    found = {
+        reason: value(listener.tally, "vedette_experiment_invalid", experiment="x", reason=reason)
+        for reason in INVALID
+    }
+    assert found == {"sample_ratio": 1, "self_test": 0, "sign": 0}
 
 
 def test_an_invalid_verdict_says_why_in_one_word() -> None:

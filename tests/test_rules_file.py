@@ -149,6 +149,15 @@ def test_without_a_target_there_is_nothing_for_sloth_or_pyrra() -> None:
             rule_text(load_config(slo={"fast": {"at_most": 8}}), form)
 
 
+def test_the_command_writes_it_and_refuses_what_is_no_scale() -> None:
+    done = CliRunner().invoke(app, ["rules", "--scale", "60"])
+    assert (done.exit_code, done.stdout) == (0, rule_text(load_config(), scale=60.0))
+    assert CliRunner().invoke(app, ["rules", "--markdown"]).stdout == alert_table()
+    for scale in ("0", "nan", "x"):
+        assert CliRunner().invoke(app, ["rules", "--scale", scale]).exit_code == 2
+    assert isinstance(CliRunner().invoke(app, ["rules", "--scale", "inf"]).exception, BadConfig)
+
+
 def test_a_shorter_period_has_smaller_factors() -> None:
     found = [a for a in alerts(groups(everything())) if 'objective="kind"' in a.expr]
     assert len(found) == len(BURNS)

@@ -71,6 +71,9 @@ _SLO = 'metric="slo_fast"'
         # A small service that is silent for hours, and one that never had a call.
         {f'vedette_requests_total{{{_CALM},variant="production",status="ok"}}': "0+1x20 20x99",
          'vedette_build_info{job="v",instance="a",version="1"}': "1x120", 'up{job="v"}': "1x120"},
+        # An import of old calls within some minutes, and nothing after it.
+        {f'vedette_requests_total{{{_CALM},variant="production",status="ok"}}':
+         "0x20 0+9999x9 90000x90"},
         # Of another job.
         {'up{job="other",instance="b"}': "1x9 0x99"},
         # A replica that goes, while another one stays.

@@ -6,7 +6,8 @@ from agent.rules.rule import PRODUCTION, Alert, Group, Record, grown
 _DOWN = "5m"
 # A fail-over of a database or a broker takes a minute or two; after that a person is needed.
 _NOT_READY = "5m"
-# At the last day's pace so many calls would have come: that none does is no chance.
+# At the last day's pace so many calls would have come: that none does is no chance. The median,
+# because the mean of a day goes on for a day after one import of old calls.
 _EXPECTED = 20
 # Lag is told as the time that it takes to read: a number of records says nothing.
 _BEHIND, _BEHIND_FOR = "5m", "10m"
@@ -82,15 +83,15 @@ _ALIVE = (
     ),
     Alert(
         "VedetteNoData", "critical",
-        f"no call of a service for 15 minutes, where the last day's pace gives {_EXPECTED}",
-        f"avg_over_time({_PACE}[1d]) * <15m> >= {_EXPECTED}"
+        f"no call of a service for 15 minutes, where the last day's median pace gives {_EXPECTED}",
+        f"quantile_over_time(0.5, {_PACE}[1d]) * <15m> >= {_EXPECTED}"
         f" unless sum by (job, service) (increase({_REQUESTS}[15m])) > 0", "0m",
         "No call of {{ $labels.service }} came in 15 minutes",
-        "At the pace of the last day {{ $value | humanize }} calls would have come.",
+        "At the median pace of the last day {{ $value | humanize }} calls would have come.",
         "The service is down, its log does not reach Kafka, or nobody reads it. 1. Run `vedette"
         " topics -c vedette.yaml` and see whether records reach them. 2. Run `vedette dead-letters"
         " -c vedette.yaml`: a changed format sets all of them aside. For a service that was"
-        " retired it ends by itself within a day.",
+        " retired it ends by itself within half a day.",
     ),
     Alert(
         "VedetteLag", "warning",
