@@ -60,6 +60,14 @@ class Layer:
         table = np.bincount(places, counts[mine], len(sizes) * (BINS + 1))
         return table.astype(np.float64, copy=False).reshape(-1, BINS + 1)  # of no bins it has ints
 
+    def top(self, series: int) -> Ints:
+        """How many values of a bounded series stand in its last bin, [rows]."""
+        ends, bins, counts = self._counts
+        sizes, last = self.heads["bins"][:, series], ends[:, series] - 1
+        if not len(bins):
+            return np.zeros(len(sizes), np.int64)
+        return np.where((sizes > 0) & (bins[last] == BINS), counts[last], 0)
+
     @cached_property
     def _reasons(self) -> tuple[Ints, Ints]:
         sizes = self.heads["missing"].astype(np.int64)

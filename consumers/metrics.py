@@ -1,20 +1,21 @@
 """What this process has counted, folded at once: no list of events, one lock."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
-from agent.catalog import BY_NAME, METRICS, SERIES, Metric, Series, metric_named
+from agent.catalog import SERIES, Metric, Series, metric_named
 from agent.sla import Objective
+from consumers.budgets import bounds_of
 from consumers.labels import Array, Child, Labels, clean, escape
 
 Group = tuple[str, str, str]
 
 OTHER = "other"
 _OTHERS = (OTHER, OTHER, OTHER)
-_CLOSERS = ("vedette_drift_", "vedette_experiment_")  # what the one closer says
+_CLOSERS = ("vedette_drift_", "vedette_experiment_", "vedette_slo_")  # what the one closer says
 VERDICTS = ("better", "worse", "equivalent", "not_worse", "not_yet", "invalid")
 
 _SHOWN = {row.metric: row for row in SERIES if row.metric}
@@ -43,7 +44,7 @@ class Tally:
         self._groups_max = groups_max
         self._values: dict[str, set[str]] = {}
         self._groups: set[Group] = set()
-        self._bounds = {row.name: _bounds(row, slo or {}) for row in SERIES if row.buckets}
+        self._bounds = {row.name: bounds_of(row, slo or {}) for row in SERIES if row.buckets}
         self._children: dict[str, dict[Labels, Child]] = {row.name: {} for row in SERIES}
         for row in SERIES:
             if not row.labels:
@@ -158,6 +159,19 @@ class Tally:
         """Show whether a series (service, model, variant, segment, metric) left its baseline."""
         self._show("vedette_drift_firing", labels, firing)
 
+    def show_all(self, rows: Iterable[tuple[str, Labels, float]], only: Iterable[str] = ()) -> None:
+        """Show numbers (gauge, labels, value) of one moment, and of the gauges in `only` no other;
+        of two with the same labels, as the page shows them, the first counts."""
+        with self._lock:
+            for name in only:
+                self._children[name].clear()
+            shown = set[int]()
+            for name, labels, value in rows:
+                child = self._child(name, labels)
+                if id(child) not in shown:
+                    shown.add(id(child))
+                    child.numbers[0] = value
+
     def resign(self) -> None:
         """Show no longer what only the process that closes panes may: another one does now."""
         with self._lock:
@@ -255,8 +269,7 @@ class Tally:
             shown = pairs if bound is None else [*pairs, ("le", bound)]
             inner = ",".join(f'{key}="{escape(value)}"' for key, value in shown)
             lines.append(f"{name}{suffix}{{{inner}}} " if inner else f"{name}{suffix} ")
-        size = max(1, len(lines) - 1)
-        child = Child(labels, tuple(lines), np.zeros(size))
+        child = Child(labels, tuple(lines), np.zeros(max(1, len(lines) - 1)))
         self._children[name][labels] = child
         return child
 
@@ -285,13 +298,3 @@ class Tally:
             return OTHER
         values.add(known)
         return known
-
-
-def _bounds(series: Series, slo: Mapping[str, Objective]) -> Array:
-    merged: set[float | None] = {*series.buckets}
-    if series.metric:
-        merged |= {one.limit for one in slo.values() if one.metric == series.metric}
-    elif series.name == "vedette_score_ratio":
-        merged |= {row.threshold for row in METRICS}
-        merged |= {one.limit for one in slo.values() if BY_NAME[one.metric].kind == "score"}
-    return np.array(sorted(bound for bound in merged if bound is not None))
