@@ -235,8 +235,8 @@ def load_config(path: Path | None = None, **overrides: Any) -> Config:
         if first["type"] == "extra_forbidden":
             message = "unknown key"
         raise BadConfig(key, message) from None
-    if targeted(config.slo) and config.panes.minute_hours < 25:
-        raise BadConfig("panes.minute_hours", "a day of burn rates needs the minutes of 25 hours")
+    if targeted(config.slo) and config.panes.minute_hours < 8:
+        raise BadConfig("panes.minute_hours", "burn rates of objectives need 8 at least")
     if config.experiments and config.panes.allowed_lateness_s < config.panes.request_timeout_s:
         why = "is shorter than request_timeout_s: experiments would lose slow answers"
         raise BadConfig("panes.lateness_s", why)

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.buckets import BINS, Floats, Ints
+from agent.buckets import BINS, FIXED, Floats, Ints
 from agent.packing import (
     Heads,
     Opened,
@@ -18,6 +18,7 @@ from agent.packing import (
     read_names,
     read_sums,
     read_total,
+    read_total_of,
     read_words,
     unpacked,
 )
@@ -60,13 +61,9 @@ class Layer:
         table = np.bincount(places, counts[mine], len(sizes) * (BINS + 1))
         return table.astype(np.float64, copy=False).reshape(-1, BINS + 1)  # of no bins it has ints
 
-    def top(self, series: int) -> Ints:
-        """How many values of a bounded series stand in its last bin, [rows]."""
-        ends, bins, counts = self._counts
-        sizes, last = self.heads["bins"][:, series], ends[:, series] - 1
-        if not len(bins):
-            return np.zeros(len(sizes), np.int64)
-        return np.where((sizes > 0) & (bins[last] == BINS), counts[last], 0)
+    def totals(self, series: int) -> Ints:
+        """The sum of a flag, [rows]."""
+        return np.array([read_total_of(row, series) // FIXED for row in self.rows], np.int64)
 
     @cached_property
     def _reasons(self) -> tuple[Ints, Ints]:

@@ -64,14 +64,24 @@ def test_every_window_holds_its_own_minutes(any_store: Store) -> None:
     minutes = [CALM] * (4 * 1440 + 17)
     end = len(minutes)
     # Just within each window, and one minute before the shortest begins.
-    for back in (5, 6, 30, 60, 120, 360, 1440):
+    for back in (5, 6, 30, 60, 120, 360):
         minutes[end - back] = (1, 100)
     # Windows of days begin with the hour; the one that goes on counts as one.
-    minutes[4 * 1440 + 60 - 3 * 1440] = minutes[4 * 1440 + 60 - 3 * 1440 - 1] = (1, 100)
+    for days in (1, 3):
+        minutes[end + 43 - days * 1440] = (1, 100)
+    minutes[end + 42 - 3 * 1440] = (1, 100)
     write(any_store, CONFIG, minutes)
     closed(any_store, end)
     one = standing(any_store)["chat", "works"]
-    calls = {"5m": 5, "30m": 30, "1h": 60, "2h": 120, "6h": 360, "1d": 1440, "3d": 3 * 1440 - 43}
+    calls = {
+        "5m": 5,
+        "30m": 30,
+        "1h": 60,
+        "2h": 120,
+        "6h": 360,
+        "1d": 1440 - 43,
+        "3d": 3 * 1440 - 43,
+    }
     bad = {"5m": 1, "30m": 3, "1h": 4, "2h": 5, "6h": 6, "1d": 7, "3d": 8}
     assert one.burn_rates == pytest.approx(
         {window: bad[window] / (100 * calls[window]) / 0.001 for window in calls}
@@ -202,8 +212,8 @@ def test_what_was_rolled_up_and_pruned_is_the_same_budget(any_store: Store) -> N
     closed(any_store, 3 * 1440 - 23)
     before = standing(any_store)
     with any_store.transaction() as tx:
-        old = tables.panes.c.level_s == 60, tables.panes.c.pane < START + 1440 * 60
-        assert tx.execute(delete(tables.panes).where(*old)).rowcount == 1440
+        old = tables.panes.c.level_s == 60, tables.panes.c.pane < START + 2 * 1440 * 60
+        assert tx.execute(delete(tables.panes).where(*old)).rowcount == 2 * 1440
     assert standing(any_store) == before
     assert before["chat", "works"].bad == sum(bad for bad, _ in minutes[:-23])
 

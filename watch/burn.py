@@ -16,8 +16,8 @@ from agent.store import Transaction, reads, watches
 from watch.ring import Ring
 from watch.spending import KIND, look
 
-# A day, and the hour that its first minute may lie within.
-_LESSON_S = 25 * HOUR_S
+# Where older minutes are gone the first look is where the longest window by minutes is whole.
+_LESSON_S = 6 * HOUR_S
 
 
 def ring_of(config: Config) -> Ring:

@@ -81,16 +81,16 @@ def standings(ring: Ring) -> list[Standing]:
     """Every service and objective as of the ring's end."""
     if not ring.services:
         return []
-    rates = {span(one): burns(ring, one, 1)[:, :, 0] for one in WINDOWS_S}
-    codes = {one.name: judge(ring, one, 1).states[:, :, 0] for one in CONDITIONS}
+    rates = {span(one): burns(ring, one, 1)[:, :, 0].tolist() for one in WINDOWS_S}
+    codes = {one.name: judge(ring, one, 1).states[:, :, 0].tolist() for one in CONDITIONS}
     counts = ring.budgets(1)[:, :, 0]
     left = budget_remaining(counts[..., 0], counts[..., 1], ring.targets)
     return [
         Standing(
             service, name, objective.target or 0.0, objective.window_days, ring.end,
             int(counts[s, o, 0]), int(counts[s, o, 1]), float(left[s, o]),
-            {window: float(some[s, o]) for window, some in rates.items()},
-            {window: STATES[some[s, o]] for window, some in codes.items()},
+            {window: some[s][o] for window, some in rates.items()},
+            {window: STATES[some[s][o]] for window, some in codes.items()},
         )
         for s, service in enumerate(ring.services)
         for o, (name, objective) in enumerate(ring.objectives.items())

@@ -1,7 +1,7 @@
-"""Good and bad calls of every service by objective: the minutes of a day, the hours of a budget.
+"""Good and bad calls of every service by objective: the last minutes, and the hours of a budget.
 
 It is a cache of closed panes: filled from the store it is the same as one that has seen them close.
-Windows end with a whole minute; those of more than a day begin with a whole hour.
+Windows end with a whole minute; those of a day and more begin with a whole hour.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,10 +17,12 @@ from agent.sla import WINDOWS_S, Objective
 from agent.stacks import Stacks
 
 _DAY_H = 24
-_DAY_MIN = _DAY_H * 60
-# A day, and the hour that one look may see at once.
-_MINUTES = _DAY_MIN + 60
-# Services beyond have no burn rates; a service takes 20 kB an objective, and 46 for a quarter.
+# Longer windows are counted by the hour: 2026-11-25: with a day of minutes a ring was filled in
+# twice the time.
+_BY_MINUTE_S = 6 * HOUR_S
+# And the hour that one look may see at once.
+_MINUTES = (_BY_MINUTE_S + HOUR_S) // MINUTE_S
+# Services beyond have no burn rates; a service takes 18 kB an objective, and 42 for a quarter.
 _SERVICES_MAX = 200
 
 # Pane, service, packed row.
@@ -91,21 +93,22 @@ class Ring:
 
     def sums(self, window_s: int, count: int) -> Ints:
         """Of a window the counts at the last `count` minutes, [services, objectives, count, 2]."""
-        if window_s > _DAY_H * HOUR_S:
-            return self._long(window_s // HOUR_S, count)
+        if window_s > _BY_MINUTE_S:
+            return self._long(window_s // HOUR_S, count, slice(None))
         return _windows(self.minutes, window_s // MINUTE_S, count)
 
     def budgets(self, count: int) -> Ints:
         """The counts of each objective's own period, like `sums`."""
-        whole = [self._long(self.budget_h(one), count) for one in self.objectives.values()]
-        picked = [one[:, [at]] for at, one in enumerate(whole)]
-        return np.concatenate(picked, 1)
+        asked = enumerate(self.objectives.values())
+        each = [self._long(self.budget_h(o), count, slice(at, at + 1)) for at, o in asked]
+        return np.concatenate(each, 1)
 
-    def _long(self, hours: int, count: int) -> Ints:
+    def _long(self, hours: int, count: int, whose: slice) -> Ints:
         """The last hours, the one that goes on included; all minutes lie in that one."""
-        before = self.hours[:, :, self.hours.shape[2] - (hours - 1) :].sum(2, keepdims=True)
+        first = self.hours.shape[2] - (hours - 1)
+        before = self.hours[:, whose, first:].sum(2, keepdims=True)
         within = (self.end - self.hour) // MINUTE_S
-        sums = self.minutes[:, :, -within:].cumsum(2)[:, :, -count:]
+        sums = self.minutes[:, whose, -within:].cumsum(2)[:, :, -count:]
         found: Ints = before + sums
         return found
 
@@ -127,9 +130,10 @@ class Ring:
             for at, name in enumerate(self.objectives):
                 if f"slo_{name}" in layer.names:
                     series = layer.names.index(f"slo_{name}")
-                    both = np.stack([layer.top(series), layer.heads["n"][:, series]], 1)
                     where = places[layer.places], times[layer.places]
-                    np.add.at(made[:, at], where, both.astype(np.int64))
+                    np.add.at(made[:, at, :, 0], where, layer.totals(series))
+                    counts = layer.heads["n"][:, series].astype(np.int64)
+                    np.add.at(made[:, at, :, 1], where, counts)
         return made
 
     def _place(self, service: str) -> int:

@@ -20,19 +20,25 @@ def look(ring: Ring, count: int) -> list[Finding]:
     found, budgets = list[Finding](), ring.budgets(count)
     for one in CONDITIONS:
         told = _Told(ring, judge(ring, one, count), budgets)
-        open_ones = {name for name in ring.known if name[2][1] == one.name}
-        for s, service in enumerate(ring.services):
-            for o, objective in enumerate(ring.objectives):
-                name = _name(service, objective, one.name)
-                if name in open_ones or (told.judged.states[s, o] == 1).any():
-                    found += told.walk(name, s, o)
-                open_ones.discard(name)
-        found += [_gone(ring, name) for name in sorted(open_ones)]
+        rings = zip(*np.nonzero((told.judged.states == 1).any(2)), strict=True)
+        places = {_name(ring, one.name, s, o): (s, o) for s, o in rings}
+        for name in sorted({*places, *(name for name in ring.known if name[2][1] == one.name)}):
+            place = places.get(name) or _place(ring, name)
+            found += told.walk(name, *place) if place else [_gone(ring, name)]
     return found
 
 
-def _name(service: str, objective: str, window: str) -> Name:
-    return (("service", service), ("objective", objective), ("window", window))
+def _name(ring: Ring, window: str, service: int, objective: int) -> Name:
+    names = ring.services[service], list(ring.objectives)[objective]
+    return (("service", names[0]), ("objective", names[1]), ("window", window))
+
+
+def _place(ring: Ring, name: Name) -> tuple[int, int] | None:
+    """The service and objective of a name, None where one is there no longer."""
+    (_, service), (_, objective), _ = name
+    if service not in ring.services or objective not in ring.objectives:
+        return None
+    return ring.services.index(service), list(ring.objectives).index(objective)
 
 
 def _gone(ring: Ring, name: Name) -> Finding:
@@ -59,8 +65,11 @@ class _Told:
         found, count = list[Finding](), self.budgets.shape[2]
         now = self.ring.known.pop(name, None)
         for at in range(count):
-            if now is None and self.judged.states[s, o, at] != 1:
+            state = STATES[self.judged.states[s, o, at]]
+            if now is None and state != "firing":
                 continue
+            if now is not None and state == now.state and at < count - 1:
+                continue  # only its numbers differ, and the last ones count
             as_of = self.ring.end - (count - 1 - at) * MINUTE_S
             # The short window is what waits: a condition rings at once.
             now = step(now, self._seen(name, (s, o, at), as_of), 0.0)
