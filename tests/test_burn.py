@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 from sqlalchemy import delete
 
 from agent.config import Config
@@ -23,7 +24,7 @@ from tests.burning import (
     write,
 )
 from watch.burn import keep_burn, read_ring, ring_of
-from watch.pace import Standing, standings
+from watch.pace import FEWEST_FAILURES, Standing, standings
 
 CALM: Minute = (0, 100)
 CONFIG = configured()
@@ -132,6 +133,11 @@ def test_a_calm_day_at_its_target_rings_nothing(store: Store, rng: np.random.Gen
     write(store, CONFIG, [(int(bad), 300) for bad in draws])
     closed(store, 1440)
     assert catch_up(store, CONFIG)[1] == []
+
+
+def test_three_failures_of_fifty_calls_are_chance_once_in_six_years() -> None:
+    by_chance = binom.sf(FEWEST_FAILURES - 1, 50, 0.001)
+    assert 5 < 1 / (365.25 * 24 * by_chance) < 7
 
 
 @pytest.mark.parametrize(

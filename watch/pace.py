@@ -10,8 +10,8 @@ from agent.sla import CONDITIONS, WINDOWS_S, Condition, budget_remaining, burn_r
 from watch.ring import Ring
 
 # Fewer calls in the long window tell nothing, and fewer failures ring nothing: one failed call at
-# night is no outage. At a target of .999 and 50 calls an hour three fail in one hour by chance
-# once in six years.
+# night is no outage. At a target of .999 and 50 calls an hour three fail in one hour of the clock
+# by chance once in six years.
 FEWEST_CALLS, FEWEST_FAILURES = 10, 3
 # What a condition says, by number.
 STATES: tuple[State, ...] = ("resolved", "firing", "insufficient data")
