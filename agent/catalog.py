@@ -230,6 +230,13 @@ SERIES: tuple[Series, ...] = (
     Series("vedette_ledger_gap_calls", "gauge", (), "calls",
            "What was received less the sum of its ends, as the closer reads it in the store once a"
            " minute: 0 unless something was lost or invented."),
+    Series("vedette_slo_objective_ratio", "gauge", ("service", "objective"), "ratio",
+           "The target of an objective: the share of calls that must meet it."),
+    Series("vedette_slo_burn_rate_ratio", "gauge", ("service", "objective", "window"), "ratio",
+           "How many times as many calls as the target allows breached the objective in a window."),
+    Series("vedette_slo_error_budget_remaining_ratio", "gauge", ("service", "objective"), "ratio",
+           "The part of the error budget of an objective's period that is left, negative where it"
+           " is overspent."),
     Series("vedette_open_panes", "gauge", (), "panes",
            "Panes that still take calls."),
     Series("vedette_label_overflow_total", "counter", ("label",), "values",

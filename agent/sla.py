@@ -1,12 +1,22 @@
-"""What a service promises of its calls, as the configuration defines it."""
+"""What a service promises of its calls, and how fast it spends what may fail.
+
+Conditions on burn rates over two windows: Beyer et al., The Site Reliability Workbook (2018),
+chapter 5, "Multiwindow, Multi-Burn-Rate Alerts".
+"""
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 
+import numpy as np
 from pydantic import Field, model_validator
 
-from agent.buckets import Bools, Floats
+from agent.buckets import Bools, Floats, Ints
 from agent.catalog import BY_NAME, Metric
+from agent.findings import Severity
 from agent.tree import Tree
+
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 
 
 class Objective(Tree):
@@ -22,7 +32,7 @@ class Objective(Tree):
     # Of the calls that have a value; without it the objective is a flag and has no budget.
     target: float | None = Field(default=None, gt=0, lt=1)
     # The budget is what may fail in so many days.
-    window_days: float = Field(default=30.0, ge=1, le=366)
+    window_days: float = Field(default=30.0, ge=1, le=92)
 
     @model_validator(mode="after")
     def _can_be_judged(self) -> "Objective":
@@ -62,6 +72,73 @@ class Objective(Tree):
         else:
             told = f"{self.metric} by the catalogue {BY_NAME[self.metric].bar:.12g}"
         return f"{told}, {scorer}" if scorer else told
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Rings where the budget burns so fast over a long window, and still does over a short one,
+    that the long one spends this `part` of the budget."""
+
+    long_s: int
+    short_s: int
+    part: float
+    severity: Severity
+
+    @property
+    def name(self) -> str:
+        """Both windows, the short one first."""
+        return f"{span(self.short_s)}/{span(self.long_s)}"
+
+    def factor(self, window_days: float) -> float:
+        """The burn rate above which it rings: 14.4, 6, 3 and 1 where the budget is for 30 days.
+
+        Never below 1: at that rate a budget lasts as long as it should.
+        """
+        return max(1.0, round(self.part * window_days * _DAY_S / self.long_s, 9))
+
+
+CONDITIONS = (
+    Condition(_HOUR_S, 5 * _MINUTE_S, 0.02, "critical"),
+    Condition(6 * _HOUR_S, 30 * _MINUTE_S, 0.05, "critical"),
+    Condition(_DAY_S, 2 * _HOUR_S, 0.1, "warning"),
+    Condition(3 * _DAY_S, 6 * _HOUR_S, 0.1, "warning"),
+)
+WINDOWS_S = tuple(sorted({w for one in CONDITIONS for w in (one.short_s, one.long_s)}))
+
+
+def span(seconds: int) -> str:
+    """A window as Prometheus writes it."""
+    unit_s, unit = next(
+        pair for pair in ((_DAY_S, "d"), (_HOUR_S, "h"), (_MINUTE_S, "m")) if seconds >= pair[0]
+    )
+    return f"{seconds // unit_s}{unit}"
+
+
+def targeted(slo: Mapping[str, Objective]) -> dict[str, Objective]:
+    """The objectives that have a budget, by name."""
+    return {name: one for name, one in sorted(slo.items()) if one.target is not None}
+
+
+def burn_rate(bad: Ints, total: Ints, target: Floats) -> Floats:
+    """How many times too fast the budget is spent: at 1 it lasts its period. NaN without calls."""
+    with np.errstate(invalid="ignore"):
+        found: Floats = bad / total / (1 - target)
+    return found
+
+
+def budget_remaining(bad: Ints, total: Ints, target: Floats) -> Floats:
+    """The part of the budget that is left, negative where it is overspent. NaN without calls."""
+    return 1 - burn_rate(bad, total, target)
+
+
+def share_interval(bad: int, total: int, z: float = 1.959964) -> tuple[float, float]:
+    """The 95 % interval of a share of independent calls (Wilson 1927); (0, 1) without calls."""
+    if not total:
+        return 0.0, 1.0
+    share, part = bad / total, z * z / total
+    middle = (share + part / 2) / (1 + part)
+    half = z / (1 + part) * math.sqrt(share * (1 - share) / total + part / total / 4)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _divides(row: Metric, key: str, limit: float) -> bool:

@@ -19,10 +19,10 @@ _OTHERS = (OTHER, OTHER, OTHER)
 _UNCAPPED = frozenset({"partition", "label"})
 
 
-def clean(value: str) -> str:
+def clean(value: str, chars: int = LABEL_CHARS) -> str:
     """Cut, and without what cannot be printed."""
     # A lone surrogate cannot be written as UTF-8: unreplaced, it takes the whole page down.
-    short = value[:LABEL_CHARS]
+    short = value[:chars]
     if short.isprintable():
         return short
     return "".join(char if char.isprintable() else "\ufffd" for char in short)

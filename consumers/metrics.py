@@ -1,18 +1,19 @@
 """What this process has counted, folded at once: no list of events, one lock."""
 
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 from abtest.verdict import INVALID
-from agent.catalog import BY_NAME, METRICS, SERIES, Metric, Series, metric_named
+from agent.catalog import SERIES, Metric, Series, metric_named
 from agent.sla import Objective
+from consumers.budgets import bounds_of
 from consumers.labels import Array, Caps, Child, Group, Labels, escape
 
 # What the one closer says.
-_CLOSERS = ("vedette_drift_", "vedette_experiment_", "vedette_ledger_")
+_CLOSERS = ("vedette_drift_", "vedette_experiment_", "vedette_ledger_", "vedette_slo_")
 VERDICTS = ("better", "worse", "equivalent", "not_worse", "not_yet", "invalid")
 
 _SHOWN = {row.metric: row for row in SERIES if row.metric}
@@ -35,7 +36,7 @@ class Tally:
     ) -> None:
         self._lock = threading.Lock()
         self._caps = Caps(label_values_max, groups_max, self._overflowed)
-        self._bounds = {row.name: _bounds(row, slo or {}) for row in SERIES if row.buckets}
+        self._bounds = {row.name: bounds_of(row, slo or {}) for row in SERIES if row.buckets}
         self._children: dict[str, dict[Labels, Child]] = {row.name: {} for row in SERIES}
         for row in SERIES:
             if not row.labels and not row.name.startswith(_CLOSERS):
@@ -159,6 +160,19 @@ class Tally:
         """Show whether a series (service, model, variant, segment, metric) left its baseline."""
         self._show("vedette_drift_firing", labels, firing)
 
+    def show_all(self, rows: Iterable[tuple[str, Labels, float]], only: Iterable[str] = ()) -> None:
+        """Show numbers (gauge, labels, value) of one moment, and of the gauges in `only` no other;
+        of two with the same labels, as the page shows them, the first counts."""
+        with self._lock:
+            for name in only:
+                self._children[name].clear()
+            shown = set[int]()
+            for name, labels, value in rows:
+                child = self._child(name, labels)
+                if id(child) not in shown:
+                    shown.add(id(child))
+                    child.numbers[0] = value
+
     def resign(self) -> None:
         """Show no longer what only the process that closes panes may: another one does now."""
         with self._lock:
@@ -256,8 +270,7 @@ class Tally:
             shown = pairs if bound is None else [*pairs, ("le", bound)]
             inner = ",".join(f'{key}="{escape(value)}"' for key, value in shown)
             lines.append(f"{name}{suffix}{{{inner}}} " if inner else f"{name}{suffix} ")
-        size = max(1, len(lines) - 1)
-        child = Child(labels, tuple(lines), np.zeros(size))
+        child = Child(labels, tuple(lines), np.zeros(max(1, len(lines) - 1)))
         self._children[name][labels] = child
         return child
 
@@ -266,13 +279,3 @@ class Tally:
 
     def _overflowed(self, name: str) -> None:
         self._add("vedette_label_overflow_total", (name,), 1)
-
-
-def _bounds(series: Series, slo: Mapping[str, Objective]) -> Array:
-    merged: set[float | None] = {*series.buckets}
-    if series.metric:
-        merged |= {one.limit for one in slo.values() if one.metric == series.metric}
-    elif series.name == "vedette_score_ratio":
-        merged |= {row.threshold for row in METRICS}
-        merged |= {one.limit for one in slo.values() if BY_NAME[one.metric].kind == "score"}
-    return np.array(sorted(bound for bound in merged if bound is not None))

@@ -14,20 +14,25 @@ from abtest.verdict import short_word, why_invalid
 from agent.columns import missing_by_reason, take
 from agent.config import Config
 from agent.errors import StoreDown
+from agent.findings import Finding
 from agent.monitor import Flush
 from agent.store import Store
 from agent.store.tables import CALL_OUTCOMES, RECORD_OUTCOMES
+from consumers.budgets import BUDGETS, budget_rows
 from consumers.deadletter import publish_letters
 from consumers.exporter import Health
 from consumers.house import Listener
+from consumers.labels import clean
 from consumers.metrics import Tally
 from consumers.pump.sender import Sender
 from consumers.scored import ScoredTopic
 from consumers.source import Partition
+from watch.pace import Standing
 
 _log = logging.getLogger("vedette")
 
 _PUBLISH_S = 2.0
+_SENTENCE_CHARS = 500
 
 
 def instruments(config: Config) -> tuple[Tally, Health]:
@@ -132,6 +137,12 @@ class Recorder(Listener):
             self.tally.drift(tuple(whose), firing)
             said = "left its baseline" if firing else "is back in its baseline"
             _log.warning("%s of %s %s", whose[-1], " / ".join(filter(None, whose[:-1])), said)
+
+    def burned(self, standing: Sequence[Standing], findings: Sequence[Finding]) -> None:
+        """How fast budgets are spent, and what rings or ended."""
+        self.tally.show_all(budget_rows(standing), only=BUDGETS)
+        for one in findings:
+            _log.warning("%s: %s", one.state, clean(one.summary, _SENTENCE_CHARS))
 
     def resigned(self) -> None:
         """Another process closes panes now."""

@@ -1,5 +1,6 @@
 """A filled tally and how to read its page, for the tests of the metrics and of the server."""
 
+import math
 import urllib.error
 import urllib.request
 from typing import Any
@@ -10,8 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agent.catalog import METRICS
 from agent.sla import Objective
+from consumers.budgets import BUDGETS, budget_rows
 from consumers.exporter import Server
 from consumers.metrics import Tally
+from watch.pace import Standing
 
 GROUP = ("shop", "wren", "production")
 PROMETHEUS = (
@@ -70,6 +73,9 @@ def filled(groups: int = 3) -> Tally:
     tally.invalid("canary", ["sign"])
     tally.ledger_gap(0)
     tally.drift(("support", "m", "production", "", "response_relevance"), True)
+    rates = {"5m": 20.0, "1h": 15.0, "2h": math.nan}
+    spent = Standing("support", "works", 0.99, 30.0, 0, 3, 100, -2.0, rates, {})
+    tally.show_all(budget_rows([spent]), only=BUDGETS)
     return tally
 
 

@@ -14,6 +14,7 @@ EVERYTHING: dict[str, Any] = {
     "slo": {
         "fast": {"metric": "latency", "at_most": 8, "target": 0.99},
         "kind": {"metric": "response_toxicity", "target": 0.995, "window_days": 7},
+        "works": {"metric": "error", "target": 0.9, "window_days": 3},
         "shown": {"metric": "latency", "at_most": 2},
     },
     "drift": {},

@@ -12,9 +12,9 @@ from agent.catalog import SERIES
 from agent.config import load_config
 from agent.errors import BadConfig
 from agent.rules import alerts, every_alert, groups
-from agent.rules.burn import BURNS
 from agent.rules.forms import pyrra, sloth
 from agent.rules.rule import Record, seconds, span
+from agent.sla import CONDITIONS
 from consumers.cli import app
 from consumers.cli_rules import RuleForm, alert_table, rule_text
 from tests.rules import everything, said, tool
@@ -119,6 +119,7 @@ def test_sloth_reads_the_objectives() -> None:
     assert [(one["name"], one["objective"]) for one in tree["slos"]] == [
         ("fast", 99.0),
         ("kind", 99.5),
+        ("works", 90.0),
     ]
     events = tree["slos"][0]["sli"]["events"]
     for query in (events["error_query"], events["total_query"]):
@@ -139,6 +140,7 @@ def test_pyrra_reads_the_objectives() -> None:
     assert [(t["spec"]["target"], t["spec"]["window"]) for t in trees] == [
         ("99", "720h"),
         ("99.5", "168h"),
+        ("90", "72h"),
     ]
     assert list(yaml.safe_load_all(rule_text(everything(), RuleForm.pyrra))) == trees
 
@@ -160,9 +162,17 @@ def test_the_command_writes_it_and_refuses_what_is_no_scale() -> None:
 
 def test_a_shorter_period_has_smaller_factors() -> None:
     found = [a for a in alerts(groups(everything())) if 'objective="kind"' in a.expr]
-    assert len(found) == len(BURNS)
+    assert len(found) == len(CONDITIONS)
     # 14.4 of 30 days is 3.36 of 7, of a budget of half a percent.
     assert "> 0.0168 and" in found[0].expr
+    # A rate of 1 is no burn: the budget lasts its period.
+    assert "> 0.005 and" in found[3].expr
+
+
+def test_a_budget_that_cannot_burn_so_fast_has_no_such_rule() -> None:
+    slo = {"rough": {"metric": "error", "target": 0.9}}
+    found = [a for a in alerts(groups(load_config(slo=slo))) if "objective=" in a.expr]
+    assert [dict(a.labels)["long"] for a in found] == ["6h", "1d", "3d"]
 
 
 def test_the_shipped_rules_and_the_routing_are_right() -> None:

@@ -1,7 +1,10 @@
 """What an objective may say of itself, and which calls breach it."""
 
 import json
+import re
+import textwrap
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,7 @@ from agent.config import Config, load_config
 from agent.errors import BadConfig
 from agent.record import Call, Score, unscored
 from agent.score import Panel, load_panel
-from agent.sla import Objective
+from agent.sla import Objective, targeted
 from agent.store import Store, experiments, reads, tables
 from agent.summaries import Summary
 from consumers.metrics import Tally
@@ -170,3 +173,12 @@ def test_the_row_of_a_call_says_its_flags_and_why_one_is_missing(any_store: Stor
     assert versions["slo_kind"] == "response_toxicity by the catalogue 0.8, said 7"
     assert versions["slo_relevant"] == "response_relevance from 0.4, said 7"
     assert versions["slo_fast"] == "latency 1"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/slo.md"])
+def test_the_objectives_that_the_pages_show_are_accepted(tmp_path: Path, page: str) -> None:
+    text = (Path(__file__).parents[1] / page).read_text(encoding="utf-8")
+    shown = re.search(r"^    slo:\n(?:      .+\n)+", text, re.M)
+    assert shown is not None
+    (tmp_path / "v.yaml").write_text(textwrap.dedent(shown[0]))
+    assert len(targeted(load_config(tmp_path / "v.yaml").slo)) >= 3

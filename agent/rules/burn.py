@@ -1,53 +1,37 @@
 """Rules of the objectives: how fast their error budgets are spent, over two windows each.
 
-The four pairs of windows are those of the Google SRE workbook, "Alerting on SLOs": 2 % of a budget
-of 30 days spent in an hour, 5 % in six, 10 % in a day and 10 % in three.
+The conditions are those of the findings inside (`agent.sla.CONDITIONS`), asked of the counters.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from agent.rules.rule import PRODUCTION, Alert, Group, Record, Severity
-from agent.sla import Objective
+from agent.rules.rule import PRODUCTION, Alert, Group, Record
+from agent.sla import CONDITIONS, WINDOWS_S, Objective, span, targeted
 
-# Severity, long and short window, and how much faster than to last 30 days.
-BURNS: tuple[tuple[Severity, str, str, float], ...] = (
-    ("critical", "1h", "5m", 14.4),
-    ("critical", "6h", "30m", 6.0),
-    ("warning", "1d", "2h", 3.0),
-    ("warning", "3d", "6h", 1.0),
-)
-_WINDOWS = ("30m", "1h", "2h", "6h", "1d", "3d")
 # How often the rates are added up to a number of calls: a mean times the window would be wrong
 # where there are rates of a part of it only.
 _STEPS = {"1h": "1m", "6h": "1m", "1d": "5m", "3d": "5m"}
-# At night one failed call of three is a burn rate of hundreds, and no reason to wake anybody.
-FEWEST_FAILED = 10
+# As inside: at night one failed call of three is a burn rate of hundreds, and wakes nobody.
+FEWEST_CALLS, FEWEST_FAILED = 10, 3
 _ERRORS, _EVENTS = (f"service_objective:vedette_slo_{what}:rate5m" for what in ("errors", "events"))
 _BUDGET = "objective:vedette_slo_error_budget:ratio"
 
 
 def burn(slo: Mapping[str, Objective]) -> Group:
     """The rules of every objective that has a target."""
-    targets = targets_of(slo)
+    targets = targeted(slo)
     records = [record for name, one in targets.items() for record in _counts(name, one)]
     if targets:
-        records += [record for window in ("5m", *_WINDOWS) for record in _ratios(window)]
+        records += [record for window in map(span, WINDOWS_S) for record in _ratios(window)]
         records += [
-            Record(
-                _at(_ERRORS, f"increase{long}"),
-                f"sum_over_time({_ERRORS}[{long}:{step}]) * <{step}>",
-            )
+            Record(_at(rate, f"increase{long}"), f"sum_over_time({rate}[{long}:{step}]) * <{step}>")
             for long, step in _STEPS.items()
+            for rate in (_ERRORS, _EVENTS)
         ]
     for period in sorted({_period(one) for one in targets.values()}):
         records += _left(period, [n for n, one in targets.items() if _period(one) == period])
     alerts = [alert for name, one in targets.items() for alert in _alerts(name, one)]
     return Group("vedette-slo", (*records, *alerts))
-
-
-def targets_of(slo: Mapping[str, Objective]) -> dict[str, Objective]:
-    """The objectives with a target: without one there is no budget."""
-    return {name: one for name, one in slo.items() if one.target is not None}
 
 
 def budget_of(objective: Objective) -> float:
@@ -79,8 +63,10 @@ def _ratios(window: str, only: str = "") -> Iterator[Record]:
 
 def _left(period: str, names: Sequence[str]) -> Iterator[Record]:
     """What is left of the error budgets of a period."""
-    yield from _ratios(period, f'{{objective=~"{"|".join(names)}"}}')
-    spent = f"{_at(_ERRORS, f'ratio_rate{period}')} / on (objective) group_left () {_BUDGET}"
+    only = f'{{objective=~"{"|".join(names)}"}}'
+    if period not in map(span, WINDOWS_S):
+        yield from _ratios(period, only)
+    spent = f"{_at(_ERRORS, f'ratio_rate{period}')}{only} / on (objective) group_left () {_BUDGET}"
     left = "service_objective:vedette_slo_error_budget_remaining"
     yield Record(f"{left}:ratio_rate{period}", f"1 - {spent}")
 
@@ -96,16 +82,18 @@ def _period(objective: Objective) -> str:
 
 def _alerts(name: str, objective: Objective) -> Iterator[Alert]:
     only, budget = f'{{objective="{name}"}}', budget_of(objective)
-    for severity, long, short, rate in BURNS:
-        factor = rate * objective.window_days / 30
+    for one in CONDITIONS:
+        long, short, factor = span(one.long_s), span(one.short_s), one.factor(objective.window_days)
+        if factor * budget >= 1:  # not even a whole outage is so fast
+            continue
         ratios = (f"{_at(_ERRORS, f'ratio_rate{w}')}{only}" for w in (long, short))
         over = " and ".join(f"{ratio} > {factor * budget:.6g}" for ratio in ratios)
-        failed = _at(_ERRORS, f"increase{long}") + only
+        calls, failed = (_at(rate, f"increase{long}") + only for rate in (_EVENTS, _ERRORS))
         yield Alert(
-            "VedetteErrorBudgetBurn", severity,
-            f"calls miss an objective {rate:g} times as often as 30 days of its budget allow, over"
-            f" {long} and {short}, {FEWEST_FAILED} at least",
-            f"{over} and {failed} >= {FEWEST_FAILED}", "0m",
+            "VedetteErrorBudgetBurn", one.severity,
+            f"calls miss an objective {factor:g} times as often as its budget of"
+            f" {objective.window_days:g} days allows, over {long} and {short}",
+            f"{over} and {calls} >= {FEWEST_CALLS} and {failed} >= {FEWEST_FAILED}", "0m",
             f"{{{{ $labels.service }}}} misses its objective {name}",
             f"{{{{ $value | humanizePercentage }}}} of the calls missed it over {long}, which is"
             f" more than {100 * factor * budget:.4g} %; {100 * budget:.4g} % may over"

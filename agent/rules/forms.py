@@ -5,9 +5,9 @@ from typing import Any
 
 from agent.config import Config
 from agent.errors import BadConfig
-from agent.rules.burn import counted, targets_of
+from agent.rules.burn import counted
 from agent.rules.rule import Alert, Group, Rule
-from agent.sla import Objective
+from agent.sla import Objective, targeted
 
 _PRODUCT = {"app.kubernetes.io/name": "vedette"}
 
@@ -111,7 +111,7 @@ def _sloth_slo(name: str, objective: Objective, only: str) -> dict[str, Any]:
 
 
 def _targets(config: Config) -> dict[str, Objective]:
-    found = targets_of(config.slo)
+    found = targeted(config.slo)
     if not found:
         raise BadConfig("slo", "names no objective with a target")
     return found

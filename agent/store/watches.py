@@ -1,5 +1,6 @@
 """What the watch keeps: its state by source, and findings."""
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,18 +43,21 @@ def save_watch(
 def put_findings(
     tx: Connection, source: str, found: Mapping[bytes, Mapping[str, Any]], now: float
 ) -> None:
-    """Store findings by their key, or what became of them."""
+    """Store findings by their key, or what became of them; the body says the state in full."""
     rows = [
-        {"key": key, "source": source, "state": one["state"], "began": one["began"]}
+        {"key": key, "source": source, "state": one["state"][:16], "began": one["began"]}
         | {"body": json.dumps(dict(one)), "stored_at": now}
         for key, one in sorted(found.items())
     ]
     upsert(tx, findings, rows)
 
 
-def all_findings(tx: Connection, limit: int, state: str | None = None) -> list[dict[str, Any]]:
-    """The newest findings first, of one state when it is named."""
-    query = select(findings).order_by(findings.c.began.desc(), findings.c.key).limit(limit)
+def all_findings(
+    tx: Connection, limit: int, state: str | None = None, kind: str = "drift"
+) -> list[dict[str, Any]]:
+    """The newest findings of a kind first, of one state when it is named."""
+    query = select(findings).order_by(findings.c.began.desc(), findings.c.key)
     if state is not None:
         query = query.where(findings.c.state == state)
-    return [json.loads(row.body) for row in tx.execute(query)]
+    rows = (json.loads(row.body) for row in tx.execute(query))
+    return list(itertools.islice((row for row in rows if row.get("kind", "drift") == kind), limit))
