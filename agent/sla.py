@@ -131,14 +131,14 @@ def budget_remaining(bad: Ints, total: Ints, target: Floats) -> Floats:
     return 1 - burn_rate(bad, total, target)
 
 
-def share_interval(bad: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """The 95 % interval of a share of independent calls (Wilson 1927); (0, 1) without calls."""
-    if not total:
-        return 0.0, 1.0
-    share, part = bad / total, z * z / total
+def share_interval(bad: Ints, total: Ints, z: float = 1.959964) -> tuple[Floats, Floats]:
+    """The 95 % interval of a share of independent calls (Wilson 1927); [0, 1] without calls."""
+    n = np.maximum(total, 1)
+    share, part = bad / n, z * z / n
     middle = (share + part / 2) / (1 + part)
-    half = z / (1 + part) * math.sqrt(share * (1 - share) / total + part / total / 4)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    half = z / (1 + part) * np.sqrt(share * (1 - share) / n + part / n / 4)
+    lower, upper = np.maximum(0.0, middle - half), np.minimum(1.0, middle + half)
+    return lower, np.where(total > 0, upper, 1.0)
 
 
 def _divides(row: Metric, key: str, limit: float) -> bool:

@@ -23,6 +23,7 @@ from tests.burning import (
     told,
     write,
 )
+from watch import pace
 from watch.burn import keep_burn, read_ring, ring_of
 from watch.pace import FEWEST_FAILURES, Standing, standings
 
@@ -55,9 +56,9 @@ def test_rates_and_intervals_by_hand() -> None:
     rates = burn_rate(bad, total, np.array(0.99))
     assert rates[:2] == pytest.approx([0.0, 2.0]) and math.isnan(rates[2])
     # Wilson 1927, of 2 in 100 and 0 in 10, as published tables have them.
-    assert share_interval(2, 100) == pytest.approx((0.00550, 0.07001), abs=5e-5)
-    assert share_interval(0, 10) == pytest.approx((0.0, 0.27753), abs=5e-5)
-    assert share_interval(0, 0) == (0.0, 1.0)
+    lower, upper = share_interval(np.array([2, 0, 0]), np.array([100, 10, 0]))
+    assert lower == pytest.approx([0.00550, 0.0, 0.0], abs=5e-5)
+    assert upper == pytest.approx([0.07001, 0.27753, 1.0], abs=5e-5)
 
 
 def test_every_window_holds_its_own_minutes(any_store: Store) -> None:
@@ -128,11 +129,30 @@ def test_what_rings_goes_to_the_store_and_is_told_once(store: Store) -> None:
     assert {row["severity"] for row in rows} == {"critical", "warning"}
 
 
-def test_a_calm_day_at_its_target_rings_nothing(store: Store, rng: np.random.Generator) -> None:
-    draws = rng.binomial(300, 0.0005, 1440)
+def day(store: Store, share: float, seed: int = 0) -> int:
+    """How many findings a day of such calls comes to."""
+    draws = np.random.default_rng(seed).binomial(300, share, 1440)
     write(store, CONFIG, [(int(bad), 300) for bad in draws])
     closed(store, 1440)
-    assert catch_up(store, CONFIG)[1] == []
+    return len({one.key for one in catch_up(store, CONFIG)[1]})
+
+
+def test_a_calm_day_rings_nothing(store: Store) -> None:
+    assert day(store, 0.0005) == 0
+
+
+@pytest.mark.parametrize(("excluded", "findings"), [(True, 4), (False, 71)])
+def test_six_days_exactly_at_the_target_hardly_ring_where_chance_is_excluded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, excluded: bool, findings: int
+) -> None:
+    if not excluded:
+        monkeypatch.setattr(pace, "share_interval", lambda bad, _: (np.ones(bad.shape), None))
+    found = 0
+    for seed in range(6):
+        store = open_store(f"sqlite:///{tmp_path / f'{seed}.db'}")
+        found += day(store, 0.001, seed)
+        store.close()
+    assert found == findings
 
 
 def test_three_failures_of_fifty_calls_are_chance_once_in_six_years() -> None:

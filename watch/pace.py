@@ -6,7 +6,15 @@ import numpy as np
 
 from agent.buckets import Floats, Ints
 from agent.findings import State
-from agent.sla import CONDITIONS, WINDOWS_S, Condition, budget_remaining, burn_rate, span
+from agent.sla import (
+    CONDITIONS,
+    WINDOWS_S,
+    Condition,
+    budget_remaining,
+    burn_rate,
+    share_interval,
+    span,
+)
 from watch.ring import Ring
 
 # Fewer calls in the long window tell nothing, and fewer failures ring nothing: one failed call at
@@ -39,7 +47,9 @@ def judge(ring: Ring, one: Condition, count: int) -> Judged:
     long, short = burns(ring, one.long_s, count), burns(ring, one.short_s, count)
     over = np.minimum(long, short) > factors[:, None]  # not where one is NaN
     enough = (total >= FEWEST_CALLS) & ~np.isnan(short)
-    sure = enough & ~(over & (bad < FEWEST_FAILURES))
+    # At a factor of 1 a service at its target would come and go: chance must be excluded, too.
+    told = (bad >= FEWEST_FAILURES) & (share_interval(bad, total)[0] > 1 - ring.targets[:, None])
+    sure = enough & (told | ~over)
     states = np.where(sure, over.astype(np.int64), 2)
     return Judged(one, counts, long, short, factors, states)
 

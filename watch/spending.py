@@ -84,7 +84,7 @@ class _Told:
     def _seen(self, name: Name, place: tuple[int, int, int], as_of: int) -> Finding:
         judged, one = self.judged, self.judged.condition
         bad, total = judged.counts[place].tolist()
-        lower, upper = share_interval(bad, total)
+        lower, upper = map(float, share_interval(np.array(bad), np.array(total)))
         long, short = float(judged.long[place]), float(judged.short[place])
         target = float(self.ring.targets[place[1]])
         spent = self.budgets[place]
