@@ -65,6 +65,10 @@ _SLO = 'metric="slo_fast"'
          "0x30 1x90",
          f'vedette_evaluations_total{{{_CALM},variant="production",{_SLO},label="pass"}}':
          "0x30 2x90"},
+        # A service that hovers at its target.
+        {f'vedette_evaluations_total{{{_CALM},variant="production",{_SLO},label="fail"}}': "0+1x99",
+         f'vedette_evaluations_total{{{_CALM},variant="production",{_SLO},label="pass"}}':
+         "0+90x99"},
         # A shadow that answers badly, and no other call of that service.
         {f'vedette_evaluations_total{{{_CALM},variant="shadow:x",{_SLO},label="fail"}}': "0+60x99",
          f'vedette_requests_total{{{_CALM},variant="shadow:x",status="ok"}}': "0+60x40 2400x60"},

@@ -11,6 +11,8 @@ from agent.sla import CONDITIONS, WINDOWS_S, Objective, span, targeted
 # How often the rates are added up to a number of calls: a mean times the window would be wrong
 # where there are rates of a part of it only.
 _STEPS = {"1h": "1m", "6h": "1m", "1d": "5m", "3d": "5m"}
+# z of a 95 % interval; Wilson's (1927) excludes a share b where (p - b)^2 n > z^2 b (1 - b).
+_Z = 1.959964
 # As inside: at night one failed call of three is a burn rate of hundreds, and wakes nobody.
 FEWEST_CALLS, FEWEST_FAILED = 10, 3
 _ERRORS, _EVENTS = (f"service_objective:vedette_slo_{what}:rate5m" for what in ("errors", "events"))
@@ -86,22 +88,25 @@ def _alerts(name: str, objective: Objective) -> Iterator[Alert]:
         long, short, factor = span(one.long_s), span(one.short_s), one.factor(objective.window_days)
         if factor * budget >= 1:  # not even a whole outage is so fast
             continue
-        ratios = (f"{_at(_ERRORS, f'ratio_rate{w}')}{only}" for w in (long, short))
+        ratios = [f"{_at(_ERRORS, f'ratio_rate{w}')}{only}" for w in (long, short)]
         over = " and ".join(f"{ratio} > {factor * budget:.6g}" for ratio in ratios)
         calls, failed = (_at(rate, f"increase{long}") + only for rate in (_EVENTS, _ERRORS))
+        # A service that hovers at its target must not ring and resolve all day.
+        sure = f"({ratios[0]} - {budget:.6g}) ^ 2 * {calls} > {_Z**2 * budget * (1 - budget):.6g}"
+        enough = f"{calls} >= {FEWEST_CALLS} and {failed} >= {FEWEST_FAILED} and {sure}"
         yield Alert(
             "VedetteErrorBudgetBurn", one.severity,
             f"calls miss an objective {factor:g} times as often as its budget of"
             f" {objective.window_days:g} days allows, over {long} and {short}",
-            f"{over} and {calls} >= {FEWEST_CALLS} and {failed} >= {FEWEST_FAILED}", "0m",
+            f"{over} and {enough}", "0m",
             f"{{{{ $labels.service }}}} misses its objective {name}",
             f"{{{{ $value | humanizePercentage }}}} of the calls missed it over {long}, which is"
             f" more than {100 * factor * budget:.4g} %; {100 * budget:.4g} % may over"
             f" {objective.window_days:g} days.",
             f"At this pace the budget of {objective.window_days:g} days is spent in"
-            f" {objective.window_days / factor:.3g} days. 1. See in `vedette findings -c"
-            f" vedette.yaml` which model or segment left its baseline, and since when. 2. Undo what"
-            f" was deployed then; if an experiment runs, `vedette readout -c vedette.yaml` says"
-            f" whether its candidate is worse.",
+            f" {objective.window_days / factor:.3g} days. 1. Run `vedette slo -c vedette.yaml` for"
+            f" what is left, and `vedette findings -c vedette.yaml` for the model or segment that"
+            f" left its baseline, and since when. 2. Undo what was deployed then; if an experiment"
+            f" runs, `vedette readout -c vedette.yaml` says whether its candidate is worse.",
             (("objective", name), ("long", long), ("short", short)),
         )  # fmt: skip
