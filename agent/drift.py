@@ -18,3 +18,6 @@ class Drift(Tree):
     baseline_s: float = Field(default=900.0, ge=0)
     # A smaller difference of the mean does not matter.
     matters: float = Field(default=0.0, ge=0, lt=1)
+    # The segments whose shares of the calls are watched, all that are declared unless some are
+    # named; "model" is one, and rings with every rollout.
+    mix: tuple[str, ...] | None = None

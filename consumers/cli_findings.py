@@ -66,4 +66,5 @@ def _series_table(rows: list[dict[str, Any]]) -> Table:
 
 def _name(row: dict[str, Any]) -> str:
     whose = [row[part] for part in ("service", "model", "variant", "segment") if row[part]]
-    return f"{row['metric']} of {' / '.join(whose)}"
+    view = f" ({row['view']})" if row["view"] != "level" else ""
+    return f"{row['metric']}{view} of {' / '.join(whose)}"

@@ -58,10 +58,10 @@ def found(store: Store) -> list[dict[str, Any]]:
         return watches.all_findings(tx, 100)
 
 
-def rows(store: Store, config: Config) -> dict[tuple[str, str], dict[str, Any]]:
+def rows(store: Store, config: Config) -> dict[tuple[str, str, str], dict[str, Any]]:
     with store.transaction() as tx:
         every = series_rows(tx, config, "backfill")
-    return {(row["model"], row["metric"]): row for row in every}
+    return {(row["model"], row["metric"], row["view"]): row for row in every}
 
 
 def test_a_drop_is_found_in_the_model_and_in_the_service_with_its_onset(
@@ -104,7 +104,7 @@ def test_a_restart_sees_every_pane_once(store: Store, tmp_path: Path) -> None:
         with cut.transaction() as tx:
             keep_watch(tx, config, "backfill", 0.0)
             stored = watches.load_watch(tx, "backfill")
-            reached.add(stored and Watch.from_bytes(stored.body, 60).reached)
+            reached.add(stored and Watch.from_bytes(stored.body, stored.bases, 60).reached)
     assert len(reached) > 2
     assert found(cut) == found(store)
     with store.transaction() as a, cut.transaction() as b:
@@ -119,9 +119,8 @@ def test_what_cannot_be_told_says_so(store: Store, rng: np.random.Generator) -> 
     travel(store, config, records(rng, 300, 300, 0.0))
     seen = rows(store, config)
     assert {row["state"] for row in seen.values()} == {"learns", "no slot", "no value"}
-    assert seen["m-production", "feedback"]["state"] == "no value"  # nobody judged
-    # Errors and relevance of a model and of the service; three have slots.
-    assert sum(row["state"] == "no slot" for row in seen.values()) == 1
+    assert seen["m-production", "feedback", "level"]["state"] == "no value"  # nobody judged
+    assert sum(row["state"] == "no slot" for row in seen.values()) > 3
     assert sum(row["state"] == "learns" for row in seen.values()) == 3
     assert found(store) == []
 
@@ -181,7 +180,7 @@ def test_a_constant_series_is_watched_and_its_end_is_found(
     config = configured()
     some = [call(at, 1.0 if at < 900 else 0.9) for at in range(1500)]
     travel(store, config, some)
-    row = rows(store, config)["m-production", "response_relevance"]
+    row = rows(store, config)["m-production", "response_relevance", "level"]
     assert row["mean"] == 1.0 and row["upper"] == 1.0 and 0.9 < row["lower"] < 1.0
     assert [one["side"] for one in found(store) if one["model"] == WHOLE] == ["below"]
 
@@ -215,7 +214,7 @@ def test_the_command_lists_findings_and_series(file: Path) -> None:
     assert "firing" in asked() and "response_relevance of support / m-production" in asked()
     assert {one["state"] for one in json.loads(asked("--json"))} == {"firing"}
     states = {one["state"] for one in json.loads(asked("--series", "--json"))}
-    assert states == {"no value", "rings", "watched"}
+    assert states == {"learns", "no value", "rings", "watched"}
     assert "watched" in asked("--series")
 
 

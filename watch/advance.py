@@ -8,10 +8,12 @@ from abtest.mixture import interval
 from abtest.samples import GRID
 from agent.buckets import BINS, Floats, Ints
 from agent.drift import Drift
-from watch.baseline import LESSON, Baseline, enough, hear, learn
+from watch.baseline import LESSON, Baseline, Table, enough, hear, learn
 from watch.budget import Budget
 from watch.detector import Sample, gains_of
+from watch.sample import VOLUME, WEEK_S, Shares
 from watch.series import Name
+from watch.shape import RARE, bases_of, edges_of, has_shape, with_shapes
 from watch.state import ALARM, Watch, with_row
 
 # Back in its band is a mean whose standard error is this part of the band's width, over so many
@@ -25,6 +27,7 @@ class Rules:
 
     budget: Budget
     drift: Drift
+    shares: Shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Finding:
 def advance(watch: Watch, pane: int, sample: Sample, rules: Rules) -> list[Finding]:
     """See one pane; the findings that began or ended with it."""
     watch.grow()
+    sample = with_shapes(sample, watch.slots, watch.bases)
     there = np.unique(sample.series)
     watch.last[there] = pane
     known = watch.bands["calls"][there] > 0
@@ -60,6 +64,7 @@ def advance(watch: Watch, pane: int, sample: Sample, rules: Rules) -> list[Findi
         found += _resolve(watch, ringing, _dense(sample, ringing), rules)
     if not known.all():
         _teach(watch, pane, there[~known], _dense(sample, there[~known]), rules)
+        watch.grow()
     return found
 
 
@@ -76,6 +81,9 @@ def _ring(watch: Watch, pane: int, calm: Ints, rules: Rules) -> list[Finding]:
     rung = levels >= rules.budget.log_threshold
     if not rung.any():
         return []
+    # That the middle moved says why the edges did: they ring when they alone did.
+    moved = np.concatenate([watch.alarms["slot"], calm[rung]])
+    rung &= ~np.isin(calm, edges_of(watch.bases, moved))
     new, slots = np.zeros(int(rung.sum()), ALARM), calm[rung]
     new["slot"], new["began"], new["level"] = slots, pane, levels[rung]
     new["above"], new["onset"] = watch.evidence.change(slots)
@@ -112,16 +120,31 @@ def _teach(watch: Watch, pane: int, learners: Ints, counts: Floats, rules: Rules
         rows = np.zeros(len(new), LESSON)
         rows["slot"] = new
         watch.lessons = with_row(watch.lessons, rows)
-    at = np.searchsorted(watch.lessons["slot"], learners)
+    at, names = np.searchsorted(watch.lessons["slot"], learners), watch.slots.names
     some = watch.lessons[at]
     hear(some, pane, counts)
     watch.lessons[at] = some
-    drift = rules.drift
-    done = enough(some, drift.baseline_calls, drift.baseline_s)
+    drift, volumes = rules.drift, np.array([names[slot].metric == VOLUME for slot in learners])
+    rare = np.array([names[slot].view == "tail" for slot in learners])
+    calls = np.where(volumes, 0, np.where(rare, RARE, 1) * drift.baseline_calls)
+    done = enough(some, calls, np.where(volumes, WEEK_S, drift.baseline_s))
     if done.any():
-        told = learn(some[done], rules.budget.baseline_alpha, drift.matters)
-        watch.bands[learners[done]] = told
+        _end_lessons(watch, pane, learners[done], some[done], rules)
         watch.lessons = np.delete(watch.lessons, at[done])
+
+
+def _end_lessons(watch: Watch, pane: int, slots: Ints, lessons: Table, rules: Rules) -> None:
+    """What was learned is a band or, of an amount, what ranks are; those learn a band next."""
+    names = [watch.slots.names[slot] for slot in slots.tolist()]
+    based = np.isin(slots, watch.bases["slot"])
+    first = np.array([has_shape(name) for name in names]) & ~based
+    if first.any():
+        new = bases_of(watch.slots, slots[first], pane, lessons["counts"][first])
+        watch.bases, watch.taught = with_row(watch.bases, new), True
+    banded = np.array([name.view != "rank" for name in names]) | based
+    watch.bands[slots[banded]] = learn(
+        lessons[banded], rules.budget.baseline_alpha, rules.drift.matters
+    )
 
 
 def findings(watch: Watch, slots: Ints, rules: Rules, state: str) -> list[Finding]:

@@ -77,7 +77,7 @@ def hear(some: Table, pane: int, counts: Floats) -> None:
     some["pane"] = pane
 
 
-def enough(some: Table, calls: int, long_s: float) -> NDArray[np.bool_]:
+def enough(some: Table, calls: Ints, long_s: Floats) -> NDArray[np.bool_]:
     """Whether lessons hold as many calls as asked for, over as long, in as many panes."""
     many = (some["panes"] >= _FEWEST_PANES) & (some["counts"].sum(1) >= calls)
     found: NDArray[np.bool_] = many & (some["pane"] - some["first"] >= long_s)

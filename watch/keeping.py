@@ -14,7 +14,8 @@ from agent.store import Transaction, experiments, reads, watches
 from watch.advance import Finding, Rules, advance, findings
 from watch.baseline import Baseline
 from watch.budget import Budget
-from watch.series import PaneRow, Slots, sample_of
+from watch.sample import Shares, sample_of
+from watch.series import PaneRow, Slots
 from watch.state import Watch
 
 
@@ -23,7 +24,8 @@ def rules_of(config: Config) -> Rules:
     drift = config.drift
     assert drift is not None
     budget = Budget(drift.false_alarms_per_year, drift.watched_series, config.panes.width_s)
-    return Rules(budget, drift)
+    keys = config.segments if drift.mix is None else drift.mix
+    return Rules(budget, drift, Shares(frozenset(keys)))
 
 
 def keep_watch(
@@ -36,7 +38,7 @@ def keep_watch(
     """
     rules, stored = rules_of(config), watches.load_watch(tx, source)
     free = rules.budget.slots - watches.series_elsewhere(tx, source)
-    watch = Watch(Slots(free)) if stored is None else Watch.from_bytes(stored.body, free)
+    watch = Watch(Slots(free)) if stored is None else opened(stored, free)
     through = reads.closed_times(tx).get(source, 0.0)
     if through <= watch.reached:
         return None
@@ -48,7 +50,14 @@ def keep_watch(
     version = 0 if stored is None else stored.version
     if not watches.save_watch(tx, source, series, body, version, now):
         raise StoreDown(f"the watch over {source} was moved on by another process", 0.1)
+    if watch.taught:
+        watches.save_bases(tx, source, watch.bases.tobytes(), now)
     return [as_json(one) for one in found]
+
+
+def opened(stored: watches.StoredWatch, size: int) -> Watch:
+    """A watch as it was stored."""
+    return Watch.from_bytes(stored.body, stored.bases, size)
 
 
 def _catch_up(
@@ -59,9 +68,10 @@ def _catch_up(
         through = min(through, float((first // HOUR_S + 1) * HOUR_S))
     panels, found = experiments.all_panels(tx), list[Finding]()
     rows = reads.stored_panes(tx, source, watch.reached, through, fine_panes=math.inf)
-    for start, some in itertools.groupby(rows, key=lambda one: one.pane):
+    for (start, long_s), some in itertools.groupby(rows, key=lambda one: (one.pane, one.level_s)):
         mine = [PaneRow(one.group, open_row(one.blob)) for one in some]
-        found += advance(watch, start, sample_of(mine, watch.slots, panels), rules)
+        sample = sample_of(mine, watch.slots, panels, rules.shares, long_s)
+        found += advance(watch, start, sample, rules)
     watch.reached = through
     return found
 
@@ -84,7 +94,7 @@ def series_rows(tx: Transaction, config: Config, source: str) -> list[dict[str, 
     stored, rules = watches.load_watch(tx, source), rules_of(config)
     if stored is None:
         return []
-    watch = Watch.from_bytes(stored.body, rules.budget.slots)
+    watch = opened(stored, rules.budget.slots)
     rows = [_series_row(watch, at) for at in range(len(watch.slots.names))]
     none = _UNKNOWN | {"calls": 0, "last": None}
     for state, names in (("no slot", watch.slots.beyond), ("no value", watch.slots.silent)):

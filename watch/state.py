@@ -13,6 +13,7 @@ from agent.buckets import BINS, Ints
 from watch.baseline import BAND, LESSON, NO_BAND, Table
 from watch.detector import WAYS, Bands, Evidence
 from watch.series import Name, Slots
+from watch.shape import BASE
 
 # A series out of its band: since when, and what was counted after the alarm; `n` and `total` are
 # the newest calls, as many as tell whether it is back.
@@ -27,7 +28,8 @@ _KINDS = tuple(np.dtype((kind, (WAYS,))) for kind in ("<f8", "<f8", "<i8"))
 @dataclass(slots=True)
 class Watch:
     """Every series of one source: `evidence`, `bands` and `last` (the newest pane in which it had
-    a value) by slot; `lessons` and `alarms` of those that have one, in the order of slots."""
+    a value) by slot; `lessons`, `alarms` and `bases` of those that have one, in the order of slots.
+    Bases are large and seldom change, so they are stored apart; `taught` says that they did."""
 
     slots: Slots
     evidence: Evidence = field(default_factory=lambda: Evidence.none(0))
@@ -35,6 +37,8 @@ class Watch:
     last: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     lessons: Table = field(default_factory=lambda: np.zeros(0, LESSON))
     alarms: Table = field(default_factory=lambda: np.zeros(0, ALARM))
+    bases: Table = field(default_factory=lambda: np.zeros(0, BASE))
+    taught: bool = False
     reached: float = 0.0
 
     def grow(self) -> None:
@@ -50,7 +54,7 @@ class Watch:
         return Bands(self.bands["lower"], self.bands["upper"], self.bands["design_effect"])
 
     def to_bytes(self) -> bytes:
-        """Equal watches give equal bytes."""
+        """All but the bases; equal watches give equal bytes."""
         tables = (*self.evidence, self.bands, self.last, self.lessons, self.alarms)
         head = {
             "reached": self.reached,
@@ -62,8 +66,8 @@ class Watch:
         return b"\n".join([json.dumps(head).encode(), b"".join(one.tobytes() for one in tables)])
 
     @classmethod
-    def from_bytes(cls, data: bytes, size: int) -> "Watch":
-        """Read what `to_bytes` wrote, for as many slots as there are now."""
+    def from_bytes(cls, data: bytes, bases: bytes, size: int) -> "Watch":
+        """Read what `to_bytes` wrote, and the bases, for as many slots as there are now."""
         line, _, rest = data.partition(b"\n")
         head, at, tables = json.loads(line), 0, []
         kinds = (*_KINDS, BAND, np.dtype(np.int64), LESSON, ALARM)
@@ -74,7 +78,8 @@ class Watch:
         slots.beyond, slots.silent = ({Name(*o) for o in head[k]} for k in ("beyond", "silent"))
         log_m, recent, since, bands, last, lessons, alarms = tables
         evidence = Evidence(log_m, recent, since)
-        return cls(slots, evidence, bands, last, lessons, alarms, head["reached"])
+        held = np.frombuffer(bases, BASE).copy()
+        return cls(slots, evidence, bands, last, lessons, alarms, held, reached=head["reached"])
 
 
 def with_row(table: Table, row: Table) -> Table:

@@ -234,6 +234,15 @@ watches = Table(
     Column("stored_at", Float, nullable=False),
 )
 
+# The baselines that ranks need, large and seldom changed.
+baselines = Table(
+    "baselines",
+    META,
+    Column("source", String(128), primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("stored_at", Float, nullable=False),
+)
+
 # What began to ring or ended; one row an alarm, found again by its series and beginning.
 findings = Table(
     "findings",
@@ -269,10 +278,16 @@ def m003_watches(connection: Connection) -> None:
     META.create_all(connection)
 
 
+def m005_baselines(connection: Connection) -> None:
+    """What ranks are taken among."""
+    META.create_all(connection)
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     m001_first_tables,
     m002_experiments,
     m003_watches,
+    m005_baselines,
 )
 
 

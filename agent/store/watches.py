@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from agent.store.tables import findings, watches
+from agent.store.tables import baselines, findings, watches
 from agent.store.writes import move_on, upsert
 
 
@@ -17,12 +17,16 @@ class StoredWatch:
 
     version: int
     body: bytes
+    bases: bytes
 
 
 def load_watch(tx: Connection, source: str) -> StoredWatch | None:
     """The watch over a source."""
     row = tx.execute(select(watches).where(watches.c.source == source)).first()
-    return None if row is None else StoredWatch(row.version, bytes(row.body))
+    if row is None:
+        return None
+    bases = tx.scalar(select(baselines.c.body).where(baselines.c.source == source))
+    return StoredWatch(row.version, bytes(row.body), bytes(bases or b""))
 
 
 def series_elsewhere(tx: Connection, source: str) -> int:
@@ -37,6 +41,11 @@ def save_watch(
     """Store a watch that stood at `version` (0: nowhere) when it was read; whether it still did."""
     values = {"series": series, "body": body, "stored_at": now}
     return move_on(tx, watches, {"source": source}, version, values)
+
+
+def save_bases(tx: Connection, source: str, body: bytes, now: float) -> None:
+    """Store what the series of a source are compared with; the watch itself guards it."""
+    upsert(tx, baselines, [{"source": source, "body": body, "stored_at": now}])
 
 
 def put_findings(
