@@ -11,9 +11,10 @@ from agent.drift import Drift
 from agent.packing import open_row
 from agent.panes import Group, Row
 from agent.summaries import LogHistogram
-from watch.advance import Rules, advance
+from watch.advance import advance
 from watch.budget import Budget
 from watch.detector import Sample
+from watch.lessons import Rules
 from watch.sample import LOG_SPAN, Shares, amount_at, sample_of, to_grid
 from watch.series import WHOLE, Name, PaneRow, Slots
 from watch.shape import RARE, ranks, tails

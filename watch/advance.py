@@ -6,34 +6,27 @@ import numpy as np
 
 from abtest.mixture import interval
 from abtest.samples import GRID
-from agent.buckets import BINS, Floats, Ints
-from agent.drift import Drift
-from watch.baseline import LESSON, Baseline, Table, enough, hear, learn
-from watch.budget import Budget
+from agent.buckets import Floats, Ints
+from watch.baseline import Baseline
 from watch.detector import Sample, gains_of
-from watch.sample import VOLUME, WEEK_S, Shares
-from watch.series import Name
-from watch.shape import RARE, bases_of, edges_of, has_shape, with_shapes
+from watch.lessons import Rules, teach
+from watch.sample import VOLUME
+from watch.series import Name, whole
+from watch.shape import edges_of, with_shapes
 from watch.state import ALARM, Watch, with_row
 
+# A series that rang and had no value for so long is over, without being back.
+_GONE_S = 86_400
 # Back in its band is a mean whose standard error is this part of the band's width, over so many
 # calls at least: 2026-11-25: of a few, all harmless, an attack that went on was once resolved.
 _SURE_PART, _FEWEST_BACK = 0.25, 100
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """What is promised, and what the configuration says of baselines."""
-
-    budget: Budget
-    drift: Drift
-    shares: Shares
-
-
-@dataclass(frozen=True, slots=True)
 class Finding:
     """A series that left its band, as of a pane; `effect` is its mean since the alarm less the
-    baseline's, NaN until a call came after the alarm."""
+    baseline's, NaN until a call came after the alarm. `deploys` are the models that came first
+    within the hour before the onset or since."""
 
     name: Name
     state: str
@@ -47,6 +40,7 @@ class Finding:
     effect: float
     lower: float
     upper: float
+    deploys: tuple[str, ...] = ()
 
 
 def advance(watch: Watch, pane: int, sample: Sample, rules: Rules) -> list[Finding]:
@@ -61,19 +55,11 @@ def advance(watch: Watch, pane: int, sample: Sample, rules: Rules) -> list[Findi
     watch.evidence.see(pane, gains_of(sample, watch.limits()), calm)
     found = _ring(watch, pane, calm, rules)
     if len(ringing):
-        found += _resolve(watch, ringing, _dense(sample, ringing), rules)
+        found += _resolve(watch, ringing, sample.of(ringing), rules)
+    found += _give_up(watch, pane, rules)
     if not known.all():
-        _teach(watch, pane, there[~known], _dense(sample, there[~known]), rules)
-        watch.grow()
+        teach(watch, pane, sample, there[~known], rules)
     return found
-
-
-def _dense(sample: Sample, wanted: Ints) -> Floats:
-    """The counts of some series, [series, bins]."""
-    mine = np.isin(sample.series, wanted)
-    places = np.searchsorted(wanted, sample.series[mine]) * (BINS + 1) + sample.bins[mine]
-    table = np.bincount(places, sample.counts[mine], len(wanted) * (BINS + 1))
-    return table.astype(np.float64, copy=False).reshape(-1, BINS + 1)
 
 
 def _ring(watch: Watch, pane: int, calm: Ints, rules: Rules) -> list[Finding]:
@@ -114,37 +100,21 @@ def _resolve(watch: Watch, ringing: Ints, counts: Floats, rules: Rules) -> list[
     return found
 
 
-def _teach(watch: Watch, pane: int, learners: Ints, counts: Floats, rules: Rules) -> None:
-    new = learners[~np.isin(learners, watch.lessons["slot"])]
-    if len(new):
-        rows = np.zeros(len(new), LESSON)
-        rows["slot"] = new
-        watch.lessons = with_row(watch.lessons, rows)
-    at, names = np.searchsorted(watch.lessons["slot"], learners), watch.slots.names
-    some = watch.lessons[at]
-    hear(some, pane, counts)
-    watch.lessons[at] = some
-    drift, volumes = rules.drift, np.array([names[slot].metric == VOLUME for slot in learners])
-    rare = np.array([names[slot].view == "tail" for slot in learners])
-    calls = np.where(volumes, 0, np.where(rare, RARE, 1) * drift.baseline_calls)
-    done = enough(some, calls, np.where(volumes, WEEK_S, drift.baseline_s))
-    if done.any():
-        _end_lessons(watch, pane, learners[done], some[done], rules)
-        watch.lessons = np.delete(watch.lessons, at[done])
-
-
-def _end_lessons(watch: Watch, pane: int, slots: Ints, lessons: Table, rules: Rules) -> None:
-    """What was learned is a band or, of an amount, what ranks are; those learn a band next."""
-    names = [watch.slots.names[slot] for slot in slots.tolist()]
-    based = np.isin(slots, watch.bases["slot"])
-    first = np.array([has_shape(name) for name in names]) & ~based
-    if first.any():
-        new = bases_of(watch.slots, slots[first], pane, lessons["counts"][first])
-        watch.bases, watch.taught = with_row(watch.bases, new), True
-    banded = np.array([name.view != "rank" for name in names]) | based
-    watch.bands[slots[banded]] = learn(
-        lessons[banded], rules.budget.baseline_alpha, rules.drift.matters
-    )
+def _give_up(watch: Watch, pane: int, rules: Rules) -> list[Finding]:
+    """End the alarms of what is gone: its service still has calls, or none either."""
+    slots = watch.alarms["slot"]
+    gone = watch.last[slots] < pane - _GONE_S
+    if not gone.any():
+        return []
+    found = []
+    for slot in slots[gone].tolist():
+        volume = watch.slots.known(whole(watch.slots.names[slot].service, VOLUME))
+        serves = volume >= 0 and watch.last[volume] == pane
+        state = "could not tell" if serves else "insufficient data"
+        found += findings(watch, np.array([slot]), rules, state)
+    watch.alarms = watch.alarms[~gone]
+    watch.evidence.forget(slots[gone])
+    return found
 
 
 def findings(watch: Watch, slots: Ints, rules: Rules, state: str) -> list[Finding]:
@@ -162,9 +132,11 @@ def findings(watch: Watch, slots: Ints, rules: Rules, state: str) -> list[Findin
         Finding(
             watch.slots.names[slot], state, "above" if alarm["above"] else "below",
             int(alarm["began"]), int(alarm["onset"]), float(alarm["level"]),
-            rules.budget.log_threshold, Baseline(*band.item()), round(float(calls)), *three,
+            rules.budget.log_threshold, Baseline(*band.item()),
+            round(float(calls)), mean, low, high,
+            watch.deploys(watch.slots.names[slot].service, int(alarm["onset"])),
         )
-        for slot, alarm, band, calls, three in zip(
+        for slot, alarm, band, calls, (mean, low, high) in zip(
             slots.tolist(), some, bands, n, ends.tolist(), strict=True
         )
     ]  # fmt: skip

@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from dataclasses import fields
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from typing import Any
 
 from agent.buckets import event_key
@@ -11,11 +12,12 @@ from agent.errors import StoreDown
 from agent.packing import open_row
 from agent.panes import HOUR_S
 from agent.store import Transaction, experiments, reads, watches
-from watch.advance import Finding, Rules, advance, findings
+from watch.advance import Finding, advance, findings
 from watch.baseline import Baseline
 from watch.budget import Budget
-from watch.sample import Shares, sample_of
-from watch.series import PaneRow, Slots
+from watch.lessons import Rules
+from watch.sample import Shares, is_seen, sample_of
+from watch.series import Panels, PaneRow, Slots
 from watch.state import Watch
 
 
@@ -45,14 +47,18 @@ def keep_watch(
     found = _catch_up(tx, watch, source, through, rules)
     # What rings is told anew with every pane: its effect is measured after the alarm.
     known = [*found, *findings(watch, watch.alarms["slot"], rules, "firing")]
-    watches.put_findings(tx, source, {_key(one): as_json(one) for one in known}, now)
+    watches.put_findings(tx, source, {key_of(one): as_json(one) for one in known}, now)
+    save(tx, source, watch, 0 if stored is None else stored.version, now)
+    return [as_json(one) for one in found]
+
+
+def save(tx: Transaction, source: str, watch: Watch, version: int, now: float) -> None:
+    """Store a watch that stood at `version`; raises StoreDown when it no longer does."""
     series, body = len(watch.slots.names), watch.to_bytes()
-    version = 0 if stored is None else stored.version
     if not watches.save_watch(tx, source, series, body, version, now):
         raise StoreDown(f"the watch over {source} was moved on by another process", 0.1)
     if watch.taught:
         watches.save_bases(tx, source, watch.bases.tobytes(), now)
-    return [as_json(one) for one in found]
 
 
 def opened(stored: watches.StoredWatch, size: int) -> Watch:
@@ -66,17 +72,36 @@ def _catch_up(
     first = reads.first_pane(tx, source, watch.reached)
     if first is not None:  # one hour a transaction, so that a history is not read at once
         through = min(through, float((first // HOUR_S + 1) * HOUR_S))
-    panels, found = experiments.all_panels(tx), list[Finding]()
-    rows = reads.stored_panes(tx, source, watch.reached, through, fine_panes=math.inf)
-    for (start, long_s), some in itertools.groupby(rows, key=lambda one: (one.pane, one.level_s)):
-        mine = [PaneRow(one.group, open_row(one.blob)) for one in some]
-        sample = sample_of(mine, watch.slots, panels, rules.shares, long_s)
-        found += advance(watch, start, sample, rules)
+    found = list[Finding]()
+    for pane in panes_of(tx, source, watch.reached, through):
+        for service, model in sorted({one.group[:2] for one in pane.rows if is_seen(one)}):
+            watch.note(service, model, pane.start)
+        sample = sample_of(pane.rows, watch.slots, pane.panels, rules.shares, pane.long_s)
+        found += advance(watch, pane.start, sample, rules)
     watch.reached = through
     return found
 
 
-def _key(one: Finding) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Pane:
+    """All rows of one closed pane."""
+
+    start: int
+    long_s: int
+    rows: list[PaneRow]
+    panels: Panels
+
+
+def panes_of(tx: Transaction, source: str, start: float, end: float) -> Iterator[Pane]:
+    """The closed panes of a source within [start, end), the finest that are still there."""
+    panels = experiments.all_panels(tx)
+    every = reads.stored_panes(tx, source, start, end, fine_panes=math.inf)
+    for (at, long_s), some in itertools.groupby(every, key=lambda one: (one.pane, one.level_s)):
+        rows = [PaneRow(one.group, open_row(one.blob)) for one in some]
+        yield Pane(at, long_s, rows, panels)
+
+
+def key_of(one: Finding) -> bytes:
     """The identity of an alarm."""
     return event_key(*one.name, str(one.began))
 
@@ -85,6 +110,7 @@ def as_json(one: Finding) -> dict[str, Any]:
     """As scripts read it."""
     held = {field.name: getattr(one, field.name) for field in fields(one)}
     name, baseline = held.pop("name")._asdict(), held.pop("baseline")._asdict()
+    held["deploys"] = list(held["deploys"])
     told = name | held | {f"baseline_{key}": value for key, value in baseline.items()}
     return {key: None if value != value else value for key, value in told.items()}  # NaN
 

@@ -16,7 +16,7 @@ from agent.columns import FAILURES
 from agent.packing import PACKED_ZERO, read_total, read_words
 from agent.stacks import Layer, Stacks
 from watch.detector import Sample
-from watch.series import WHOLE, Name, Panels, PaneRow, Slots
+from watch.series import Name, Panels, PaneRow, Slots, whole
 
 # Variants that no user sees.
 _ASIDE = ("shadow:", "paired:")
@@ -46,7 +46,7 @@ def sample_of(
     rows: Sequence[PaneRow], slots: Slots, panels: Panels, shares: Shares, pane_s: float
 ) -> Sample:
     """The bins of every series of one pane of `pane_s` seconds, with the services as wholes."""
-    mine = [one for one in rows if not one.group.variant.startswith(_ASIDE)]
+    mine = [one for one in rows if is_seen(one)]
     parts = [_NOTHING, *_values(mine, slots, panels)]
     parts += [
         _flags(slots, *one) for one in (*_missing(mine, slots), *_shares(mine, slots, shares))
@@ -58,12 +58,17 @@ def sample_of(
     return Sample(*(one[kept][order] for one in flat))
 
 
+def is_seen(one: PaneRow) -> bool:
+    """Whether a row holds calls that a user made."""
+    return not one.group.variant.startswith(_ASIDE)
+
+
 def _values(mine: Sequence[PaneRow], slots: Slots, panels: Panels) -> Iterator[Flat]:
     for layer in Stacks([one.row for one in mine]).layers:
         owners, sizes = [mine[place] for place in layer.places.tolist()], layer.heads["bins"]
         bins, counts = _gridded(layer), layer.bins[1]
-        for whole in (False, True):
-            table = np.stack([slots.of(one, layer, some, panels, whole)
+        for together in (False, True):
+            table = np.stack([slots.of(one, layer, some, panels, together)
                               for one, some in zip(owners, sizes > 0, strict=True)])  # fmt: skip
             yield np.repeat(table.ravel(), sizes.ravel()), bins, counts
 
@@ -99,13 +104,9 @@ def _flags(slots: Slots, name: Name, yes: int, no: int) -> Flat:
     return np.full(len(held), slot), bins, counts
 
 
-def _whole(service: str, metric: str, view: str) -> Name:
-    return Name(service, WHOLE, "", "", metric, "", view)  # type: ignore[arg-type]  # a View
-
-
 def _volume(slots: Slots, service: str, calls: int, pane_s: float) -> Flat:
     """The calls of an hour at this rate, as one observation."""
-    slot = slots.number(_whole(service, VOLUME, "level"))
+    slot = slots.number(whole(service, VOLUME))
     place = to_grid(np.log(np.array([calls * 3600 / pane_s])))
     return np.array([slot]), place, np.ones(1, np.int64)
 
@@ -130,7 +131,7 @@ def _shares(
         service, model, _, segment = one.group
         key = segment.partition("=")[0] if segment else "model"
         if key in shares.keys:
-            name = _whole(service, segment or f"model={model}", "share")
+            name = whole(service, segment or f"model={model}", "share")
             parts[name] += read_total(one.row.calls)
     for name in slots.names:
         if name.view == "share" and name.service in totals:
@@ -143,9 +144,9 @@ def _shares(
 def _missing(mine: Sequence[PaneRow], slots: Slots) -> Iterator[tuple[Name, int, int]]:
     """Of each metric of a service how many calls lack it, and how many have it."""
     found: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
-    whole = [one for one in mine if not one.group.segment]
-    for layer in Stacks([one.row for one in whole]).layers:
-        owners = [whole[place].group.service for place in layer.places.tolist()]
+    main = [one for one in mine if not one.group.segment]
+    for layer in Stacks([one.row for one in main]).layers:
+        owners = [main[place].group.service for place in layer.places.tolist()]
         for at, metric in enumerate(layer.names):
             if metric in _NEVER_MISSED:
                 continue
@@ -155,7 +156,7 @@ def _missing(mine: Sequence[PaneRow], slots: Slots) -> Iterator[tuple[Name, int,
                 tally[0] += _lacking(read_words(words)) if words else 0
                 tally[1] += int(n)
     for (service, metric), (lacking, held) in found.items():
-        name = _whole(service, metric, "missing")
+        name = whole(service, metric, "missing")
         # What never had a value is not missed.
         if held or (lacking and slots.known(name) >= 0):
             yield name, lacking, held

@@ -33,6 +33,11 @@ class Name(NamedTuple):
     view: View = "level"
 
 
+def whole(service: str, metric: str, view: View = "level") -> Name:
+    """A series of a service as a whole."""
+    return Name(service, WHOLE, "", "", metric, "", view)
+
+
 @dataclass(frozen=True, slots=True)
 class PaneRow:
     """One closed row of a pane."""

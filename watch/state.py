@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agent.buckets import BINS, Ints
+from agent.panes import HOUR_S
 from watch.baseline import BAND, LESSON, NO_BAND, Table
 from watch.detector import WAYS, Bands, Evidence
 from watch.series import Name, Slots
@@ -21,6 +22,8 @@ ALARM = np.dtype([
     *(("slot", "<i8"), ("began", "<i8"), ("onset", "<i8"), ("above", "?"), ("level", "<f8")),
     *(("counts", "<f8", (BINS + 1,)), ("n", "<f8"), ("total", "<f8")),
 ])  # fmt: skip
+# More models of one service than this are labels gone wrong.
+_MODELS_MAX = 500
 # Of a row of each part of the evidence.
 _KINDS = tuple(np.dtype((kind, (WAYS,))) for kind in ("<f8", "<f8", "<i8"))
 
@@ -29,7 +32,8 @@ _KINDS = tuple(np.dtype((kind, (WAYS,))) for kind in ("<f8", "<f8", "<i8"))
 class Watch:
     """Every series of one source: `evidence`, `bands` and `last` (the newest pane in which it had
     a value) by slot; `lessons`, `alarms` and `bases` of those that have one, in the order of slots.
-    Bases are large and seldom change, so they are stored apart; `taught` says that they did."""
+    Bases are large and seldom change, so they are stored apart; `taught` says that they did.
+    `models` has for each service the pane in which each of its models came first."""
 
     slots: Slots
     evidence: Evidence = field(default_factory=lambda: Evidence.none(0))
@@ -38,6 +42,7 @@ class Watch:
     lessons: Table = field(default_factory=lambda: np.zeros(0, LESSON))
     alarms: Table = field(default_factory=lambda: np.zeros(0, ALARM))
     bases: Table = field(default_factory=lambda: np.zeros(0, BASE))
+    models: dict[str, dict[str, int]] = field(default_factory=dict)
     taught: bool = False
     reached: float = 0.0
 
@@ -49,6 +54,19 @@ class Watch:
             self.bands = np.concatenate([self.bands, np.repeat(NO_BAND, new)])
             self.last = np.concatenate([self.last, np.zeros(new, np.int64)])
 
+    def note(self, service: str, model: str, pane: int) -> None:
+        """A model of a service has calls in this pane."""
+        known = self.models.setdefault(service, {})
+        if len(known) < _MODELS_MAX:
+            known.setdefault(model, pane)
+
+    def deploys(self, service: str, onset: int) -> tuple[str, ...]:
+        """The models of a service that came first within an hour before or since, but for those
+        that it began with."""
+        known = self.models.get(service, {})
+        began = min(known.values(), default=0)
+        return tuple(one for one, at in known.items() if began < at and onset - HOUR_S <= at)
+
     def limits(self) -> Bands:
         """The bands as the detector takes them."""
         return Bands(self.bands["lower"], self.bands["upper"], self.bands["design_effect"])
@@ -58,6 +76,7 @@ class Watch:
         tables = (*self.evidence, self.bands, self.last, self.lessons, self.alarms)
         head = {
             "reached": self.reached,
+            "models": self.models,
             "names": self.slots.names,
             "beyond": sorted(self.slots.beyond),
             "silent": sorted(self.slots.silent),
@@ -79,7 +98,8 @@ class Watch:
         log_m, recent, since, bands, last, lessons, alarms = tables
         evidence = Evidence(log_m, recent, since)
         held = np.frombuffer(bases, BASE).copy()
-        return cls(slots, evidence, bands, last, lessons, alarms, held, reached=head["reached"])
+        models, reached = head.get("models", {}), head["reached"]
+        return cls(slots, evidence, bands, last, lessons, alarms, held, models, reached=reached)
 
 
 def with_row(table: Table, row: Table) -> Table:

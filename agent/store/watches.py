@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, insert, select
 
-from agent.store.tables import baselines, findings, watches
+from agent.store.tables import baselines, findings, rebaselines, watches
 from agent.store.writes import move_on, upsert
 
 
@@ -46,6 +46,21 @@ def save_watch(
 def save_bases(tx: Connection, source: str, body: bytes, now: float) -> None:
     """Store what the series of a source are compared with; the watch itself guards it."""
     upsert(tx, baselines, [{"source": source, "body": body, "stored_at": now}])
+
+
+def put_rebaseline(
+    tx: Connection, source: str, who: str, why: str, body: Mapping[str, Any], now: float
+) -> None:
+    """Keep who took a new baseline and why."""
+    values = {"who": who, "why": why, "body": json.dumps(dict(body)), "stored_at": now}
+    tx.execute(insert(rebaselines).values(source=source, **values))
+
+
+def all_rebaselines(tx: Connection) -> list[dict[str, Any]]:
+    """Every new baseline that was taken, newest first."""
+    rows = tx.execute(select(rebaselines).order_by(rebaselines.c.id.desc()))
+    heads = ("source", "who", "why", "stored_at")
+    return [{key: row._mapping[key] for key in heads} | json.loads(row.body) for row in rows]
 
 
 def put_findings(
