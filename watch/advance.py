@@ -49,13 +49,13 @@ def advance(watch: Watch, pane: int, sample: Sample, rules: Rules) -> list[Findi
     sample = with_shapes(sample, watch.slots, watch.bases)
     there = np.unique(sample.series)
     watch.last[there] = pane
-    known = watch.bands["calls"][there] > 0
+    known = watch.bands["calls"][watch.places(there, pane)] > 0
     rings = np.isin(there, watch.alarms["slot"])
     calm, ringing = there[known & ~rings], there[rings]
-    watch.evidence.see(pane, gains_of(sample, watch.limits()), calm)
+    watch.evidence.see(pane, gains_of(sample, watch.limits(pane)), calm)
     found = _ring(watch, pane, calm, rules)
     if len(ringing):
-        found += _resolve(watch, ringing, sample.of(ringing), rules)
+        found += _resolve(watch, pane, ringing, sample.of(ringing), rules)
     found += _give_up(watch, pane, rules)
     if not known.all():
         teach(watch, pane, sample, there[~known], rules)
@@ -74,13 +74,14 @@ def _ring(watch: Watch, pane: int, calm: Ints, rules: Rules) -> list[Finding]:
     new["slot"], new["began"], new["level"] = slots, pane, levels[rung]
     new["above"], new["onset"] = watch.evidence.change(slots)
     watch.alarms = with_row(watch.alarms, new)
-    return findings(watch, slots, rules, "firing")
+    return findings(watch, pane, slots, rules, "firing")
 
 
-def _resolve(watch: Watch, ringing: Ints, counts: Floats, rules: Rules) -> list[Finding]:
+def _resolve(watch: Watch, pane: int, ringing: Ints, counts: Floats, rules: Rules) -> list[Finding]:
     """End the alarms whose newest calls, as many as tell, have a mean in the original band."""
-    at, bands = np.searchsorted(watch.alarms["slot"], ringing), watch.bands[ringing]
+    at, bands = np.searchsorted(watch.alarms["slot"], ringing), watch.bands_of(ringing, pane)
     some = watch.alarms[at]
+    some["expected"] += counts.sum(1) * bands["mean"]
     some["counts"] += counts
     some["n"] += counts.sum(1)
     some["total"] += counts @ GRID
@@ -94,7 +95,7 @@ def _resolve(watch: Watch, ringing: Ints, counts: Floats, rules: Rules) -> list[
     back = tells & (newest >= bands["lower"]) & (newest <= bands["upper"])
     some["n"][tells] = some["total"][tells] = 0.0
     watch.alarms[at] = some
-    found = findings(watch, ringing[back], rules, "resolved")
+    found = findings(watch, pane, ringing[back], rules, "resolved")
     watch.alarms = np.delete(watch.alarms, at[back])
     watch.evidence.forget(ringing[back])
     return found
@@ -111,22 +112,22 @@ def _give_up(watch: Watch, pane: int, rules: Rules) -> list[Finding]:
         volume = watch.slots.known(whole(watch.slots.names[slot].service, VOLUME))
         serves = volume >= 0 and watch.last[volume] == pane
         state = "could not tell" if serves else "insufficient data"
-        found += findings(watch, np.array([slot]), rules, state)
+        found += findings(watch, pane, np.array([slot]), rules, state)
     watch.alarms = watch.alarms[~gone]
     watch.evidence.forget(slots[gone])
     return found
 
 
-def findings(watch: Watch, slots: Ints, rules: Rules, state: str) -> list[Finding]:
-    """What is known of series that ring."""
+def findings(watch: Watch, pane: int, slots: Ints, rules: Rules, state: str) -> list[Finding]:
+    """What is known in a pane of series that ring."""
     if not len(slots):
         return []
     some = watch.alarms[np.searchsorted(watch.alarms["slot"], slots)]
-    bands, counts = watch.bands[slots], some["counts"]
+    bands, counts = watch.bands_of(slots, pane), some["counts"]
     n = counts.sum(1)
     lower, upper = interval(GRID, counts / bands["design_effect"][:, None])
     with np.errstate(invalid="ignore"):
-        ends = np.stack([counts @ GRID / n, lower, upper], 1) - bands["mean"][:, None]
+        ends = np.stack([counts @ GRID / n, lower, upper], 1) - (some["expected"] / n)[:, None]
     ends[n == 0] = np.nan
     return [
         Finding(

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from agent.buckets import event_key
 from agent.config import Config
 from agent.errors import StoreDown
@@ -40,13 +42,14 @@ def keep_watch(
     """
     rules, stored = rules_of(config), watches.load_watch(tx, source)
     free = rules.budget.slots - watches.series_elsewhere(tx, source)
-    watch = Watch(Slots(free)) if stored is None else opened(stored, free)
+    watch = opened(stored, rules, free)
     through = reads.closed_times(tx).get(source, 0.0)
     if through <= watch.reached:
         return None
     found = _catch_up(tx, watch, source, through, rules)
     # What rings is told anew with every pane: its effect is measured after the alarm.
-    known = [*found, *findings(watch, watch.alarms["slot"], rules, "firing")]
+    newest = int(watch.last.max(initial=0))
+    known = [*found, *findings(watch, newest, watch.alarms["slot"], rules, "firing")]
     watches.put_findings(tx, source, {key_of(one): as_json(one) for one in known}, now)
     save(tx, source, watch, 0 if stored is None else stored.version, now)
     return [as_json(one) for one in found]
@@ -61,9 +64,13 @@ def save(tx: Transaction, source: str, watch: Watch, version: int, now: float) -
         watches.save_bases(tx, source, watch.bases.tobytes(), now)
 
 
-def opened(stored: watches.StoredWatch, size: int) -> Watch:
-    """A watch as it was stored."""
-    return Watch.from_bytes(stored.body, stored.bases, size)
+def opened(stored: watches.StoredWatch | None, rules: Rules, size: int) -> Watch:
+    """A watch as it was stored, or a new one."""
+    if stored is None:
+        return Watch(Slots(size), rules.hours)
+    watch = Watch.from_bytes(stored.body, stored.bases, size)
+    watch.by_hour(rules.hours)
+    return watch
 
 
 def _catch_up(
@@ -120,7 +127,7 @@ def series_rows(tx: Transaction, config: Config, source: str) -> list[dict[str, 
     stored, rules = watches.load_watch(tx, source), rules_of(config)
     if stored is None:
         return []
-    watch = opened(stored, rules.budget.slots)
+    watch = opened(stored, rules, rules.budget.slots)
     rows = [_series_row(watch, at) for at in range(len(watch.slots.names))]
     none = _UNKNOWN | {"calls": 0, "last": None}
     for state, names in (("no slot", watch.slots.beyond), ("no value", watch.slots.silent)):
@@ -132,11 +139,13 @@ _UNKNOWN = dict.fromkeys(("mean", "lower", "upper", "design_effect"))
 
 
 def _series_row(watch: Watch, at: int) -> dict[str, Any]:
-    name, band = watch.slots.names[at]._asdict(), Baseline(*watch.bands[at].item())
-    lesson = watch.lessons[watch.lessons["slot"] == at]
+    last = int(watch.last[at])
+    (held,) = watch.bands_of(np.array([at]), last)
+    name, band = watch.slots.names[at]._asdict(), Baseline(*held.item())
+    lesson = watch.lessons[watch.lessons["slot"] // watch.hours == at]
     told: dict[str, Any] = _UNKNOWN | {"calls": round(float(lesson["counts"].sum()))}
     state = "learns"
     if band.calls:
         told = {key: value for key, value in band._asdict().items() if key != "variance"}
         state = "rings" if at in watch.alarms["slot"] else "watched"
-    return name | told | {"state": state, "last": int(watch.last[at])}
+    return name | told | {"state": state, "last": last}

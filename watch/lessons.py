@@ -22,6 +22,11 @@ class Rules:
     drift: Drift
     shares: Shares
 
+    @property
+    def hours(self) -> int:
+        """How many bands a series has in a day."""
+        return 24 if self.drift.by_hour else 1
+
 
 def teach(watch: Watch, pane: int, sample: Sample, learners: Ints, rules: Rules) -> None:
     """Let series hear one pane, and end the lessons of those that heard enough."""
@@ -32,34 +37,40 @@ def teach(watch: Watch, pane: int, sample: Sample, learners: Ints, rules: Rules)
     calls = np.where(volumes, 0, np.where(rare, RARE, 1) * rules.drift.baseline_calls)
     done = enough(some, calls, np.where(volumes, WEEK_S, rules.drift.baseline_s))
     if done.any():
-        end_lessons(watch, pane, learners[done], rules)
+        end_lessons(watch, pane, some["slot"][done], rules)
 
 
 def listen(watch: Watch, pane: int, sample: Sample, learners: Ints) -> Ints:
-    """Let series hear one pane; the places of their lessons."""
-    new = np.setdiff1d(learners, watch.lessons["slot"])
+    """Let series hear one pane; where their lessons stand."""
+    places = watch.places(learners, pane)
+    new = np.setdiff1d(places, watch.lessons["slot"])
     if len(new):
         rows = np.zeros(len(new), LESSON)
         rows["slot"] = new
         watch.lessons = with_row(watch.lessons, rows)
-    at = np.searchsorted(watch.lessons["slot"], learners)
+    at = np.searchsorted(watch.lessons["slot"], places)
     some = watch.lessons[at]
     hear(some, pane, sample.of(learners))
     watch.lessons[at] = some
     return at
 
 
-def end_lessons(watch: Watch, pane: int, slots: Ints, rules: Rules) -> None:
+def end_lessons(watch: Watch, pane: int, places: Ints, rules: Rules) -> None:
     """What was learned is a band or, of an amount, what ranks are; those learn a band next."""
-    at = np.searchsorted(watch.lessons["slot"], slots)
+    at, slots = np.searchsorted(watch.lessons["slot"], places), places // watch.hours
     lessons, names = watch.lessons[at], [watch.slots.names[slot] for slot in slots.tolist()]
     based = np.isin(slots, watch.bases["slot"])
     first = np.array([has_shape(name) for name in names]) & ~based
-    if first.any():
-        new = bases_of(watch.slots, slots[first], pane, lessons["counts"][first])
+    if first.any():  # one pane is of one hour, a period of many: the first will do
+        of, which = np.unique(slots[first], return_index=True)
+        new = bases_of(watch.slots, of, pane, lessons["counts"][first][which])
         watch.bases, watch.taught = with_row(watch.bases, new), True
-    banded = np.array([name.view != "rank" for name in names]) | based
+    ranked = np.array([name.view == "rank" for name in names])
+    banded = ~ranked | based
     alpha, matters = rules.budget.baseline_alpha, rules.drift.matters
-    watch.bands[slots[banded]] = learn(lessons[banded], alpha, matters)
+    watch.bands[places[banded]] = learn(lessons[banded], alpha, matters)
     watch.lessons = np.delete(watch.lessons, at)
+    # What other hours heard of these were no ranks yet.
+    stale = np.isin(watch.lessons["slot"] // watch.hours, slots[~banded])
+    watch.lessons = watch.lessons[~stale]
     watch.grow()

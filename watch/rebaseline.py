@@ -14,7 +14,7 @@ from agent.config import Config
 from agent.errors import BadConfig
 from agent.store import Transaction, watches
 from watch.advance import Finding, findings
-from watch.baseline import enough
+from watch.baseline import NO_BAND, enough
 from watch.keeping import as_json, key_of, opened, panes_of, rules_of, save
 from watch.lessons import Rules, end_lessons, listen
 from watch.sample import sample_of
@@ -57,7 +57,7 @@ def rebaseline(
     stored, rules = watches.load_watch(tx, source), rules_of(config)
     if stored is None:
         return {"series": 0}
-    watch = opened(stored, rules.budget.slots)
+    watch = opened(stored, rules, rules.budget.slots)
     chosen = chosen_of(watch, decision.wanted)
     if not len(chosen):
         return {"series": 0}
@@ -93,14 +93,19 @@ def _fits(name: Name, wanted: Mapping[str, str]) -> bool:
 def forget(watch: Watch, chosen: Ints, rules: Rules) -> list[Finding]:
     """Let series learn anew from the calls to come; what rang is resolved with that."""
     rang = np.intersect1d(chosen, watch.alarms["slot"])
-    found = findings(watch, rang, rules, "resolved")
-    watch.bands["calls"][chosen] = 0
-    watch.bands["lower"][chosen], watch.bands["upper"][chosen] = 0.0, 1.0
+    found = findings(watch, int(watch.last.max(initial=0)), rang, rules, "resolved")
+    watch.bands[_places(watch, chosen)] = NO_BAND
     watch.evidence.forget(chosen)
-    for name in ("alarms", "lessons", "bases"):
-        table = getattr(watch, name)
-        setattr(watch, name, table[~np.isin(table["slot"], chosen)])
+    watch.alarms = watch.alarms[~np.isin(watch.alarms["slot"], chosen)]
+    watch.bases = watch.bases[~np.isin(watch.bases["slot"], chosen)]
+    watch.lessons = watch.lessons[~np.isin(watch.lessons["slot"] // watch.hours, chosen)]
     watch.taught = True
+    return found
+
+
+def _places(watch: Watch, chosen: Ints) -> Ints:
+    """The places of series at all hours."""
+    found: Ints = (chosen[:, None] * watch.hours + np.arange(watch.hours)).ravel()
     return found
 
 
@@ -117,13 +122,14 @@ def learn_from(
             watch.grow()
             sample = with_shapes(sample, watch.slots, watch.bases)
             there = np.intersect1d(sample.series, chosen)
-            learners = there[watch.bands["calls"][there] == 0]
+            learners = there[watch.bands_of(there, pane.start)["calls"] == 0]
             if len(learners):
                 listen(watch, pane.start, sample, learners)
-        mine = np.isin(watch.lessons["slot"], chosen)
+        mine = np.isin(watch.lessons["slot"] // watch.hours, chosen)
         done = mine & enough(watch.lessons, np.array(_FEWEST_CALLS), np.array(0.0))
         if done.any():
             end_lessons(watch, int(period.end), watch.lessons["slot"][done], rules)
         chosen = np.union1d(chosen, edges_of(watch.bases, chosen))
         chosen = chosen[chosen >= 0]
-    return int(np.count_nonzero(watch.bands["calls"][chosen]))
+    calls = watch.bands["calls"][_places(watch, chosen)].reshape(len(chosen), -1)
+    return int(np.count_nonzero(calls.any(1)))
