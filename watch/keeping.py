@@ -2,20 +2,21 @@
 
 import itertools
 import math
-from dataclasses import fields
 from typing import Any
 
-from agent.buckets import event_key
 from agent.config import Config
 from agent.errors import StoreDown
+from agent.findings import Finding
 from agent.packing import open_row
 from agent.panes import HOUR_S
 from agent.store import Transaction, experiments, reads, watches
-from watch.advance import Finding, Rules, advance, findings
+from agent.store.findings import put_findings
+from watch.advance import Rules, advance, findings
 from watch.baseline import Baseline
 from watch.budget import Budget
 from watch.series import PaneRow, Slots, sample_of
 from watch.state import Watch
+from watch.telling import told
 
 
 def rules_of(config: Config) -> Rules:
@@ -26,9 +27,7 @@ def rules_of(config: Config) -> Rules:
     return Rules(budget, drift)
 
 
-def keep_watch(
-    tx: Transaction, config: Config, source: str, now: float
-) -> list[dict[str, Any]] | None:
+def keep_watch(tx: Transaction, config: Config, source: str, now: float) -> list[Finding] | None:
     """See the closed panes of a source that were not seen yet, of one hour at most; the findings
     that changed, None when nothing was left to see.
 
@@ -42,13 +41,14 @@ def keep_watch(
         return None
     found = _catch_up(tx, watch, source, through, rules)
     # What rings is told anew with every pane: its effect is measured after the alarm.
-    known = [*found, *findings(watch, watch.alarms["slot"], rules, "firing")]
-    watches.put_findings(tx, source, {_key(one): as_json(one) for one in known}, now)
+    rings = findings(watch, watch.alarms["slot"], rules, "firing")
+    known = [*found, *(told(one, int(watch.reached)) for one in rings)]
+    put_findings(tx, source, known, now)
     series, body = len(watch.slots.names), watch.to_bytes()
     version = 0 if stored is None else stored.version
     if not watches.save_watch(tx, source, series, body, version, now):
         raise StoreDown(f"the watch over {source} was moved on by another process", 0.1)
-    return [as_json(one) for one in found]
+    return found
 
 
 def _catch_up(
@@ -59,24 +59,12 @@ def _catch_up(
         through = min(through, float((first // HOUR_S + 1) * HOUR_S))
     panels, found = experiments.all_panels(tx), list[Finding]()
     rows = reads.stored_panes(tx, source, watch.reached, through, fine_panes=math.inf)
-    for start, some in itertools.groupby(rows, key=lambda one: one.pane):
+    for (start, width_s), some in itertools.groupby(rows, key=lambda one: (one.pane, one.level_s)):
         mine = [PaneRow(one.group, open_row(one.blob)) for one in some]
-        found += advance(watch, start, sample_of(mine, watch.slots, panels), rules)
+        changed = advance(watch, start, sample_of(mine, watch.slots, panels), rules)
+        found += [told(one, start + width_s) for one in changed]
     watch.reached = through
     return found
-
-
-def _key(one: Finding) -> bytes:
-    """The identity of an alarm."""
-    return event_key(*one.name, str(one.began))
-
-
-def as_json(one: Finding) -> dict[str, Any]:
-    """As scripts read it."""
-    held = {field.name: getattr(one, field.name) for field in fields(one)}
-    name, baseline = held.pop("name")._asdict(), held.pop("baseline")._asdict()
-    told = name | held | {f"baseline_{key}": value for key, value in baseline.items()}
-    return {key: None if value != value else value for key, value in told.items()}  # NaN
 
 
 def series_rows(tx: Transaction, config: Config, source: str) -> list[dict[str, Any]]:

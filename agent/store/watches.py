@@ -1,14 +1,11 @@
-"""What the watch keeps: its state by source, and findings."""
+"""What the watch keeps: its state by source."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from agent.store.tables import findings, watches
-from agent.store.writes import move_on, upsert
+from agent.store.tables import watches
+from agent.store.writes import move_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +34,3 @@ def save_watch(
     """Store a watch that stood at `version` (0: nowhere) when it was read; whether it still did."""
     values = {"series": series, "body": body, "stored_at": now}
     return move_on(tx, watches, {"source": source}, version, values)
-
-
-def put_findings(
-    tx: Connection, source: str, found: Mapping[bytes, Mapping[str, Any]], now: float
-) -> None:
-    """Store findings by their key, or what became of them."""
-    rows = [
-        {"key": key, "source": source, "state": one["state"], "began": one["began"]}
-        | {"body": json.dumps(dict(one)), "stored_at": now}
-        for key, one in sorted(found.items())
-    ]
-    upsert(tx, findings, rows)
-
-
-def all_findings(tx: Connection, limit: int, state: str | None = None) -> list[dict[str, Any]]:
-    """The newest findings first, of one state when it is named."""
-    query = select(findings).order_by(findings.c.began.desc(), findings.c.key).limit(limit)
-    if state is not None:
-        query = query.where(findings.c.state == state)
-    return [json.loads(row.body) for row in tx.execute(query)]
