@@ -24,6 +24,8 @@ def as_json(one: Finding, pages: str | None) -> dict[str, Any]:
     """As scripts read it, with a link where the address of the pages is known."""
     held = {part.name: getattr(one, part.name) for part in fields(one) if part.name not in _PARTS}
     told = _NAME | dict(one.name) | held | dict(one.facts)
+    if one.kind == "drift":  # as they were called before there were other kinds
+        told |= {"log_statistic": one.statistic, "log_threshold": one.threshold}
     told |= {"key": one.key.hex(), "link": link_of(one, pages)}
     return {key: None if value != value else value for key, value in told.items()}  # NaN
 

@@ -90,7 +90,7 @@ class Teller:
             line.reached_at = min(line.reached_at, now)  # what was before is another process's
             reached = reached if line.is_topic else min(reached, line.reached_at)
         with self._store.transaction() as tx:
-            rows = current_findings(tx, max(reached, now - _AWAY_S), _ROWS_MAX)
+            rows = current_findings(tx, now, max(reached, now - _AWAY_S), _ROWS_MAX)
             topic = any(line.is_topic and not line.busy for line in self._lines)
             changes = untold_findings(tx, _ROWS_MAX) if topic else []
         for line in self._lines:
@@ -142,8 +142,10 @@ class Teller:
             line.last, line.again_at, line.reached_at = frozenset(), 0.0, math.inf
 
     def finish(self, now: float) -> None:
-        """Nothing more will be found: tell what was."""
+        """Nothing more will be found: tell what was, with its last numbers."""
         self.settle(_CLOSE_S)
+        for line in self._lines:
+            line.again_at = 0.0
         self.tell(now)
         self.close()
 

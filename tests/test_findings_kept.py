@@ -104,14 +104,22 @@ def test_current_is_what_is_open_and_what_ended_lately_the_worst_first(any_store
     kept(any_store, drift("resolved", began=START - 500), now=START - 299)
     kept(any_store, drift(began=START - 100), drift(began=START), BURNS, now=START - 9999)
     with any_store.transaction() as tx:
-        rows = [one.finding for one in current_findings(tx, START - 300, 10)]
-        assert len(current_findings(tx, START - 300, 2)) == 2
+        rows = [one.finding for one in current_findings(tx, START, START - 300, 10)]
+        assert len(current_findings(tx, START, START - 300, 2)) == 2
     assert [(one.kind, one.began - START) for one in rows] == [
         ("burn rate", 0),
         ("drift", 0),
         ("drift", -100),
         ("drift", -500),
     ]
+
+
+def test_what_nobody_may_ever_tell_is_shown_for_a_day(any_store: Store) -> None:
+    kept(any_store, drift("could not tell"), now=START)
+    with any_store.transaction() as tx:
+        assert len(current_findings(tx, START + 86_399, START, 10)) == 1
+        assert current_findings(tx, START + 86_401, START + 86_401, 10) == []
+        assert len(open_findings(tx, "live", "drift")) == 1
 
 
 def test_findings_of_an_older_version_are_kept(store_url: str) -> None:
@@ -139,7 +147,7 @@ def test_findings_of_an_older_version_are_kept(store_url: str) -> None:
     store = open_store(store_url)
     with store.transaction() as tx:
         (one,) = open_findings(tx, "live", "drift")
-        assert [row.stored_at for row in current_findings(tx, START, 10)] == [7.0]
+        assert [row.stored_at for row in current_findings(tx, START, START, 10)] == [7.0]
     store.close()
     assert one.key == DRIFT.key  # so that the watch goes on with it
     assert (one.statistic, one.threshold) == (17.25, 16.5) and math.isnan(one.effect)

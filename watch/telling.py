@@ -1,24 +1,25 @@
 """What the watch found, as it is told: in one sentence, with its numbers."""
 
+from typing import cast
+
 from abtest.wording import moment
-from agent.findings import Finding
+from agent.findings import Finding, State
 from watch.advance import Finding as Alarm
 
 
 def told(alarm: Alarm, as_of: int) -> Finding:
     """An alarm as it stands at the end of a pane (epoch seconds)."""
-    resolved, base = alarm.state == "resolved", alarm.baseline._asdict()
+    base = alarm.baseline._asdict()
     facts = {"side": alarm.side, "onset": alarm.onset}
-    facts |= {"log_statistic": alarm.log_statistic, "log_threshold": alarm.log_threshold}
     facts |= {f"baseline_{part}": value for part, value in base.items()}
     return Finding(
         kind="drift",
         name=tuple(name_of(alarm).items()),
-        state="resolved" if resolved else "firing",
+        state=cast(State, alarm.state),
         severity="warning",
         began=alarm.began,
         as_of=as_of,
-        summary=_ended(alarm, as_of) if resolved else _rings(alarm),
+        summary=_ended(alarm, as_of) if alarm.state == "resolved" else _rings(alarm),
         n=alarm.n,
         statistic=alarm.log_statistic,
         threshold=alarm.log_threshold,
@@ -36,29 +37,31 @@ def name_of(alarm: Alarm) -> dict[str, str]:
 
 
 def _rings(alarm: Alarm) -> str:
-    moved = "rose" if alarm.side == "above" else "fell"
+    since = "" if alarm.state == "firing" else f"; {alarm.state} by now"
     return (
-        f"{_whose(alarm)} {moved} from a mean of {alarm.baseline.mean:.4f}{_now(alarm)} since"
-        f" {moment(alarm.onset)}; it rang at {moment(alarm.began)}, with evidence of"
-        f" {alarm.log_statistic:.1f} nats where {alarm.log_threshold:.1f} ring"
+        f"{_whose(alarm)} {_moved(alarm)} since {moment(alarm.onset)}; it rang at"
+        f" {moment(alarm.began)}, with evidence of {alarm.log_statistic:.1f} nats where"
+        f" {alarm.log_threshold:.1f} ring{since}"
     )
 
 
 def _ended(alarm: Alarm, as_of: int) -> str:
     band = f"[{alarm.baseline.lower:.4f}, {alarm.baseline.upper:.4f}]"
     return (
-        f"{_whose(alarm)} is back in its band {band} at {moment(as_of)}; its mean of"
-        f" {alarm.baseline.mean:.4f} had gone{_now(alarm)} since {moment(alarm.onset)}"
+        f"{_whose(alarm)} is back in its band {band} at {moment(as_of)}; it {_moved(alarm)} since"
+        f" {moment(alarm.onset)}"
     )
 
 
-def _now(alarm: Alarm) -> str:
+def _moved(alarm: Alarm) -> str:
+    rose, mean = alarm.side == "above", alarm.baseline.mean
     if not alarm.n:
-        return f" and no call came after the alarm, {alarm.side} its band"
-    mean, lower, upper = (
-        alarm.baseline.mean + part for part in (alarm.effect, alarm.lower, alarm.upper)
+        return f"{'rose above' if rose else 'fell below'} its mean of {mean:.4f}"
+    now, lower, upper = (mean + part for part in (alarm.effect, alarm.lower, alarm.upper))
+    return (
+        f"{'rose' if rose else 'fell'} from a mean of {mean:.4f} to {now:.4f}"
+        f" (95 % [{lower:.4f}, {upper:.4f}], {alarm.n} calls)"
     )
-    return f" to {mean:.4f} (95 % [{lower:.4f}, {upper:.4f}], {alarm.n} calls)"
 
 
 def _whose(alarm: Alarm) -> str:

@@ -4,13 +4,15 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, Select, case, delete, or_, select, update
+from sqlalchemy import Connection, Select, and_, case, delete, or_, select, update
 
 from agent.findings import Finding, Kind, State
 from agent.store.tables import findings
 from agent.store.writes import upsert
 
 _OVER = ("resolved",)
+# Nobody may ever tell again; after a day it is not shown any longer, but stays in the store.
+_UNSURE, _UNSURE_S = ("insufficient data", "could not tell"), 86_400.0
 # What has not lasted long enough is told to nobody: it may leave no trace.
 _UNTOLD = ("pending",)
 
@@ -67,12 +69,17 @@ def open_findings(tx: Connection, source: str, kind: Kind) -> list[Finding]:
     return [one.finding for one in _kept(tx, query)]
 
 
-def current_findings(tx: Connection, since: float, limit: int) -> list[Kept]:
-    """What is not over, or ended after a time; critical first, then what is open, the newest."""
-    there = or_(findings.c.state.not_in(_OVER), findings.c.stored_at >= since)
+def current_findings(tx: Connection, now: float, since: float, limit: int) -> list[Kept]:
+    """What is not over, or ended after a time; what is open first, then critical, then new.
+
+    What cannot be told any longer is left out once it was stored a day before `now`.
+    """
+    lasting = findings.c.state.not_in((*_OVER, *_UNSURE))
+    ended = and_(findings.c.state.in_(_OVER), findings.c.stored_at >= since)
+    unsure = and_(findings.c.state.in_(_UNSURE), findings.c.stored_at >= now - _UNSURE_S)
     worst = case((findings.c.severity == "critical", 0), else_=1)
     over = case((findings.c.state.in_(_OVER), 1), else_=0)
-    query = select(findings).where(there)
+    query = select(findings).where(or_(lasting, ended, unsure))
     query = query.order_by(over, worst, findings.c.began.desc(), findings.c.key)
     return list(_kept(tx, query.limit(limit)))
 

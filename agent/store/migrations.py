@@ -53,7 +53,7 @@ def _drift_of(held: dict[str, Any]) -> Finding:
     state, began, n = (held.pop(part) for part in ("state", "began", "n"))
     numbers = {part: held.pop(part) for part in _NUMBERS}
     known = {part: math.nan if value is None else value for part, value in numbers.items()}
-    known |= {"statistic": held["log_statistic"], "threshold": held["log_threshold"]}
+    known |= {"statistic": held.pop("log_statistic"), "threshold": held.pop("log_threshold")}
     said = f"{dict(name)['metric']} left its baseline"
     return Finding("drift", name, state, "warning", began, began, said, n, **known,
                    facts=tuple(held.items()))  # fmt: skip
