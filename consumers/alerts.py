@@ -24,8 +24,7 @@ def alerts_of(rows: Iterable[Kept], alerts: Alerts) -> list[Alert]:
     """What rings or has rung, an alert for each set of labels: what is open covers what is over,
     and new covers old, because Alertmanager knows an alert by its labels alone."""
     found: dict[tuple[tuple[str, str], ...], Alert] = {}
-    told = [one for one in rows if one.finding.state != "pending"]
-    for one in sorted(told, key=lambda one: (one.finding.state != "resolved", one.finding.began)):
+    for one in sorted(rows, key=lambda one: (one.finding.state != "resolved", one.finding.began)):
         made = _alert(one, alerts)
         found[tuple(sorted(made["labels"].items()))] = made
     return list(found.values())

@@ -87,6 +87,8 @@ def test_what_rings_is_sent_again_and_what_ended_for_five_minutes(
     any_store: Store, hook: Hook
 ) -> None:
     with desk(any_store, alerting(webhook=hook.address)) as here:
+        assert here.turn(drift("pending")) == ["pending"]
+        assert hook.posts == []
         here.turn(DRIFT)
         here.turn(seconds=59)
         assert ends(hook) == [[False]]
@@ -113,10 +115,15 @@ def test_a_webhook_that_fails_is_counted_named_once_and_told_when_it_is_back(
 ) -> None:
     with hooked() as hook:
         address = hook.address
-        hook.status, hook.wait_s = (500 if trouble == "status" else 200), 1.0 * (trouble == "slow")
         where = address if trouble != "dead" else "http://127.0.0.1:9/api/v2/alerts"
         config = alerting(webhook=where)
         with desk(store, config) as here, caplog.at_level(logging.INFO):
+            if trouble != "dead":
+                here.turn(DRIFT)
+            hook.status, hook.wait_s = (
+                500 if trouble == "status" else 200,
+                1.0 * (trouble == "slow"),
+            )
             for _ in range(3):
                 here.turn(DRIFT, seconds=60)
             assert here.failed() == 3
