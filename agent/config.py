@@ -22,6 +22,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from agent.alerts import Alerts
 from agent.drift import Drift
 from agent.errors import BadConfig
 from agent.experiments import Experiment
@@ -210,6 +211,7 @@ class Config(BaseSettings):
     experiments: dict[Name, Experiment] = Field(default_factory=dict)
     # Off unless it stands in the configuration; `drift: {}` is enough.
     drift: Drift | None = None
+    alerts: Alerts = Alerts()
     intake: Intake = Intake()
     exporter: Exporter = Exporter()
     limits: Limits = Limits()

@@ -177,7 +177,7 @@ def fresh_topic(config: Config) -> Iterator[Config]:
     topic = f"vedette-bench-{uuid.uuid4().hex[:8]}"
     told = config.kafka.model_dump() | {"topics": {topic: {"format": "native"}}, "group": topic}
     config = config.model_copy(update={"kafka": Kafka(**told)})
-    create_topics(config.kafka, PARTITIONS, 1)
+    create_topics(config, PARTITIONS, 1)
     try:
         yield config
     finally:

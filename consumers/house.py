@@ -5,14 +5,15 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from abtest.keeping import keep_experiments
 from agent.config import Config
 from agent.errors import StoreDown
+from agent.findings import Finding
 from agent.intake import Reading
 from agent.monitor import Fenced, Flush, Monitor
-from agent.store import Store, closing, halves, positions, watches
+from agent.store import Store, closing, halves, positions
+from agent.store.findings import all_findings
 from agent.store.positions import Attempt
 from agent.store.writes import Position
 from consumers.source import Partition, Source
@@ -47,8 +48,11 @@ class Listener:
     def experiments(self, now: float) -> None:
         """The experiments were brought up to what is closed."""
 
-    def found(self, findings: Sequence[Mapping[str, Any]]) -> None:
+    def found(self, findings: Sequence[Finding]) -> None:
         """These findings began or ended, or ring since before this process began."""
+
+    def closes(self, now: float) -> None:
+        """This process closes panes, and has looked at what is closed."""
 
     def resigned(self) -> None:
         """Another process closes panes now, and says what it sees in them."""
@@ -146,6 +150,7 @@ class House:
             self._close_source(source, now)
             self._watch(source, now)
         self._experiment(now)
+        self._tell(now)
         if time.monotonic() >= self._next_prune:
             with self.store.transaction() as tx:
                 more = closing.prune(tx, self.config, now)
@@ -209,9 +214,18 @@ class House:
     def _tell_what_rings(self, limit: int) -> None:
         if not self._rings_known:
             with self.store.transaction() as tx:
-                rings = watches.all_findings(tx, limit, "firing")
+                rings = all_findings(tx, limit, "firing", "drift")
             self.listener.found(rings)
             self._rings_known = True
+
+    def _tell(self, now: float) -> None:
+        """Show and tell what is found; an error costs the road nothing."""
+        try:
+            self.listener.closes(now)
+        except StoreDown:
+            raise
+        except Exception:
+            _log.exception("findings could not be told")
 
     def finish(self, held: Mapping[Partition, Held], source: str) -> None:
         """The source has ended: score its waiting halves alone and close all of its panes."""
@@ -222,3 +236,4 @@ class House:
             self._closed(source, through)
         self._watch(source, self._clock(), math.inf)
         self._experiment(self._clock())
+        self._tell(self._clock())

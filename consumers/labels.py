@@ -12,10 +12,10 @@ Array = npt.NDArray[np.float64]
 LABEL_CHARS = 128
 
 
-def clean(value: str) -> str:
+def clean(value: str, chars: int = LABEL_CHARS) -> str:
     """Cut, and without what cannot be printed."""
     # A lone surrogate cannot be written as UTF-8: unreplaced, it takes the whole page down.
-    short = value[:LABEL_CHARS]
+    short = value[:chars]
     if short.isprintable():
         return short
     return "".join(char if char.isprintable() else "\ufffd" for char in short)

@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,6 @@ Group = tuple[str, str, str]
 
 OTHER = "other"
 _OTHERS = (OTHER, OTHER, OTHER)
-_CLOSERS = ("vedette_drift_", "vedette_experiment_")  # what the one closer says
-VERDICTS = ("better", "worse", "equivalent", "not_worse", "not_yet", "invalid")
 
 _SHOWN = {row.metric: row for row in SERIES if row.metric}
 _LABELS = {row.name: row.labels for row in SERIES}
@@ -132,47 +130,43 @@ class Tally:
 
     def closed_through(self, source: str, epoch_s: float) -> None:
         """Show the end of the last closed pane of a source."""
-        self._show("vedette_closed_through_timestamp_seconds", (source,), epoch_s)
+        self.show("vedette_closed_through_timestamp_seconds", (source,), epoch_s)
 
-    def contrast(
-        self,
-        names: tuple[str, str, str],
-        bounds: Mapping[str, float],
-        evidence: float,
-        verdict: str,
-    ) -> None:
-        """Show what an experiment says of a candidate (experiment, arm, metric)."""
+    def show(self, name: str, labels: Labels, value: float) -> None:
+        """Show a number of a gauge."""
         with self._lock:
-            for bound, value in bounds.items():
-                labels = (*names, bound)
-                self._child("vedette_experiment_effect_ratio", labels).numbers[0] = value
-            self._child("vedette_experiment_evidence_nats", names).numbers[0] = evidence
-            for word in VERDICTS:
-                child = self._child("vedette_experiment_verdict", (*names, word))
-                child.numbers[0] = word == verdict
+            self._child(name, labels).numbers[0] = value
 
-    def events(self, experiment: str, arm: str, n: int) -> None:
-        """Show how many events an arm of an experiment counts."""
-        self._show("vedette_experiment_events", (experiment, arm), n)
+    def show_all(self, rows: Iterable[tuple[str, Labels, float]], only: Iterable[str] = ()) -> None:
+        """Show numbers (gauge, labels, value) of one moment, and of the gauges in `only` no other.
 
-    def drift(self, labels: Labels, firing: bool) -> None:
-        """Show whether a series (service, model, variant, segment, metric) left its baseline."""
-        self._show("vedette_drift_firing", labels, firing)
-
-    def resign(self) -> None:
-        """Show no longer what only the process that closes panes may: another one does now."""
+        Of two with the same labels, as the page shows them, the first counts.
+        """
         with self._lock:
-            for name in filter(lambda name: name.startswith(_CLOSERS), self._children):
-                self._children[name].clear()
+            shown = set[int]()
+            for name, labels, value in rows:
+                child = self._child(name, labels)
+                if id(child) not in shown:
+                    shown.add(id(child))
+                    child.numbers[0] = value
+            for name in only:
+                there = self._children[name].items()
+                self._children[name] = {key: one for key, one in there if id(one) in shown}
+
+    def alerts(self, way: str, told: int, failed: int) -> None:
+        """Count alerts that a webhook or topic has taken, and those that it has not."""
+        with self._lock:
+            self._add("vedette_alerts_sent_total", (way,), told)
+            self._add("vedette_alerts_failed_total", (way,), failed)
 
     def open_panes(self, n: int) -> None:
         """Show how many panes still take calls."""
-        self._show("vedette_open_panes", (), n)
+        self.show("vedette_open_panes", (), n)
 
     def health(self, ready: bool, progress_at: float) -> None:
         """Show readiness and the time of the last completed step."""
-        self._show("vedette_ready", (), ready)
-        self._show("vedette_last_progress_timestamp_seconds", (), progress_at)
+        self.show("vedette_ready", (), ready)
+        self.show("vedette_last_progress_timestamp_seconds", (), progress_at)
 
     def parts(self, series: Series) -> list[tuple[str, str | None]]:
         """The samples of one label set: suffix of the name and bucket bound."""
@@ -225,10 +219,6 @@ class Tally:
     def _count(self, name: str, labels: Labels, n: float) -> None:
         with self._lock:
             self._add(name, labels, n)
-
-    def _show(self, name: str, labels: Labels, value: float) -> None:
-        with self._lock:
-            self._child(name, labels).numbers[0] = value
 
     def _each(self, name: str, first: str, counts: Mapping[str, int]) -> None:
         for second, n in counts.items():

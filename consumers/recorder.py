@@ -3,9 +3,8 @@
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 
@@ -14,16 +13,22 @@ from abtest.verdict import short_word
 from agent.columns import missing_by_reason, take
 from agent.config import Config
 from agent.errors import StoreDown
+from agent.findings import Finding
 from agent.monitor import Flush
 from agent.store import Store
 from agent.store.tables import CALL_OUTCOMES, RECORD_OUTCOMES
+from consumers.alerts import SENTENCE_CHARS
+from consumers.courier import Way
 from consumers.deadletter import publish_letters
 from consumers.exporter import Health
+from consumers.gauges import Gauges, labels_of
 from consumers.house import Listener
+from consumers.labels import clean
 from consumers.metrics import Tally
 from consumers.pump.sender import Sender
 from consumers.scored import ScoredTopic
 from consumers.source import Partition
+from consumers.telling import Teller
 
 _log = logging.getLogger("vedette")
 
@@ -44,10 +49,13 @@ class Recorder(Listener):
         config: Config,
         store: Store,
         shown: tuple[Tally, Health],
+        ways: Sequence[Way] = (),
         sender: Sender | None = None,
         scored: ScoredTopic | None = None,
     ) -> None:
         self.tally, self.health = shown
+        self._gauges = Gauges(self.tally)
+        self._teller = Teller(config, store, self.tally, ways)
         self._config, self._store, self._sender, self._scored = config, store, sender, scored
         self._next_publish = 0.0
         self._step, self._step_began = "start", time.perf_counter()
@@ -113,22 +121,24 @@ class Recorder(Listener):
         for line in lines:
             bounds = {"estimate": line.estimate, "lower": line.lower, "upper": line.upper}
             names = line.experiment, line.arms[-1], line.metric
-            self.tally.contrast(names, bounds, line.log_evidence or 0.0, short_word(line.verdict))
+            self._gauges.contrast(names, bounds, line.log_evidence or 0.0, short_word(line.verdict))
             for arm, n in line.n.items() if line.role == "primary" else ():
-                self.tally.events(line.experiment, arm, n)
+                self._gauges.events(line.experiment, arm, n)
 
-    def found(self, findings: Sequence[Mapping[str, Any]]) -> None:
+    def found(self, findings: Sequence[Finding]) -> None:
         """Series left their baselines, or are back."""
         for one in findings:
-            firing = one["state"] == "firing"
-            whose = [one[part] for part in ("service", "model", "variant", "segment", "metric")]
-            self.tally.drift(tuple(whose), firing)
-            said = "left its baseline" if firing else "is back in its baseline"
-            _log.warning("%s of %s %s", whose[-1], " / ".join(filter(None, whose[:-1])), said)
+            self._gauges.drift(labels_of(one)[1:], one.state == "firing")
+            _log.warning("%s", clean(one.summary, SENTENCE_CHARS))
+
+    def closes(self, now: float) -> None:
+        """Show and tell what is found."""
+        self._gauges.findings([kept.finding for kept in self._teller.tell(now)])
 
     def resigned(self) -> None:
         """Another process closes panes now."""
-        self.tally.resign()
+        self._gauges.resign()
+        self._teller.forget()
 
     def progress(self) -> None:
         """The loop came round."""
@@ -140,6 +150,7 @@ class Recorder(Listener):
 
     def house(self) -> None:
         """Send the dead letters that wait; when the topic is away they stay in the store."""
+        self._teller.settle()
         if self._sender is None or time.monotonic() < self._next_publish:
             return
         self._next_publish = time.monotonic() + _PUBLISH_S
@@ -149,3 +160,11 @@ class Recorder(Listener):
                 publish_letters(self._store, self._sender, topic, self._config.kafka.group)
             except StoreDown:
                 self._next_publish = time.monotonic() + 10 * _PUBLISH_S
+
+    def finish(self, now: float) -> None:
+        """The source has ended: tell what was found in it."""
+        self._teller.finish(now)
+
+    def close(self) -> None:
+        """Wait a moment for what is being told."""
+        self._teller.close()

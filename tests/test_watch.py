@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,13 @@ from typer.testing import CliRunner
 
 from agent.config import Config, Topic, load_config
 from agent.errors import BadConfig
+from agent.findings import Finding
 from agent.score import Panel
 from agent.store import Store, open_store, positions, watches
+from agent.store.findings import all_findings
 from consumers import house
 from consumers.cli import app
+from consumers.findings import as_json
 from consumers.house import Listener
 from tests.experiments import Told, call
 from tests.road import InboxRoad, as_bytes
@@ -55,7 +58,7 @@ def travel(store: Store, config: Config, some: list[dict[str, Any]], end: bool =
 
 def found(store: Store) -> list[dict[str, Any]]:
     with store.transaction() as tx:
-        return watches.all_findings(tx, 100)
+        return [as_json(one, None) for one in all_findings(tx, 100)]
 
 
 def rows(store: Store, config: Config) -> dict[tuple[str, str, str], dict[str, Any]]:
@@ -147,7 +150,7 @@ class Heard(Listener):
     def __init__(self) -> None:
         self.said: list[object] = []
 
-    def found(self, findings: Sequence[Mapping[str, Any]]) -> None:
+    def found(self, findings: Sequence[Finding]) -> None:
         self.said.append(len(findings))
 
     def resigned(self) -> None:

@@ -3,24 +3,26 @@
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from agent.buckets import event_key
 from agent.config import Config
 from agent.errors import StoreDown
+from agent.findings import Finding
 from agent.packing import open_row
 from agent.panes import HOUR_S
 from agent.store import Transaction, experiments, reads, watches
-from watch.advance import Finding, advance, findings
+from agent.store.findings import put_findings
+from watch.advance import advance, findings
 from watch.baseline import Baseline
 from watch.budget import Budget
 from watch.lessons import Rules
 from watch.sample import Shares, is_seen, sample_of
 from watch.series import Panels, PaneRow, Slots
 from watch.state import Watch
+from watch.telling import told
 
 
 def rules_of(config: Config) -> Rules:
@@ -32,9 +34,7 @@ def rules_of(config: Config) -> Rules:
     return Rules(budget, drift, Shares(frozenset(keys)))
 
 
-def keep_watch(
-    tx: Transaction, config: Config, source: str, now: float
-) -> list[dict[str, Any]] | None:
+def keep_watch(tx: Transaction, config: Config, source: str, now: float) -> list[Finding] | None:
     """See the closed panes of a source that were not seen yet, of one hour at most; the findings
     that changed, None when nothing was left to see.
 
@@ -49,10 +49,11 @@ def keep_watch(
     found = _catch_up(tx, watch, source, through, rules)
     # What rings is told anew with every pane: its effect is measured after the alarm.
     newest = int(watch.last.max(initial=0))
-    known = [*found, *findings(watch, newest, watch.alarms["slot"], rules, "firing")]
-    watches.put_findings(tx, source, {key_of(one): as_json(one) for one in known}, now)
+    rings = findings(watch, newest, watch.alarms["slot"], rules, "firing")
+    known = [*found, *(told(one, int(watch.reached)) for one in rings)]
+    put_findings(tx, source, known, now)
     save(tx, source, watch, 0 if stored is None else stored.version, now)
-    return [as_json(one) for one in found]
+    return found
 
 
 def save(tx: Transaction, source: str, watch: Watch, version: int, now: float) -> None:
@@ -84,7 +85,8 @@ def _catch_up(
         for service, model in sorted({one.group[:2] for one in pane.rows if is_seen(one)}):
             watch.note(service, model, pane.start)
         sample = sample_of(pane.rows, watch.slots, pane.panels, rules.shares, pane.long_s)
-        found += advance(watch, pane.start, sample, rules)
+        some = advance(watch, pane.start, sample, rules)
+        found += [told(one, pane.start + pane.long_s) for one in some]
     watch.reached = through
     return found
 
@@ -106,20 +108,6 @@ def panes_of(tx: Transaction, source: str, start: float, end: float) -> Iterator
     for (at, long_s), some in itertools.groupby(every, key=lambda one: (one.pane, one.level_s)):
         rows = [PaneRow(one.group, open_row(one.blob)) for one in some]
         yield Pane(at, long_s, rows, panels)
-
-
-def key_of(one: Finding) -> bytes:
-    """The identity of an alarm."""
-    return event_key(*one.name, str(one.began))
-
-
-def as_json(one: Finding) -> dict[str, Any]:
-    """As scripts read it."""
-    held = {field.name: getattr(one, field.name) for field in fields(one)}
-    name, baseline = held.pop("name")._asdict(), held.pop("baseline")._asdict()
-    held["deploys"] = list(held["deploys"])
-    told = name | held | {f"baseline_{key}": value for key, value in baseline.items()}
-    return {key: None if value != value else value for key, value in told.items()}  # NaN
 
 
 def series_rows(tx: Transaction, config: Config, source: str) -> list[dict[str, Any]]:

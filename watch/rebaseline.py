@@ -4,7 +4,7 @@ A degraded level never becomes normal by itself; somebody says that it is.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,16 @@ from agent.buckets import Ints
 from agent.config import Config
 from agent.errors import BadConfig
 from agent.store import Transaction, watches
+from agent.store.findings import put_findings
 from watch.advance import Finding, findings
 from watch.baseline import NO_BAND, enough
-from watch.keeping import as_json, key_of, opened, panes_of, rules_of, save
+from watch.keeping import opened, panes_of, rules_of, save
 from watch.lessons import Rules, end_lessons, listen
 from watch.sample import sample_of
 from watch.series import Name
 from watch.shape import edges_of, with_shapes
 from watch.state import Watch
+from watch.telling import told
 
 # A baseline of a period has at least so many calls.
 _FEWEST_CALLS = 100
@@ -67,8 +69,9 @@ def rebaseline(
         if not known:
             why_not = f"that period of {decision.period.source} does not hold {_FEWEST_CALLS} calls"
             raise BadConfig("--from", f"{why_not} of them")
-    why = {"rebaselined": f"{decision.who}: {decision.why}"}
-    watches.put_findings(tx, source, {key_of(one): as_json(one) | why for one in ended}, now)
+    why = ("rebaselined", f"{decision.who}: {decision.why}")
+    over = [told(one, int(watch.reached)) for one in ended]
+    put_findings(tx, source, [replace(one, facts=(*one.facts, why)) for one in over], now)
     period = None if decision.period is None else asdict(decision.period)
     body = {"wanted": dict(decision.wanted), "period": period, "series": len(chosen)}
     body |= {"learned": known, "resolved": len(ended)}

@@ -1,4 +1,4 @@
-"""The tables."""
+"""The tables; `migrations.py` makes them."""
 
 from sqlalchemy import (
     BigInteger,
@@ -250,17 +250,23 @@ rebaselines = Table(
     sqlite_autoincrement=True,
 )
 
-# What began to ring or ended; one row an alarm, found again by its series and beginning.
+# What was found, and the state that the alerts topic was last told of; a row until it ends and
+# begins anew. `name` is JSON, and so is `body`, the whole finding.
 findings = Table(
     "findings",
     META,
+    Column("source", String(128), primary_key=True),
     Column("key", LargeBinary(16), primary_key=True),
-    Column("source", String(128), nullable=False),
-    Column("state", String(16), nullable=False),
+    Column("kind", String(24), nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("state", String(24), nullable=False),
     Column("began", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
     Column("body", Text, nullable=False),
+    Column("told", String(24)),
     Column("stored_at", Float, nullable=False),
 )
+Index("findings_state", findings.c.state, findings.c.stored_at)
 
 for _table in (seen, calls, texts, dead_letters, entered):
     Index(f"{_table.name}_stored_at", _table.c.stored_at)  # by which retention deletes

@@ -1,4 +1,4 @@
-"""What the watch keeps: its state by source, and findings."""
+"""What the watch keeps: its state by source, and decisions about baselines."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
-from agent.store.tables import baselines, findings, rebaselines, watches
+from agent.store.tables import baselines, rebaselines, watches
 from agent.store.writes import move_on, upsert
 
 
@@ -61,23 +61,3 @@ def all_rebaselines(tx: Connection) -> list[dict[str, Any]]:
     rows = tx.execute(select(rebaselines).order_by(rebaselines.c.id.desc()))
     heads = ("source", "who", "why", "stored_at")
     return [{key: row._mapping[key] for key in heads} | json.loads(row.body) for row in rows]
-
-
-def put_findings(
-    tx: Connection, source: str, found: Mapping[bytes, Mapping[str, Any]], now: float
-) -> None:
-    """Store findings by their key, or what became of them."""
-    rows = [
-        {"key": key, "source": source, "state": one["state"], "began": one["began"]}
-        | {"body": json.dumps(dict(one)), "stored_at": now}
-        for key, one in sorted(found.items())
-    ]
-    upsert(tx, findings, rows)
-
-
-def all_findings(tx: Connection, limit: int, state: str | None = None) -> list[dict[str, Any]]:
-    """The newest findings first, of one state when it is named."""
-    query = select(findings).order_by(findings.c.began.desc(), findings.c.key).limit(limit)
-    if state is not None:
-        query = query.where(findings.c.state == state)
-    return [json.loads(row.body) for row in tx.execute(query)]
