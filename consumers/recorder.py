@@ -133,7 +133,11 @@ class Recorder(Listener):
 
     def closes(self, now: float) -> None:
         """Show and tell what is found."""
-        self._gauges.findings([kept.finding for kept in self._teller.tell(now)])
+        current = [kept.finding for kept in self._teller.tell(now)]
+        for one in current:  # another process may have taken a new baseline
+            if one.kind == "drift":
+                self._gauges.drift(labels_of(one)[1:], one.state == "firing")
+        self._gauges.findings(current)
 
     def resigned(self) -> None:
         """Another process closes panes now."""
