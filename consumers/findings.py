@@ -8,6 +8,7 @@ from agent.findings import Finding
 from agent.store import Store, reads
 from agent.store.findings import all_findings
 from watch.keeping import series_rows
+from watch.moved import moved
 
 _PARTS = ("name", "facts")
 # These stand in every row; what a name has besides is its kind's.
@@ -15,9 +16,16 @@ _NAME = dict.fromkeys(("service", "model", "variant", "segment", "metric", "vers
 
 
 def newest(store: Store, config: Config, limit: int) -> list[dict[str, Any]]:
-    """The newest findings first."""
+    """The newest findings first; of what drifted and still rings also how far."""
     with store.transaction() as tx:
-        return [as_json(one, config.alerts.link) for one in all_findings(tx, limit)]
+        found, far = all_findings(tx, limit), dict[bytes, dict[str, Any]]()
+        for source in reads.closed_times(tx) if config.drift is not None else ():
+            far |= moved(tx, config, source)
+    rows = [as_json(one, config.alerts.link) for one in found]
+    return [
+        row | ({"distances": far[one.key]} if one.key in far else {})
+        for row, one in zip(rows, found, strict=True)
+    ]
 
 
 def as_json(one: Finding, pages: str | None) -> dict[str, Any]:

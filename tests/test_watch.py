@@ -215,7 +215,12 @@ def test_the_command_lists_findings_and_series(file: Path) -> None:
         return done.output
 
     assert "firing" in asked() and "response_relevance of support / m-production" in asked()
-    assert {one["state"] for one in json.loads(asked("--json"))} == {"firing"}
+    rings = json.loads(asked("--json"))
+    assert {one["state"] for one in rings} == {"firing"}
+    # How far it moved stands beside how far it does by chance.
+    for far in (one["distances"] for one in rings):
+        assert all(far[name]["value"] > 2 * far[name]["by_chance"] for name in far)
+        assert set(far) == {"js", "psi", "ks", "wasserstein"}
     states = {one["state"] for one in json.loads(asked("--series", "--json"))}
     assert states == {"learns", "no value", "rings", "watched"}
     assert "watched" in asked("--series")
