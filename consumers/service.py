@@ -128,15 +128,29 @@ def arrival_of(call: Call, now: float) -> float:
 
 
 def arrivals(values: Iterable[bytes], config: Config) -> Iterator[tuple[float, bytes]]:
-    """Each record with its arrival; one that holds no call arrives now."""
+    """Each record with its arrival; one that holds no call arrived with the record before it.
+
+    2026-11-25: as they arrived now, one unreadable line in an old log made all after it late.
+    """
+    first, before = list[bytes](), None
     for value in values:
         now = time.time()
-        found = [
-            item.call if isinstance(item, Half) else item
-            for item in parse(value, config.inbox.format, config, now)
-        ]
-        calls = [item for item in found if isinstance(item, Call)]
-        yield max((arrival_of(call, now) for call in calls), default=now), value
+        at = _told_arrival(value, config, now)
+        if at is None and before is None and len(first) < _APPEND:
+            first.append(value)
+            continue
+        before = at if at is not None else now if before is None else before
+        yield from ((before, one) for one in first)
+        first = []
+        yield before, value
+    yield from ((time.time(), one) for one in first)
+
+
+def _told_arrival(value: bytes, config: Config, now: float) -> float | None:
+    """The latest arrival of the calls of a record; None where it holds none."""
+    items = parse(value, config.inbox.format, config, now)
+    held = (item.call if isinstance(item, Half) else item for item in items)
+    return max((arrival_of(one, now) for one in held if isinstance(one, Call)), default=None)
 
 
 def watch_records(
