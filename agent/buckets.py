@@ -16,6 +16,7 @@ ZERO_BUCKET = -(1 << 31)  # the bucket of zero
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Keys = NDArray[np.uint64]
+Bools = NDArray[np.bool_]
 
 
 def event_key(*parts: str) -> bytes:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from agent.buckets import Bools, Floats
+
 Dimension = Literal["quality", "efficiency", "safety", "robustness", "fairness"]
 Kind = Literal["score", "flag", "amount"]
 
@@ -30,6 +32,17 @@ class Metric:
     def range(self) -> tuple[float, float | None]:
         """The lowest and highest value; None where there is no highest."""
         return (0.0, None) if self.kind == "amount" else (0.0, 1.0)
+
+    @property
+    def bar(self) -> float | None:
+        """Where a value counts as high; None where nothing passes or fails."""
+        return 0.5 if self.kind == "flag" and self.threshold is None else self.threshold
+
+    def failed(self, values: Floats) -> Bools:
+        """Which values fail: high ones, or low ones where high is good; it has a bar."""
+        assert self.bar is not None
+        high: Bools = values >= self.bar
+        return ~high if self.good == "high" else high
 
 
 METRICS: tuple[Metric, ...] = (
@@ -225,6 +238,13 @@ SERIES: tuple[Series, ...] = (
            "Alerts that a webhook or the alerts topic has taken, each time that they were sent."),
     Series("vedette_alerts_failed_total", "counter", ("way",), "alerts",
            "Alerts that a webhook or the alerts topic did not take, at each attempt."),
+    Series("vedette_slo_objective_ratio", "gauge", ("service", "objective"), "ratio",
+           "The target of an objective: the share of calls that must meet it."),
+    Series("vedette_slo_burn_rate_ratio", "gauge", ("service", "objective", "window"), "ratio",
+           "How many times as many calls as the target allows breached the objective in a window."),
+    Series("vedette_slo_error_budget_remaining_ratio", "gauge", ("service", "objective"), "ratio",
+           "The part of the error budget of an objective's period that is left, negative where it"
+           " is overspent."),
     Series("vedette_open_panes", "gauge", (), "panes",
            "Panes that still take calls."),
     Series("vedette_label_overflow_total", "counter", ("label",), "values",

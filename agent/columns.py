@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.buckets import Floats, Ints
+from agent.buckets import Ints
 from agent.catalog import metric_named
-from agent.config import Objective
 from agent.panes import Column
 from agent.record import Call, Score
+from agent.sla import Objective
 
-ABSENT = ("", "absent")
+ABSENT, UNJUDGED = ("", "absent"), ("", "unjudged")
 FAILURES = ("error", "timeout")
 # Reasons that a failed call gives for a missing score; another reason would have held anyway.
 TAKEN_AWAY = ("absent", "no_response")
@@ -26,8 +26,8 @@ def _tpot(call: Call) -> float | None:
     return max(0.0, call.latency_s - call.ttft_s) / (call.tokens_out - 1)
 
 
-def record_columns(calls: Sequence[Call], slo: Mapping[str, Objective]) -> list[Column]:
-    """The metrics that the record itself states, and the breaches of the objectives."""
+def record_columns(calls: Sequence[Call]) -> list[Column]:
+    """The metrics that the record itself states."""
     read: dict[str, Iterable[float | None]] = {
         "latency": [call.latency_s for call in calls],
         "ttft": [call.ttft_s for call in calls],
@@ -38,21 +38,25 @@ def record_columns(calls: Sequence[Call], slo: Mapping[str, Objective]) -> list[
         "error": [0.0 if call.status == "ok" else 1.0 for call in calls],
         "feedback": [None if c.feedback is None else (c.feedback + 1) / 2 for c in calls],
     }
-    columns = {name: _numbers(name, values) for name, values in read.items()}
-    for name, objective in sorted(slo.items()):
-        values = columns[objective.metric].values
-        breach = np.where(np.isnan(values), np.nan, values > objective.at_most)
-        columns[f"slo_{name}"] = Column(f"slo_{name}", breach, _absence(breach), ABSENT)
-    return list(columns.values())
+    return [_numbers(name, values) for name, values in read.items()]
 
 
 def _numbers(name: str, values: Iterable[float | None]) -> Column:
     numbers = np.array([math.nan if value is None else value for value in values], dtype=np.float64)
-    return Column(name, numbers, _absence(numbers), ABSENT)
+    return Column(name, numbers, np.isnan(numbers).astype(np.int16), ABSENT)
 
 
-def _absence(numbers: Floats) -> NDArray[np.int16]:
-    return np.isnan(numbers).astype(np.int16)
+def breach_columns(columns: Sequence[Column], slo: Mapping[str, Objective]) -> list[Column]:
+    """The breaches of the objectives on these columns, missing where their metric is."""
+    held, found = {column.metric: column for column in columns}, []
+    for name, objective in sorted(slo.items()):
+        one = held.get(objective.metric)
+        if one is not None:
+            breach = np.where(np.isnan(one.values), np.nan, objective.breached(one.values))
+            # A judgement comes later: that it is not there yet is no failure's doing.
+            reasons = UNJUDGED if one.metric == "feedback" else one.reasons
+            found.append(Column(f"slo_{name}", breach, one.why, reasons))
+    return found
 
 
 def score_column(metric: str, scores: Sequence[Score]) -> Column:

@@ -26,6 +26,7 @@ from agent.alerts import Alerts
 from agent.drift import Drift
 from agent.errors import BadConfig
 from agent.experiments import Experiment
+from agent.sla import Objective, targeted
 from agent.tree import Name, TopicName, Tree, Word
 
 Format = Literal["auto", "native", "litellm", "otlp"]
@@ -144,13 +145,6 @@ class ScorerOptions(Tree):
     int8: bool = True
 
 
-class Objective(Tree):
-    """A service-level objective on one record metric: a call breaches it above `at_most`."""
-
-    metric: Literal["latency", "ttft", "tpot", "cost", "tokens_in", "tokens_out"] = "latency"
-    at_most: float = Field(gt=0)
-
-
 class Exporter(Tree):
     """The metrics and health endpoint."""
 
@@ -243,6 +237,8 @@ def load_config(path: Path | None = None, **overrides: Any) -> Config:
         if first["type"] == "extra_forbidden":
             message = "unknown key"
         raise BadConfig(key, message) from None
+    if targeted(config.slo) and config.panes.minute_hours < 8:
+        raise BadConfig("panes.minute_hours", "burn rates of objectives need 8 at least")
     if config.experiments and config.panes.allowed_lateness_s < config.panes.request_timeout_s:
         why = "is shorter than request_timeout_s: experiments would lose slow answers"
         raise BadConfig("panes.lateness_s", why)

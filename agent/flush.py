@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from agent.buckets import event_key
-from agent.columns import ABSENT, rows_of, take
+from agent.columns import ABSENT, breach_columns, rows_of, take
 from agent.config import Config
 from agent.intake import Plan, Reading, Work, letter, original, pack_half
 from agent.panes import (
@@ -24,6 +24,7 @@ from agent.panes import (
 )
 from agent.record import Call, Feedback, Score
 from agent.redact import redact
+from agent.sla import Objective
 from agent.store import Transaction, halves, reads, writes
 
 Partition = tuple[str, int]
@@ -73,14 +74,18 @@ def load_book(tx: Transaction, reading: Reading, books: Books, config: Config) -
 
 
 def call_rows(
-    scored: Scored, readings: Sequence[Reading], now: float
+    scored: Scored, readings: Sequence[Reading], slo: Mapping[str, Objective], now: float
 ) -> list[tuple[int, tuple[Any, ...]]]:
     """For each work its content hash and its row of the table of calls."""
     values = rows_of(scored.columns)
-    return [
-        _call_row(work, readings[work.part], values[i], scored.scores[i], now)
-        for i, work in enumerate(scored.plan.work)
-    ]
+    flags = [(f"slo_{name}", objective.metric) for name, objective in sorted(slo.items())]
+    rows = []
+    for i, work in enumerate(scored.plan.work):
+        scores = scored.scores[i]
+        # A flag is missing for the reason that its score is.
+        told = scores | {flag: scores[metric] for flag, metric in flags if metric in scores}
+        rows.append(_call_row(work, readings[work.part], values[i], told, now))
+    return rows
 
 
 def _call_row(
@@ -217,7 +222,8 @@ class Sheet:
             mine = [one for one in judged if one.part == part]
             values = np.array([(one.value + 1) / 2 for one in mine], dtype=np.float64)
             column = Column("feedback", values, np.zeros(len(mine), dtype=np.int16), ABSENT)
-            self._fold(reading, [(o.call, o.arrival, o.key, None) for o in mine], [column])
+            columns = [column, *breach_columns([column], self._config.slo)]
+            self._fold(reading, [(o.call, o.arrival, o.key, None) for o in mine], columns)
 
     def _fold(
         self,

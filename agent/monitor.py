@@ -14,7 +14,7 @@ import numpy as np
 
 from agent import flush
 from agent.buckets import event_key
-from agent.columns import blame_failures, record_columns, score_column, take
+from agent.columns import blame_failures, breach_columns, record_columns, score_column, take
 from agent.config import Config
 from agent.errors import StoreDown
 from agent.flush import Books, Fenced, Met, Partition, Scored
@@ -60,8 +60,9 @@ class Monitor:
         self._clock, self.step = clock, on_step
         self._books: Books = {}
         # What a metric means, and the digest by which a pane says so.
-        self._versions = panel.metric_versions | {
-            f"slo_{name}": f"{objective.metric} {objective.at_most:g}"
+        scorers = panel.metric_versions
+        self._versions = scorers | {
+            f"slo_{name}": objective.version(scorers.get(objective.metric, ""))
             for name, objective in config.slo.items()
         }
         self._digest = event_key(*sorted(map(":".join, self._versions.items()))).hex()[:12]
@@ -118,8 +119,9 @@ class Monitor:
                 old = work.taken.get(metric)
                 if old is not None and old.status == "ok":
                     row[i] = old
-        columns = record_columns(calls, self.config.slo)
+        columns = record_columns(calls)
         columns += [score_column(metric, row) for metric, row in given.items()]
+        columns += breach_columns(columns, self.config.slo)
         columns = blame_failures(columns, calls)
         scores = [{metric: row[i] for metric, row in given.items()} for i in range(len(calls))]
         return Scored(plan, columns, scores)
@@ -134,7 +136,7 @@ class Monitor:
 
     def _write(self, readings: Sequence[Reading], scored: Scored) -> Flush:
         now, plan = self._clock(), scored.plan
-        rows = flush.call_rows(scored, readings, now)
+        rows = flush.call_rows(scored, readings, self.config.slo, now)
         self._enter_panel()
         self.step("begin")
         with self.store.transaction() as tx:

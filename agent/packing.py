@@ -163,6 +163,14 @@ def read_sums(rows: Sequence[Opened]) -> list[int]:
     return totals
 
 
+def read_total_of(row: Opened, series: int) -> int:
+    """The sum of x of one series in fixed point."""
+    if row.sums[:1] == b"w":
+        return int(row.sums[1:].split()[2 * series])
+    at = 1 + 16 * series
+    return int.from_bytes(row.sums[at : at + 8], "little", signed=True)
+
+
 def empty_like(lower: float, upper: float) -> BoundedHistogram | LogHistogram:
     """A histogram of a head's range; NaN stands for none."""
     return LogHistogram() if np.isnan(lower) else BoundedHistogram(lower, upper)

@@ -109,7 +109,12 @@ def load_panel(config: Config, twins: Twins | None = None) -> Panel:
         unknown = [metric for metric in scorer.metrics if metric not in BY_NAME]
         if unknown:
             raise BadConfig(f"scorers.{scorer.name}", f"has no catalogue row for {unknown[0]}")
-    return Panel(chosen, engine)
+    panel = Panel(chosen, engine)
+    for name, objective in config.slo.items():
+        metric = objective.metric
+        if BY_NAME[metric].cost != "record" and metric not in panel.metric_versions:
+            raise BadConfig(f"slo.{name}", f"no scorer that is on gives {metric}")
+    return panel
 
 
 def options_of(config: Config, name: str, twins: Twins | None = None) -> Options:

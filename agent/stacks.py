@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.buckets import BINS, Floats, Ints
+from agent.buckets import BINS, FIXED, Floats, Ints
 from agent.packing import (
     Heads,
     Opened,
@@ -18,6 +18,7 @@ from agent.packing import (
     read_names,
     read_sums,
     read_total,
+    read_total_of,
     read_words,
     unpacked,
 )
@@ -59,6 +60,10 @@ class Layer:
         places = rows * (BINS + 1) + bins[mine]
         table = np.bincount(places, counts[mine], len(sizes) * (BINS + 1))
         return table.astype(np.float64, copy=False).reshape(-1, BINS + 1)  # of no bins it has ints
+
+    def totals(self, series: int) -> Ints:
+        """The sum of a flag, [rows]."""
+        return np.array([read_total_of(row, series) // FIXED for row in self.rows], np.int64)
 
     @cached_property
     def _reasons(self) -> tuple[Ints, Ints]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.catalog import Metric
-from agent.columns import record_columns
+from agent.columns import breach_columns, record_columns, score_column
 from agent.config import Config
 from agent.errors import BadConfig, StoreDown
 from agent.experiments import PAIRED
@@ -106,7 +106,9 @@ def _calls(config: Config, file: str) -> Iterator[Call]:
 
 
 def _scored(config: Config, given: dict[str, Any], calls: list[Call]) -> Iterator[dict[str, Any]]:
-    columns = record_columns(calls, config.slo)
+    record = record_columns(calls)
+    scored = [score_column(metric, row) for metric, row in given.items()]
+    columns = [*record, *breach_columns([*record, *scored], config.slo)]
     for i, call in enumerate(calls):
         scores: dict[str, Any] = {}
         for column in columns:
@@ -115,7 +117,7 @@ def _scored(config: Config, given: dict[str, Any], calls: list[Call]) -> Iterato
             scores[column.metric] = {
                 "value": value if there else None,
                 "status": "ok" if there else "unscored",
-                "why": None if there else "absent",
+                "why": None if there else column.reasons[column.why[i]],
             }
         for metric, row in given.items():
             one = row[i]

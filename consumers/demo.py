@@ -90,7 +90,7 @@ def _told(path: Path, start: float) -> dict[str, Any]:
         "service": "assistant",
         "store": {"url": f"sqlite:///{path}"},
         "segments": ["tenant", "language"],
-        "slo": {"fast": {"metric": "latency", "at_most": 8.0}},
+        "slo": {"fast": {"metric": "latency", "at_most": 8.0, "target": 0.92}},
         "experiments": {"cheaper": EXPERIMENT | {"start": start}},
         "drift": DRIFT,
     }

@@ -9,7 +9,7 @@ from consumers.labels import Labels
 from consumers.metrics import Tally
 
 VERDICTS = ("better", "worse", "equivalent", "not_worse", "not_yet", "invalid")
-_OURS = ("vedette_drift_", "vedette_experiment_", "vedette_finding_")
+_OURS = ("vedette_drift_", "vedette_experiment_", "vedette_finding_", "vedette_slo_")
 _FINDINGS = tuple(row.name for row in SERIES if row.name.startswith("vedette_finding_"))
 # Six numbers each: 1,200 series.
 _SHOWN_MAX = 200

@@ -12,12 +12,16 @@ from agent.errors import StoreDown
 from agent.findings import Finding
 from agent.intake import Reading
 from agent.monitor import Fenced, Flush, Monitor
+from agent.sla import targeted
 from agent.store import Store, closing, halves, positions
 from agent.store.findings import all_findings
 from agent.store.positions import Attempt
 from agent.store.writes import Position
 from consumers.source import Partition, Source
+from watch.burn import keep_burn, ring_of
 from watch.keeping import keep_watch
+from watch.pace import Standing, standings
+from watch.ring import Ring
 
 _log = logging.getLogger("vedette.house")
 
@@ -53,6 +57,9 @@ class Listener:
 
     def closes(self, now: float) -> None:
         """This process closes panes, and has looked at what is closed."""
+
+    def burned(self, standing: Sequence[Standing], findings: Sequence[Finding]) -> None:
+        """Services stand so with their objectives; these findings began, changed or ended."""
 
     def resigned(self) -> None:
         """Another process closes panes now, and says what it sees in them."""
@@ -97,6 +104,7 @@ class House:
         # By source whether there may be panes to watch; at the start there may be.
         self._unwatched: dict[str, bool] = {}
         self._closes = self._rings_known = False
+        self._budgets: dict[str, Ring] = {}
 
     def keep(self, held: Mapping[Partition, Held]) -> None:
         """Do what is due: note the ends, score halves that waited enough, close, prune."""
@@ -149,6 +157,7 @@ class House:
         for source in sorted({one.position.source for one in held.values()}):
             self._close_source(source, now)
             self._watch(source, now)
+            self._spend(source, now)
         self._experiment(now)
         self._tell(now)
         if time.monotonic() >= self._next_prune:
@@ -162,6 +171,7 @@ class House:
             self.listener.resigned()
             self._closes, self._rings_known, self._moved = False, False, True
             self._unwatched.clear()
+            self._budgets.clear()
 
     def _close_source(self, source: str, now: float) -> None:
         """Close what may be closed, a bounded part a transaction, for half a second at the most."""
@@ -211,6 +221,36 @@ class House:
             found = None
         self._unwatched[source] = found is not None
 
+    def _spend(self, source: str, now: float, bound_s: float = _CLOSE_S) -> None:
+        """Bring burn rates up to what was closed, an hour a transaction; an error costs the road
+        nothing."""
+        if not targeted(self.config.slo):
+            return
+        until, changed = time.monotonic() + bound_s, list[Finding]()
+        ring = self._budgets.pop(source, None) or ring_of(self.config)
+        moved = not ring.end  # what was seen before this process began is shown too
+        try:
+            while time.monotonic() < until:
+                with self.store.transaction() as tx:
+                    found = keep_burn(tx, self.config, source, now, ring)
+                if found is None:
+                    break
+                moved, changed = True, changed + found
+        except StoreDown:
+            raise
+        except Exception:  # the ring may be ahead of the store: it is filled again
+            _log.exception("the budgets of %s could not be brought up to date", source)
+            return
+        self._budgets[source] = ring
+        if moved:
+            self._tell_budgets(changed)
+
+    def _tell_budgets(self, changed: Sequence[Finding]) -> None:
+        """What is live first: it is what a service that has a history too is shown by."""
+        order = sorted(self._budgets, key=lambda source: (source in self.config.backfill, source))
+        standing = [one for source in order for one in standings(self._budgets[source])]
+        self.listener.burned(standing, changed)
+
     def _tell_what_rings(self, limit: int) -> None:
         if not self._rings_known:
             with self.store.transaction() as tx:
@@ -235,5 +275,6 @@ class House:
         if through is not None:
             self._closed(source, through)
         self._watch(source, self._clock(), math.inf)
+        self._spend(source, self._clock(), math.inf)
         self._experiment(self._clock())
         self._tell(self._clock())

@@ -1,14 +1,14 @@
 """What this process has counted, folded at once: no list of events, one lock."""
 
-import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
-from agent.catalog import METRICS, SERIES, Metric, Series, metric_named
-from agent.config import Objective
+from agent.catalog import SERIES, Metric, Series, metric_named
+from agent.sla import Objective
+from consumers.budgets import bounds_of
 from consumers.labels import Array, Child, Labels, clean, escape
 
 Group = tuple[str, str, str]
@@ -42,7 +42,7 @@ class Tally:
         self._groups_max = groups_max
         self._values: dict[str, set[str]] = {}
         self._groups: set[Group] = set()
-        self._bounds = {row.name: _bounds(row, slo or {}) for row in SERIES if row.buckets}
+        self._bounds = {row.name: bounds_of(row, slo or {}) for row in SERIES if row.buckets}
         self._children: dict[str, dict[Labels, Child]] = {row.name: {} for row in SERIES}
         for row in SERIES:
             if not row.labels:
@@ -208,12 +208,9 @@ class Tally:
                 self._fold(series.name, group, values)
             else:
                 self._add(series.name, group, float(values.sum()))
-        bar = 0.5 if row.kind == "flag" and row.threshold is None else row.threshold
-        if bar is not None:
-            high = int(np.count_nonzero(values >= bar))
-            low = len(values) - high
-            good, bad = (high, low) if row.good == "high" else (low, high)
-            self._add("vedette_evaluations_total", (*group, row.name, "pass"), good)
+        if row.bar is not None:
+            bad = int(np.count_nonzero(row.failed(values)))
+            self._add("vedette_evaluations_total", (*group, row.name, "pass"), len(values) - bad)
             self._add("vedette_evaluations_total", (*group, row.name, "fail"), bad)
 
     def _count(self, name: str, labels: Labels, n: float) -> None:
@@ -249,8 +246,7 @@ class Tally:
             shown = pairs if bound is None else [*pairs, ("le", bound)]
             inner = ",".join(f'{key}="{escape(value)}"' for key, value in shown)
             lines.append(f"{name}{suffix}{{{inner}}} " if inner else f"{name}{suffix} ")
-        size = max(1, len(lines) - 1)
-        child = Child(labels, tuple(lines), np.zeros(size))
+        child = Child(labels, tuple(lines), np.zeros(max(1, len(lines) - 1)))
         self._children[name][labels] = child
         return child
 
@@ -279,12 +275,3 @@ class Tally:
             return OTHER
         values.add(known)
         return known
-
-
-def _bounds(series: Series, slo: Mapping[str, Objective]) -> Array:
-    merged = set(series.buckets)
-    if series.metric:
-        merged |= {one.at_most for one in slo.values() if one.metric == series.metric}
-    elif series.name == "vedette_score_ratio":
-        merged |= {row.threshold for row in METRICS if row.threshold is not None}
-    return np.array(sorted(bound for bound in merged if math.isfinite(bound)))

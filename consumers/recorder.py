@@ -18,6 +18,7 @@ from agent.monitor import Flush
 from agent.store import Store
 from agent.store.tables import CALL_OUTCOMES, RECORD_OUTCOMES
 from consumers.alerts import SENTENCE_CHARS
+from consumers.budgets import BUDGETS, budget_rows
 from consumers.courier import Way
 from consumers.deadletter import publish_letters
 from consumers.exporter import Health
@@ -29,10 +30,12 @@ from consumers.pump.sender import Sender
 from consumers.scored import ScoredTopic
 from consumers.source import Partition
 from consumers.telling import Teller
+from watch.pace import Standing
 
 _log = logging.getLogger("vedette")
 
 _PUBLISH_S = 2.0
+_SENTENCE_CHARS = 500
 
 
 def instruments(config: Config) -> tuple[Tally, Health]:
@@ -138,6 +141,12 @@ class Recorder(Listener):
             if one.kind == "drift":
                 self._gauges.drift(labels_of(one)[1:], one.state == "firing")
         self._gauges.findings(current)
+
+    def burned(self, standing: Sequence[Standing], findings: Sequence[Finding]) -> None:
+        """How fast budgets are spent, and what rings or ended."""
+        self.tally.show_all(budget_rows(standing), only=BUDGETS)
+        for one in findings:
+            _log.warning("%s: %s", one.state, clean(one.summary, _SENTENCE_CHARS))
 
     def resigned(self) -> None:
         """Another process closes panes now."""

@@ -1,5 +1,6 @@
 """A filled tally and how to read its page, for the tests of the metrics and of the server."""
 
+import math
 import urllib.error
 import urllib.request
 from typing import Any
@@ -9,11 +10,13 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent.catalog import METRICS
-from agent.config import Objective
 from agent.findings import Finding
+from agent.sla import Objective
+from consumers.budgets import BUDGETS, budget_rows
 from consumers.exporter import Server
 from consumers.gauges import Gauges
 from consumers.metrics import Tally
+from watch.pace import Standing
 
 GROUP = ("shop", "wren", "production")
 BURNS = Finding(
@@ -80,6 +83,9 @@ def filled(groups: int = 3) -> Tally:
     gauges.drift(("support", "m", "production", "", "response_relevance"), True)
     gauges.findings([BURNS])
     tally.alerts("webhook", 2, 1)
+    rates = {"5m": 20.0, "1h": 15.0, "2h": math.nan}
+    spent = Standing("support", "works", 0.99, 30.0, 0, 3, 100, -2.0, rates, {})
+    tally.show_all(budget_rows([spent]), only=BUDGETS)
     return tally
 
 

@@ -45,6 +45,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "rich": ("consumers/cli",),
     "pydantic": (
         *("agent/alerts.py", "agent/config.py", "agent/drift.py", "agent/experiments.py"),
+        "agent/sla.py",
         "agent/tree.py",
     ),
     "pydantic_settings": ("agent/config.py",),

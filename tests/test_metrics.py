@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from agent.catalog import METRICS, SERIES, metric_table
-from agent.config import Objective
+from agent.sla import Objective
 from consumers.exporter import Exposition, Health, render, serve
 from consumers.gauges import Gauges
 from consumers.metrics import Tally

@@ -55,3 +55,18 @@ def test_counts_of_every_width_come_back(n: int) -> None:
     back = Row.from_bytes(row.to_bytes()).summaries["x"]
     assert back == row.summaries["x"] and back.total == 1 << 90 and back.total_sq == -(1 << 70)
     assert Stacks([open_row(row.to_bytes())]).summed().to_bytes() == row.to_bytes()
+
+
+def test_the_total_of_a_flag_is_read_row_by_row_beside_sums_of_any_size(
+    rng: np.random.Generator,
+) -> None:
+    made = rows(rng)  # every fourth has the flag "rare", and some sums that 64 bits do not hold
+    opened = [open_row(row.to_bytes()) for row in made]
+    assert {one.sums[:1] for one in opened} == {b"q", b"w"}
+    totals = {
+        int(place): int(total)
+        for layer in Stacks(opened).layers
+        if "rare" in layer.names
+        for place, total in zip(layer.places, layer.totals(layer.names.index("rare")), strict=True)
+    }
+    assert totals == dict.fromkeys(range(0, 40, 4), 300)

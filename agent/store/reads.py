@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, select
 
+from agent.experiments import PAIRED, SHADOW
 from agent.panes import HOUR_S, Group, Row
 from agent.record import Call
 from agent.store.tables import LEDGER, calls, closing, dead_letters, halves, offsets, panes
@@ -150,6 +151,31 @@ def stored_panes(
         if (row.level_s, row.pane) in chosen
     ]
     return sorted(found, key=lambda one: (one.pane, one.group))
+
+
+# What no user sees: the first seven letters of such variants.
+_ASIDE = (SHADOW, PAIRED)
+
+
+def service_panes(
+    tx: Connection, source: str, level_s: int, start: float, end: float
+) -> list[tuple[int, str, bytes]]:
+    """Closed panes of one level that begin within [start, end), of all calls that users saw:
+    (pane, service, packed row), one for each model and variant, in order."""
+    here = panes.c.source == source, panes.c.late == 0, panes.c.level_s == level_s
+    there = panes.c.pane >= start, panes.c.pane < end, panes.c.segment == ""
+    seen = func.substr(panes.c.variant, 1, len(SHADOW)).not_in(_ASIDE)
+    order = panes.c.pane, panes.c.service, panes.c.model, panes.c.variant
+    query = select(panes.c.pane, panes.c.service, panes.c.summaries).where(*here, *there, seen)
+    return [(row[0], row[1], bytes(row[2])) for row in tx.execute(query.order_by(*order))]
+
+
+def first_of_level(tx: Connection, source: str, level_s: int, since: float = 0.0) -> int | None:
+    """The start of the first closed pane of one level that begins then or later."""
+    here = panes.c.source == source, panes.c.late == 0, panes.c.level_s == level_s
+    query = select(func.min(panes.c.pane)).where(*here, panes.c.pane >= since)
+    found: int | None = tx.scalar(query)
+    return found
 
 
 def first_pane(tx: Connection, source: str, since: float) -> int | None:

@@ -22,7 +22,7 @@ import yaml
 from sqlalchemy import func, select
 
 from agent.catalog import metric_named
-from agent.columns import record_columns
+from agent.columns import breach_columns, record_columns
 from agent.config import Config, load_config
 from agent.panes import HOUR_S
 from agent.record import Call
@@ -162,7 +162,8 @@ def direct(config: Config, file: Path) -> Means:
         if isinstance(item, Call)
     ]
     values: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for column in record_columns(calls, config.slo):
+    columns = record_columns(calls)
+    for column in (*columns, *breach_columns(columns, config.slo)):
         for call, value in zip(calls, column.values.tolist(), strict=True):
             if not math.isnan(value):
                 values[call.model, column.metric].append(value)
