@@ -9,22 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import (
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from agent.drift import Drift
 from agent.errors import BadConfig
 from agent.experiments import Experiment
+from agent.fairness import Fairness
 from agent.tree import Name, TopicName, Tree, Word
 
 Format = Literal["auto", "native", "litellm", "otlp"]
@@ -210,6 +201,8 @@ class Config(BaseSettings):
     experiments: dict[Name, Experiment] = Field(default_factory=dict)
     # Off unless it stands in the configuration; `drift: {}` is enough.
     drift: Drift | None = None
+    # Off unless it stands in the configuration; `fairness: {}` is enough where `segments` are.
+    fairness: Fairness | None = None
     intake: Intake = Intake()
     exporter: Exporter = Exporter()
     limits: Limits = Limits()
@@ -248,6 +241,11 @@ def load_config(path: Path | None = None, **overrides: Any) -> Config:
         for metric in (experiment.primary, *experiment.guardrails):
             if metric.startswith("slo_") and metric.removeprefix("slo_") not in config.slo:
                 raise BadConfig(f"experiments.{name}", f"names {metric}, which is not in slo")
+    if config.fairness is not None:
+        if not config.segments:
+            raise BadConfig("fairness", "compares segments, and `segments` declares none")
+        if unknown := config.fairness.undeclared(config.segments, config.slo):
+            raise BadConfig("fairness", unknown)
     return config
 
 

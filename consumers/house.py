@@ -16,6 +16,8 @@ from agent.store import Store, closing, halves, positions, watches
 from agent.store.positions import Attempt
 from agent.store.writes import Position
 from consumers.source import Partition, Source
+from watch.fairness import keep_fairness, newest_hour
+from watch.hours import Hours
 from watch.keeping import keep_watch
 
 _log = logging.getLogger("vedette.house")
@@ -93,6 +95,9 @@ class House:
         # By source whether there may be panes to watch; at the start there may be.
         self._unwatched: dict[str, bool] = {}
         self._closes = self._rings_known = False
+        # What gaps between segments are read from, and the hour that they were looked at last.
+        self._hours = None if config.fairness is None else Hours(config)
+        self._looked = 0
 
     def keep(self, held: Mapping[Partition, Held]) -> None:
         """Do what is due: note the ends, score halves that waited enough, close, prune."""
@@ -145,6 +150,7 @@ class House:
         for source in sorted({one.position.source for one in held.values()}):
             self._close_source(source, now)
             self._watch(source, now)
+        self._look(now)
         self._experiment(now)
         if time.monotonic() >= self._next_prune:
             with self.store.transaction() as tx:
@@ -157,6 +163,7 @@ class House:
             self.listener.resigned()
             self._closes, self._rings_known, self._moved = False, False, True
             self._unwatched.clear()
+            self._looked = 0
 
     def _close_source(self, source: str, now: float) -> None:
         """Close what may be closed, a bounded part a transaction, for half a second at the most."""
@@ -206,6 +213,23 @@ class House:
             found = None
         self._unwatched[source] = found is not None
 
+    def _look(self, now: float) -> None:
+        """Look at the gaps once a closed hour; an error costs the road nothing."""
+        if self._hours is None:
+            return
+        with self.store.transaction() as tx:
+            newest = newest_hour(tx)
+        if newest <= self._looked:
+            return
+        try:
+            with self.store.transaction() as tx:
+                keep_fairness(tx, self._hours, self._looked, newest, now)
+        except StoreDown:
+            raise
+        except Exception:
+            _log.exception("gaps between segments could not be brought up to date")
+        self._looked = newest
+
     def _tell_what_rings(self, limit: int) -> None:
         if not self._rings_known:
             with self.store.transaction() as tx:
@@ -221,4 +245,5 @@ class House:
         if through is not None:
             self._closed(source, through)
         self._watch(source, self._clock(), math.inf)
+        self._look(self._clock())
         self._experiment(self._clock())

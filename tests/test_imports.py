@@ -42,7 +42,9 @@ HOMES: dict[str, tuple[str, ...]] = {
     "jinja2": ("abtest/report.py",),
     "typer": ("consumers/cli",),
     "rich": ("consumers/cli",),
-    "pydantic": ("agent/config.py", "agent/drift.py", "agent/experiments.py", "agent/tree.py"),
+    "pydantic": tuple(
+        f"agent/{name}.py" for name in ("config", "drift", "experiments", "fairness", "tree")
+    ),
     "pydantic_settings": ("agent/config.py",),
     "yaml": ("agent/config.py",),
     "faust": ("shadow/app.py",),

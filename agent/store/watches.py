@@ -51,9 +51,21 @@ def put_findings(
     upsert(tx, findings, rows)
 
 
+# The source of findings that are about all sources together.
+EVERYWHERE = "*"
+
+
+def open_gaps(tx: Connection) -> list[dict[str, Any]]:
+    """The findings about all sources together that are not resolved, the oldest first."""
+    here = findings.c.source == EVERYWHERE, findings.c.state != "resolved"
+    query = select(findings).where(*here).order_by(findings.c.began, findings.c.key)
+    return [json.loads(row.body) for row in tx.execute(query)]
+
+
 def all_findings(tx: Connection, limit: int, state: str | None = None) -> list[dict[str, Any]]:
-    """The newest findings first, of one state when it is named."""
-    query = select(findings).order_by(findings.c.began.desc(), findings.c.key).limit(limit)
+    """The newest findings of drift first, of one state when it is named."""
+    query = select(findings).where(findings.c.source != EVERYWHERE)
+    query = query.order_by(findings.c.began.desc(), findings.c.key).limit(limit)
     if state is not None:
         query = query.where(findings.c.state == state)
     return [json.loads(row.body) for row in tx.execute(query)]
