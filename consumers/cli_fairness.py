@@ -65,9 +65,11 @@ def _show(gaps: list[Gap], alpha: float, every: bool) -> None:
 def gaps_table(gaps: list[Gap], alpha: float) -> Table:
     """One row a gap, those told first."""
     made = Table(box=None, pad_edge=False)
+    amounts = any(not math.isnan(one.medians[0]) for one in gaps)
     for heading in (
         *("service", "segment", "metric", "n", "mean", "others", "gap"),
-        *(f"{percent(alpha)} interval", "e-BH", "alike", "medians", "state"),
+        *(f"{percent(alpha)} interval", "e-BH", "alike", *(["medians"] if amounts else [])),
+        "state",
     ):
         left = heading in ("service", "segment", "metric", "state", "medians")
         made.add_column(heading, justify="left" if left else "right", no_wrap=True)
@@ -81,6 +83,7 @@ def gaps_table(gaps: list[Gap], alpha: float) -> Table:
         made.add_row(
             one.service, one.segment, one.metric, f"{one.n}/{one.others_n}",
             *(numbers if known else ("", "", "", "")),
-            "yes" if one.state == GAP else "no" if known else "", alike, medians, one.state,
+            "yes" if one.state == GAP else "no" if known else "", alike,
+            *([medians] if amounts else []), one.state,
         )  # fmt: skip
     return made

@@ -35,12 +35,11 @@ def sums(rng: np.random.Generator, traffic: Traffic, hours: int, first: int) -> 
         n = rng.poisson(expected)
         total = rng.binomial(n, mean)
     else:  # a session's own mean is beta distributed, which has this correlation
-        n = 10 * rng.poisson(expected / 10)
-        total = np.zeros_like(n)
-        size = (1 - traffic.icc) / traffic.icc
-        for at in np.ndindex(*n.shape):
-            own = rng.beta(mean[at] * size, (1 - mean[at]) * size, n[at] // 10)
-            total[at] = rng.binomial(10, own).sum()
+        sessions = rng.poisson(expected / 10)
+        owners = np.repeat(np.arange(sessions.size), sessions.ravel())
+        size, own = (1 - traffic.icc) / traffic.icc, mean.ravel()[owners]
+        ones = rng.binomial(10, rng.beta(own * size, (1 - own) * size))
+        n, total = 10 * sessions, np.bincount(owners, ones, sessions.size).reshape(sessions.shape)
     a, b = n[:, None].astype(np.float64), total[:, None].astype(np.float64)
     return Sums(a, b, b, first)
 

@@ -46,6 +46,12 @@ def test_evidence_is_one_at_most_in_the_mean_of_all_outcomes(gap: float, sign: i
     assert expected(np.full(5, 0.9), np.full(5, 0.1), 0.0, 1) > 1
 
 
+@pytest.mark.parametrize("ones", [0.01, 0.1, 0.9])
+def test_equal_shares_are_no_evidence_however_far_from_the_centre(ones: float) -> None:
+    hour = flags([1000, 9000], [round(1000 * ones), round(9000 * ones)])
+    assert (Sides(hour, np.ones(2)).apart(0.0) < 0).all()
+
+
 def test_means_weigh_hours_alike_and_the_interval_holds_their_difference() -> None:
     n = np.array([[[10.0, 1000.0]], [[1000.0, 10.0]]])
     mean = np.array([[[0.8, 0.2]], [[0.8, 0.2]]])
@@ -60,6 +66,12 @@ def test_an_interval_excludes_nothing_where_nothing_is_known() -> None:
     gaps = gaps_of(flags([5, 0], [1, 0]), 0.0, ALPHA)
     assert gaps.lower.tolist() == [-1, -1] and gaps.upper.tolist() == [1, 1]
     assert gaps.log_evidence.tolist() == [0, 0] and np.isnan(gaps.gap).all()
+
+
+@pytest.mark.parametrize("n", [[400, 2000], [300, 100_000], [100_000, 300]])
+def test_the_interval_of_a_rare_flag_has_two_ends(n: list[int]) -> None:
+    gaps = gaps_of(flags(n, [one // 100 for one in n]), 0.0, ALPHA)
+    assert (gaps.lower > -0.3).all() and (gaps.upper < 0.3).all()
 
 
 def test_intervals_cover_a_gap_at_all_looks(rng: np.random.Generator) -> None:

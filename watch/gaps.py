@@ -127,8 +127,9 @@ class Sides:
         spread += self._share**2 * self._others_squared
         low = self._centre + d if sign > 0 else 1 - self._centre - d
         far = 1 - self._centre if sign > 0 else self._centre
-        # No y lies further below 0 than this.
-        least = np.maximum(self._rest * low, self._share * far)
+        # No y lies further below 0 than this; and where nearly all lie far above, as about a gap
+        # near 1, a smaller bet says more.
+        least = np.maximum(self._rest * np.maximum(low, np.abs(d)), self._share * far)
         least = np.where(self._share > 0, least, 1.0)
         return sign * drift / least, spread / least**2
 

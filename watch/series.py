@@ -16,7 +16,7 @@ from watch.detector import Sample
 # In the place of a model: the service as a whole, which keeps its baseline across models.
 WHOLE = "*"
 # Variants that no user sees.
-ASIDE = ("shadow:", "paired:")
+_ASIDE = ("shadow:", "paired:")
 
 # The versions of metrics by the digest of a panel.
 Panels = Mapping[str, Mapping[str, str]]
@@ -120,7 +120,7 @@ _NOTHING = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64)
 def sample_of(rows: Sequence[PaneRow], slots: Slots, panels: Panels) -> Sample:
     """The bins of every watched series of one pane, with the services as wholes."""
     parts = [_NOTHING]
-    mine = [one for one in rows if not one.group.variant.startswith(ASIDE)]
+    mine = [one for one in rows if not one.group.variant.startswith(_ASIDE)]
     for layer in Stacks([one.row for one in mine]).layers:
         owners, sizes = [mine[place] for place in layer.places.tolist()], layer.heads["bins"]
         valued = (sizes > 0) & ~np.isnan(layer.heads["lower"])  # amounts have no range
