@@ -9,23 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import (
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from agent.alerts import Alerts
 from agent.drift import Drift
 from agent.errors import BadConfig
 from agent.experiments import Experiment
+from agent.fairness import Fairness
 from agent.sla import Objective, targeted
 from agent.tree import Name, TopicName, Tree, Word
 
@@ -206,6 +197,8 @@ class Config(BaseSettings):
     # Off unless it stands in the configuration; `drift: {}` is enough.
     drift: Drift | None = None
     alerts: Alerts = Alerts()
+    # Off unless it stands in the configuration; `fairness: {}` is enough where `segments` are.
+    fairness: Fairness | None = None
     intake: Intake = Intake()
     exporter: Exporter = Exporter()
     limits: Limits = Limits()
@@ -246,6 +239,11 @@ def load_config(path: Path | None = None, **overrides: Any) -> Config:
         for metric in (experiment.primary, *experiment.guardrails):
             if metric.startswith("slo_") and metric.removeprefix("slo_") not in config.slo:
                 raise BadConfig(f"experiments.{name}", f"names {metric}, which is not in slo")
+    if config.fairness is not None:
+        if not config.segments:
+            raise BadConfig("fairness", "compares segments, and `segments` declares none")
+        if unknown := config.fairness.undeclared(config.segments, config.slo):
+            raise BadConfig("fairness", unknown)
     return config
 
 

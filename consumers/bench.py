@@ -19,8 +19,8 @@ from agent.errors import StoreDown
 from agent.monitor import Flush, Monitor
 from agent.score import Panel, load_panel
 from agent.store import Store, open_store
-from consumers.house import Listener
 from consumers.inbox import Inbox
+from consumers.listener import Listener
 from consumers.pump import Pump
 from consumers.pump.admin import create_topics, delete_topics
 from consumers.pump.sender import Sender

@@ -15,6 +15,7 @@ from agent.config import Config, load_config
 from agent.errors import BadConfig, StoreDown
 from consumers import commands
 from consumers.cli_demo import ledger_line, show_demo
+from consumers.cli_fairness import fairness
 from consumers.cli_findings import findings
 from consumers.cli_measured import all_passed, show_engine, show_int8
 from consumers.cli_readout import readout
@@ -27,6 +28,7 @@ app.command()(readout)
 app.command()(findings)
 app.command()(rebaseline)
 app.command()(slo)
+app.command()(fairness)
 
 
 def main() -> None:

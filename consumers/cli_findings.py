@@ -9,6 +9,7 @@ from rich.table import Table
 from abtest.wording import moment
 from agent.config import load_config
 from agent.errors import BadConfig
+from agent.sla import targeted
 from consumers.cli_terminal import AsJson, ConfigFile, print_json, say, wide
 from consumers.findings import newest, watched
 from consumers.readouts import open_reader
@@ -22,7 +23,7 @@ def findings(
 ) -> None:
     """What left its baseline, newest first; with --series what is watched, and how far it is."""
     told = load_config(config)
-    if told.drift is None:
+    if told.drift is None and (series or not (targeted(told.slo) or told.fairness)):
         raise BadConfig("drift", "is not configured; `drift: {}` is enough")
     with closing(open_reader(told)) as store:
         rows = watched(store, told) if series else newest(store, told, limit)

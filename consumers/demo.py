@@ -93,6 +93,7 @@ def _told(path: Path, start: float) -> dict[str, Any]:
         "slo": {"fast": {"metric": "latency", "at_most": 8.0, "target": 0.92}},
         "experiments": {"cheaper": EXPERIMENT | {"start": start}},
         "drift": DRIFT,
+        "fairness": {},
     }
 
 

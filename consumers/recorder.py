@@ -23,8 +23,8 @@ from consumers.courier import Way
 from consumers.deadletter import publish_letters
 from consumers.exporter import Health
 from consumers.gauges import Gauges, labels_of
-from consumers.house import Listener
 from consumers.labels import clean
+from consumers.listener import Listener
 from consumers.metrics import Tally
 from consumers.pump.sender import Sender
 from consumers.scored import ScoredTopic

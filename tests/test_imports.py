@@ -43,10 +43,9 @@ HOMES: dict[str, tuple[str, ...]] = {
     "jinja2": ("abtest/report.py",),
     "typer": ("consumers/cli",),
     "rich": ("consumers/cli",),
-    "pydantic": (
-        *("agent/alerts.py", "agent/config.py", "agent/drift.py", "agent/experiments.py"),
-        "agent/sla.py",
-        "agent/tree.py",
+    "pydantic": tuple(
+        f"agent/{name}.py"
+        for name in ("alerts", "config", "drift", "experiments", "fairness", "sla", "tree")
     ),
     "pydantic_settings": ("agent/config.py",),
     "yaml": ("agent/config.py",),

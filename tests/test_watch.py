@@ -19,7 +19,7 @@ from agent.store.findings import all_findings
 from consumers import house
 from consumers.cli import app
 from consumers.findings import as_json
-from consumers.house import Listener
+from consumers.listener import Listener
 from tests.experiments import Told, call
 from tests.road import InboxRoad, as_bytes
 from watch.keeping import keep_watch, series_rows
