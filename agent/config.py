@@ -186,6 +186,7 @@ class Config(BaseSettings):
     inbox: Topic = Topic()
     # Names of sources whose records are history: their watermark is what was read, not the clock.
     backfill: tuple[str, ...] = ("backfill",)
+    # Keys of records' segments; `language` is told from the prompt where a record does not say.
     segments: tuple[str, ...] = ()
     # False: scorers that run a model stay off unless `scorers` names them.
     models: bool = True
@@ -244,6 +245,9 @@ def load_config(path: Path | None = None, **overrides: Any) -> Config:
             raise BadConfig("fairness", "compares segments, and `segments` declares none")
         if unknown := config.fairness.undeclared(config.segments, config.slo):
             raise BadConfig("fairness", unknown)
+    for key in (config.drift.mix or ()) if config.drift is not None else ():
+        if key not in (*config.segments, "model"):
+            raise BadConfig("drift.mix", f"names {key}, which `segments` does not declare")
     return config
 
 

@@ -231,3 +231,9 @@ def test_without_a_configuration_it_is_one_line(tmp_path: Path) -> None:
     path.write_text("store: {url: 'sqlite:///x.db'}\n")
     done = CliRunner().invoke(app, ["findings", "-c", str(path)])
     assert isinstance(done.exception, BadConfig) and "drift" in str(done.exception)
+
+
+def test_a_share_of_what_is_no_segment_is_refused() -> None:
+    assert load_config(segments=("tenant",), drift={"mix": ["tenant", "model"]}).drift
+    with pytest.raises(BadConfig, match=r"drift\.mix.*tenants, which `segments`"):
+        load_config(segments=("tenant",), drift={"mix": ["tenants"]})
