@@ -25,11 +25,17 @@ _NEVER = -np.inf
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The bins that one pane holds of each series, in the order of the series."""
+    """The bins that one pane holds of each series, in the order of the series where a detector or
+    a lesson takes it."""
 
     series: Ints
     bins: Ints
     counts: Ints
+
+    def ordered(self) -> "Sample":
+        """The same in the order of the series, then of the bins."""
+        order = np.argsort(self.series * (BINS + 1) + self.bins, kind="stable")
+        return Sample(self.series[order], self.bins[order], self.counts[order])
 
     def of(self, wanted: Ints) -> Floats:
         """The counts of some series, [series, bins]."""

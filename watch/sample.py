@@ -45,7 +45,8 @@ class Shares:
 def sample_of(
     rows: Sequence[PaneRow], slots: Slots, panels: Panels, shares: Shares, pane_s: float
 ) -> Sample:
-    """The bins of every series of one pane of `pane_s` seconds, with the services as wholes."""
+    """The bins of every series of one pane of `pane_s` seconds, with the services as wholes, in no
+    order."""
     mine = [one for one in rows if is_seen(one)]
     parts = [_NOTHING, *_values(mine, slots, panels)]
     parts += [
@@ -54,8 +55,7 @@ def sample_of(
     parts += [_volume(slots, *one, pane_s) for one in _totals(mine).items()]
     flat = [np.concatenate(one) for one in zip(*parts, strict=True)]
     kept = flat[0] >= 0
-    order = np.lexsort((flat[1][kept], flat[0][kept]))
-    return Sample(*(one[kept][order] for one in flat))
+    return Sample(*(one[kept] for one in flat))
 
 
 def is_seen(one: PaneRow) -> bool:

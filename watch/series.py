@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -79,7 +80,8 @@ class Slots:
         if asked.any():
             versions = _versions(digests, panels)
             for place in np.flatnonzero(asked).tolist():
-                name = _named(one.group, layer.names[place], versions, whole)
+                metric = layer.names[place]
+                name = _named(one.group, metric, versions.get(metric, ""), whole)
                 if valued[place] or name is None:
                     found[place] = -1 if name is None else self.number(name)
                 elif len(self.silent) < _KNOWN and name not in self._numbers:
@@ -108,13 +110,11 @@ class Slots:
 _KNOWN, _UNASKED = 10_000, -2
 
 
-def _named(
-    group: Group, metric: str, versions: Mapping[str, str | None], whole: bool
-) -> Name | None:
-    version = versions.get(metric, "")
-    if version is None or (whole and group.segment):
+@lru_cache(1 << 16)
+def _named(group: Group, metric: str, version: str | None, together: bool) -> Name | None:
+    if version is None or (together and group.segment):
         return None
-    where = Group(group.service, WHOLE, "", "") if whole else group
+    where = Group(group.service, WHOLE, "", "") if together else group
     amount = metric_named(metric).kind == "amount"
     return Name(*where, metric, version, "rank" if amount else "level")
 

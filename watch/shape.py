@@ -67,9 +67,9 @@ def tails(counts: Floats, below: Floats) -> Ints:
 
 
 def with_shapes(sample: Sample, slots: Slots, bases: Table) -> Sample:
-    """A sample with amounts as ranks and with the spreads and tails of what has a base."""
+    """A sample in order, with amounts as ranks and the spreads and tails of what has a base."""
     if not len(bases) or not len(sample.series):
-        return sample
+        return sample.ordered()
     at = np.searchsorted(bases["slot"], sample.series).clip(max=len(bases) - 1)
     based = bases["slot"][at] == sample.series
     mine, bins, counts = at[based], sample.bins[based], sample.counts[based]
@@ -86,5 +86,4 @@ def with_shapes(sample: Sample, slots: Slots, bases: Table) -> Sample:
     ]
     flat = [np.concatenate(one) for one in zip(*parts, strict=True)]
     kept = flat[0] >= 0
-    order = np.lexsort((flat[1][kept], flat[0][kept]))
-    return Sample(*(one[kept][order] for one in flat))
+    return Sample(*(one[kept] for one in flat)).ordered()
