@@ -150,6 +150,8 @@ class Series:
 
 
 _GROUP = ("service", "model", "variant")
+# Of every kind of finding; an objective stands as the metric, a window as the segment.
+_FINDING = ("kind", *_GROUP, "segment", "metric")
 # Bounds of the serving engines (vLLM), so that both sides of a call can be laid over each other.
 _LATENCY = (0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0,
             120.0, 240.0, 480.0, 960.0)  # fmt: skip
@@ -230,6 +232,19 @@ SERIES: tuple[Series, ...] = (
     Series("vedette_ledger_gap_calls", "gauge", (), "calls",
            "What was received less the sum of its ends, as the closer reads it in the store once a"
            " minute: 0 unless something was lost or invented."),
+    Series("vedette_finding_state", "gauge", (*_FINDING, "state"), "ratio",
+           "1 at the state of a finding: pending, firing, insufficient_data, could_not_tell, or"
+           " resolved for 5 minutes; of 200 findings at most, critical ones and new ones first."),
+    Series("vedette_finding_statistic", "gauge", _FINDING, "its kind's",
+           "What is compared with the threshold: evidence in nats, or a burn rate."),
+    Series("vedette_finding_threshold", "gauge", _FINDING, "its kind's",
+           "Where the statistic begins to ring."),
+    Series("vedette_finding_effect", "gauge", (*_FINDING, "bound"), "ratio",
+           "How large it is: estimate, and the lower and upper end of its interval."),
+    Series("vedette_alerts_sent_total", "counter", ("way",), "alerts",
+           "Alerts that a webhook or the alerts topic has taken, each time that they were sent."),
+    Series("vedette_alerts_failed_total", "counter", ("way",), "alerts",
+           "Alerts that a webhook or the alerts topic did not take, at each attempt."),
     Series("vedette_slo_objective_ratio", "gauge", ("service", "objective"), "ratio",
            "The target of an objective: the share of calls that must meet it."),
     Series("vedette_slo_burn_rate_ratio", "gauge", ("service", "objective", "window"), "ratio",

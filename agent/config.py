@@ -9,22 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import (
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from agent.alerts import Alerts
 from agent.drift import Drift
 from agent.errors import BadConfig
 from agent.experiments import Experiment
+from agent.fairness import Fairness
 from agent.sla import Objective, targeted
 from agent.tree import Name, TopicName, Tree, Word
 
@@ -194,6 +186,7 @@ class Config(BaseSettings):
     inbox: Topic = Topic()
     # Names of sources whose records are history: their watermark is what was read, not the clock.
     backfill: tuple[str, ...] = ("backfill",)
+    # Keys of records' segments; `language` is told from the prompt where a record does not say.
     segments: tuple[str, ...] = ()
     # False: scorers that run a model stay off unless `scorers` names them.
     models: bool = True
@@ -204,6 +197,9 @@ class Config(BaseSettings):
     experiments: dict[Name, Experiment] = Field(default_factory=dict)
     # Off unless it stands in the configuration; `drift: {}` is enough.
     drift: Drift | None = None
+    alerts: Alerts = Alerts()
+    # Off unless it stands in the configuration; `fairness: {}` is enough where `segments` are.
+    fairness: Fairness | None = None
     intake: Intake = Intake()
     exporter: Exporter = Exporter()
     limits: Limits = Limits()
@@ -244,6 +240,14 @@ def load_config(path: Path | None = None, **overrides: Any) -> Config:
         for metric in (experiment.primary, *experiment.guardrails):
             if metric.startswith("slo_") and metric.removeprefix("slo_") not in config.slo:
                 raise BadConfig(f"experiments.{name}", f"names {metric}, which is not in slo")
+    if config.fairness is not None:
+        if not config.segments:
+            raise BadConfig("fairness", "compares segments, and `segments` declares none")
+        if unknown := config.fairness.undeclared(config.segments, config.slo):
+            raise BadConfig("fairness", unknown)
+    for key in (config.drift.mix or ()) if config.drift is not None else ():
+        if key not in (*config.segments, "model"):
+            raise BadConfig("drift.mix", f"names {key}, which `segments` does not declare")
     return config
 
 

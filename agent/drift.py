@@ -16,5 +16,10 @@ class Drift(Tree):
     # than that it cannot be seen how alike the calls of one session are.
     baseline_calls: int = Field(default=5000, ge=100)
     baseline_s: float = Field(default=900.0, ge=0)
+    # A baseline for each hour of the day (UTC), each learned from the calls of that hour.
+    by_hour: bool = False
     # A smaller difference of the mean does not matter.
     matters: float = Field(default=0.0, ge=0, lt=1)
+    # The segments whose shares of the calls are watched, all that are declared unless some are
+    # named; "model" is one, and rings with every rollout.
+    mix: tuple[str, ...] | None = None

@@ -17,8 +17,8 @@ SHADOW, PAIRED = "shadow:", "paired:"
 WIN, LOG_RATIO = "_win", "_log_ratio"
 
 
-def _instant(value: Any) -> Any:
-    """Epoch seconds of an ISO 8601 time; one without a zone is UTC."""
+def instant(value: Any) -> Any:
+    """Epoch seconds of an ISO 8601 time; one without a zone is UTC. Raises ValueError."""
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
@@ -29,7 +29,7 @@ def _instant(value: Any) -> Any:
     return value
 
 
-Instant = Annotated[float, BeforeValidator(_instant), Field(ge=0)]
+Instant = Annotated[float, BeforeValidator(instant), Field(ge=0)]
 
 
 class Arm(Tree):

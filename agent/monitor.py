@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from agent.intake import Plan, Reading, Waiting, half_keys, make_plan, unpack_ha
 from agent.panes import Column, PaneBook
 from agent.record import Call, DeadLetter
 from agent.score import Panel, Scores
+from agent.scoring.languages import LANGUAGE, with_language
 from agent.store import Store, experiments, halves, writes
 
 # Slices of a batch: models on a CPU take minutes for a whole one, which looks like a stall. This
@@ -108,7 +109,10 @@ class Monitor:
                 for part, reading in enumerate(readings if expire_before is not None else ()):
                     old = halves.expired(tx, reading.position, expire_before or 0.0)
                     expired += [(part, unpack_half(row)) for row in old if row.key not in keys]
-        return make_plan(readings, waiting, expired, self.config.intake)
+        plan = make_plan(readings, waiting, expired, self.config.intake)
+        if LANGUAGE in self.config.segments:
+            plan.work = [replace(one, call=with_language(one.call)) for one in plan.work]
+        return plan
 
     def _score(self, plan: Plan) -> Scored:
         calls = [work.call for work in plan.work]

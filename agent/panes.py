@@ -35,6 +35,13 @@ class Group(NamedTuple):
     variant: str
     segment: str = ""
 
+    @property
+    def beyond(self) -> "Group":
+        """Where this group is folded beyond a cap: never a segment's calls, which stand in the
+        model's own row too, among those of models."""
+        key, declared, _ = self.segment.partition("=")
+        return self._replace(model=OTHER, segment=f"{key}={OTHER}" if declared else "")
+
 
 class RowKey(NamedTuple):
     """One pane of one group."""
@@ -154,7 +161,7 @@ class PaneBook:
         """The row to fold into; a group beyond the cap of its pane is folded into `other`."""
         if key not in self._rows and self._groups.get(key.pane, 0) >= self.groups_max:
             self.overflowed += 1
-            key = key._replace(group=key.group._replace(model=OTHER, segment=""))
+            key = key._replace(group=key.group.beyond)
         found = self._rows.get(key)
         row = found if isinstance(found, Row) else Row.from_bytes(found) if found else Row()
         self._put(key, row)

@@ -19,8 +19,8 @@ from agent.errors import StoreDown
 from agent.monitor import Flush, Monitor
 from agent.score import Panel, load_panel
 from agent.store import Store, open_store
-from consumers.house import Listener
 from consumers.inbox import Inbox
+from consumers.listener import Listener
 from consumers.pump import Pump
 from consumers.pump.admin import create_topics, delete_topics
 from consumers.pump.sender import Sender
@@ -177,7 +177,7 @@ def fresh_topic(config: Config) -> Iterator[Config]:
     topic = f"vedette-bench-{uuid.uuid4().hex[:8]}"
     told = config.kafka.model_dump() | {"topics": {topic: {"format": "native"}}, "group": topic}
     config = config.model_copy(update={"kafka": Kafka(**told)})
-    create_topics(config.kafka, PARTITIONS, 1)
+    create_topics(config, PARTITIONS, 1)
     try:
         yield config
     finally:

@@ -53,6 +53,7 @@ def show_demo(out: Console, seen: dict[str, Any]) -> None:
     wide.print(findings_table(seen["findings"]))
     _say(out, "\nwhere to look next")
     _say(out, f"  vedette findings -c {seen['config']} --series   # what else is watched")
+    _say(out, f"  vedette fairness -c {seen['config']}   # gaps between tenants and languages")
     _say(out, f"  vedette readout -c {seen['config']}   # the experiment in full, with its doubts")
     store = f"VEDETTE_STORE__URL=sqlite:///{seen['store']}"
     _say(out, f"  {store} vedette dead-letters   # what could not be read, and why")

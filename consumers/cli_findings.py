@@ -9,6 +9,7 @@ from rich.table import Table
 from abtest.wording import moment
 from agent.config import load_config
 from agent.errors import BadConfig
+from agent.sla import targeted
 from consumers.cli_terminal import AsJson, ConfigFile, print_json, say, wide
 from consumers.findings import newest, watched
 from consumers.readouts import open_reader
@@ -22,10 +23,10 @@ def findings(
 ) -> None:
     """What left its baseline, newest first; with --series what is watched, and how far it is."""
     told = load_config(config)
-    if told.drift is None:
+    if told.drift is None and (series or not (targeted(told.slo) or told.fairness)):
         raise BadConfig("drift", "is not configured; `drift: {}` is enough")
     with closing(open_reader(told)) as store:
-        rows = watched(store, told) if series else newest(store, limit)
+        rows = watched(store, told) if series else newest(store, told, limit)
     if as_json:
         print_json(rows)
     elif not rows:
@@ -42,14 +43,17 @@ def _table(*headings: str) -> Table:
 
 
 def findings_table(rows: list[dict[str, Any]]) -> Table:
-    """One row an alarm: the mean before, and since it was noticed."""
+    """One row a finding: the mean before, and since it was noticed; of other kinds the effect."""
     made = _table("state", "series", "since", "noticed", "baseline", "now", "95 % interval", "n")
     for row in rows:
-        base, n = row["baseline_mean"], row["n"]
-        now = f"{base + row['effect']:.4f}" if n else row["side"]
-        span = f"[{base + row['lower']:.4f}, {base + row['upper']:.4f}]" if n else ""
-        times = (moment(row["onset"]), moment(row["began"]))
-        made.add_row(row["state"], _name(row), *times, f"{base:.4f}", now, span, f"{n}")
+        base, n = row.get("baseline_mean"), row["n"]
+        ends = [row[end] for end in ("effect", "lower", "upper")]
+        shown = [(base or 0.0) + end if end is not None else None for end in ends]
+        now = f"{shown[0]:.4f}" if shown[0] is not None else row.get("side", "")
+        span = f"[{shown[1]:.4f}, {shown[2]:.4f}]" if None not in shown[1:] else ""
+        times = (moment(row.get("onset", row["began"])), moment(row["began"]))
+        was = f"{base:.4f}" if base is not None else ""
+        made.add_row(row["state"], _name(row), *times, was, now, span, f"{n}")
     return made
 
 
@@ -65,5 +69,7 @@ def _series_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def _name(row: dict[str, Any]) -> str:
-    whose = [row[part] for part in ("service", "model", "variant", "segment") if row[part]]
-    return f"{row['metric']} of {' / '.join(whose)}"
+    parts = ("service", "model", "variant", "segment", "window")
+    whose = [row[part] for part in parts if row.get(part)]
+    view = f" ({row['view']})" if row.get("view", "level") != "level" else ""
+    return f"{row['metric'] or row.get('objective')}{view} of {' / '.join(whose)}"

@@ -26,6 +26,7 @@ from consumers.formats import parse
 from consumers.pump.admin import create_topics, retention_s, topic_states
 from consumers.pump.sender import Sender
 from consumers.service import arrivals, watch_records
+from consumers.telling import ways_of
 
 _SCORE_BATCH = 256
 
@@ -36,10 +37,11 @@ def watch(config: Config, file: str, heard: Callable[[int], None]) -> dict[str, 
     told = config.inbox.model_copy(update={"source": source})
     history = (*config.backfill, source)
     config = config.model_copy(update={"inbox": told, "backfill": history})
-    values = read_records(file, config.inbox.format)
+    values, ways = read_records(file, config.inbox.format), ways_of(config, broker=False)
     store = open_store(config.store.url.get_secret_value())  # models take longer to load
     try:
-        watch_records(config, store, load_panel(config), arrivals(values, config), heard)
+        records = arrivals(values, config)
+        watch_records(config, store, load_panel(config), records, heard, ways)
         return report(store)
     finally:
         store.close()
@@ -175,7 +177,7 @@ def _store_state(config: Config) -> str:
 
 
 def _topic_state(config: Config) -> str:
-    states = topic_states(config.kafka)
+    states = topic_states(config)
     missing = [state.name for state in states if not state.partitions]
     if missing:
         raise BadConfig(f"kafka.topics.{missing[0]}", "no such topic; `vedette topics --create`")
@@ -200,8 +202,8 @@ def topics(
         if not moved:
             raise BadConfig("topics --restart", f"{restart} was never read")
     if create:
-        create_topics(config.kafka, partitions, replication)
-    states = topic_states(config.kafka)
+        create_topics(config, partitions, replication)
+    states = topic_states(config)
     return [{"name": s.name, "role": s.role, "partitions": s.partitions} for s in states]
 
 

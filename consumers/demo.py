@@ -66,7 +66,7 @@ def run_demo(
         watch_records(config, store, panel, records, heard)
         took_s = time.monotonic() - began
         seen = _seen(store, scenario) | {"experiments": _experiments(store, config)}
-        seen |= {"findings": newest(store, 100)}
+        seen |= {"findings": newest(store, config, 100)}
     finally:
         store.close()
     file = path.with_suffix(".yaml")
@@ -93,6 +93,7 @@ def _told(path: Path, start: float) -> dict[str, Any]:
         "slo": {"fast": {"metric": "latency", "at_most": 8.0, "target": 0.92}},
         "experiments": {"cheaper": EXPERIMENT | {"start": start}},
         "drift": DRIFT,
+        "fairness": {},
     }
 
 

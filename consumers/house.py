@@ -1,78 +1,24 @@
 """Keeping house between batches: ends, waiting halves, closing, retention."""
 
-import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from abtest.keeping import keep_experiments
 from agent.config import Config
-from agent.errors import StoreDown
-from agent.findings import Finding
 from agent.intake import Reading
-from agent.monitor import Fenced, Flush, Monitor
-from agent.sla import targeted
-from agent.store import Store, closing, halves, positions, reads, watches
+from agent.monitor import Fenced, Monitor
+from agent.store import Store, closing, halves, positions, reads
 from agent.store.positions import Attempt
 from agent.store.writes import Position
+from consumers.listener import Listener
+from consumers.questions import TURN_S, Questions
 from consumers.source import Partition, Source
-from watch.burn import keep_burn, ring_of
-from watch.keeping import keep_watch
-from watch.pace import Standing, standings
-from watch.ring import Ring
-
-_log = logging.getLogger("vedette.house")
 
 _HOUSE_S = 1.0  # closing and lag are looked at this often
 _PRUNE_S = 60.0
 _LEDGER_S = 60.0  # reads one row a partition; a gap does not go away by itself
-_CLOSE_S = 0.5  # a long history is closed in turns, between batches
 _LEASE_S = 10.0  # a dead closer is replaced after this
-
-
-class Listener:
-    """Hears what the worker did; a subclass counts and publishes what it cares for."""
-
-    def flushed(self, flush: Flush, waited_s: float) -> None:
-        """A transaction was committed."""
-
-    def lost(self, topic: str, records: int) -> None:
-        """The broker had deleted records before they were read."""
-
-    def fenced(self) -> None:
-        """Another worker had moved a partition on."""
-
-    def lag(self, partition: Partition, records: int | None) -> None:
-        """So many records of a partition are unread; None when another worker reads it now."""
-
-    def ledger(self, gap: int) -> None:
-        """So many calls are missing between what was received and its ends."""
-
-    def closed(self, source: str, through: float) -> None:
-        """The panes of a source are closed up to a time."""
-
-    def experiments(self, now: float) -> None:
-        """The experiments were brought up to what is closed."""
-
-    def found(self, findings: Sequence[Mapping[str, Any]]) -> None:
-        """These findings began or ended, or ring since before this process began."""
-
-    def burned(self, standing: Sequence[Standing], findings: Sequence[Finding]) -> None:
-        """Services stand so with their objectives; these findings began, changed or ended."""
-
-    def resigned(self) -> None:
-        """Another process closes panes now, and says what it sees in them."""
-
-    def progress(self) -> None:
-        """The loop came round."""
-
-    def ready(self, state: bool, why: str) -> None:
-        """The dependencies are there, or why not."""
-
-    def house(self) -> None:
-        """The house was kept."""
 
 
 @dataclass(slots=True)
@@ -102,11 +48,8 @@ class House:
         self._clock = clock
         self._next_house = self._next_prune = self._next_ledger = 0.0
         self._lags: set[Partition] = set()
-        self._moved = True  # what was closed before this process began may not be counted yet
-        # By source whether there may be panes to watch; at the start there may be.
-        self._unwatched: dict[str, bool] = {}
-        self._closes = self._rings_known = False
-        self._budgets: dict[str, Ring] = {}
+        self._closes = False
+        self._questions = Questions(config, store)
 
     def keep(self, held: Mapping[Partition, Held]) -> None:
         """Do what is due: note the ends, score halves that waited enough, close, prune."""
@@ -160,11 +103,10 @@ class House:
             self._resign()
             return
         self._closes = True
-        for source in sorted({one.position.source for one in held.values()}):
+        sources = sorted({one.position.source for one in held.values()})
+        for source in sources:
             self._close_source(source, now)
-            self._watch(source, now)
-            self._spend(source, now)
-        self._experiment(now)
+        self._questions.ask(sources, self.listener, now)
         self._check_ledger()
         if time.monotonic() >= self._next_prune:
             with self.store.transaction() as tx:
@@ -182,14 +124,12 @@ class House:
         """Forget what is true while we are the closer; when we are again, it is told anew."""
         if self._closes:
             self.listener.resigned()
-            self._closes, self._rings_known, self._moved = False, False, True
+            self._closes, self._questions = False, Questions(self.config, self.store)
             self._next_ledger = 0.0
-            self._unwatched.clear()
-            self._budgets.clear()
 
     def _close_source(self, source: str, now: float) -> None:
         """Close what may be closed, a bounded part a transaction, for half a second at the most."""
-        until = time.monotonic() + _CLOSE_S
+        until = time.monotonic() + TURN_S
         while time.monotonic() < until:
             with self.store.transaction() as tx:
                 through = closing.close_panes(tx, source, self.config, now)
@@ -198,79 +138,8 @@ class House:
             self._closed(source, through)
 
     def _closed(self, source: str, through: float) -> None:
-        self._moved = self._unwatched[source] = True
+        self._questions.closed(source)
         self.listener.closed(source, through)
-
-    def _experiment(self, now: float) -> None:
-        """Bring the experiments up to what was closed; an error in one costs the road nothing."""
-        if not self._moved or not self.config.experiments:
-            return
-        try:
-            with self.store.transaction() as tx:
-                keep_experiments(tx, self.config, now)
-            self.listener.experiments(now)
-        except StoreDown:
-            raise
-        except Exception:
-            _log.exception("experiments could not be brought up to date")
-        self._moved = False
-
-    def _watch(self, source: str, now: float, bound_s: float = _CLOSE_S) -> None:
-        """See what was closed, a bounded part a transaction; an error costs the road nothing."""
-        if self.config.drift is None or not self._unwatched.get(source, True):
-            return
-        until, found = time.monotonic() + bound_s, None
-        try:
-            self._tell_what_rings(self.config.drift.watched_series)
-            while time.monotonic() < until:
-                with self.store.transaction() as tx:
-                    found = keep_watch(tx, self.config, source, now)
-                if found is None:
-                    break
-                self.listener.found(found)
-        except StoreDown:
-            raise
-        except Exception:
-            _log.exception("the watch over %s could not be brought up to date", source)
-            found = None
-        self._unwatched[source] = found is not None
-
-    def _spend(self, source: str, now: float, bound_s: float = _CLOSE_S) -> None:
-        """Bring burn rates up to what was closed, an hour a transaction; an error costs the road
-        nothing."""
-        if not targeted(self.config.slo):
-            return
-        until, changed = time.monotonic() + bound_s, list[Finding]()
-        ring = self._budgets.pop(source, None) or ring_of(self.config)
-        moved = not ring.end  # what was seen before this process began is shown too
-        try:
-            while time.monotonic() < until:
-                with self.store.transaction() as tx:
-                    found = keep_burn(tx, self.config, source, now, ring)
-                if found is None:
-                    break
-                moved, changed = True, changed + found
-        except StoreDown:
-            raise
-        except Exception:  # the ring may be ahead of the store: it is filled again
-            _log.exception("the budgets of %s could not be brought up to date", source)
-            return
-        self._budgets[source] = ring
-        if moved:
-            self._tell_budgets(changed)
-
-    def _tell_budgets(self, changed: Sequence[Finding]) -> None:
-        """What is live first: it is what a service that has a history too is shown by."""
-        order = sorted(self._budgets, key=lambda source: (source in self.config.backfill, source))
-        standing = [one for source in order for one in standings(self._budgets[source])]
-        self.listener.burned(standing, changed)
-
-    def _tell_what_rings(self, limit: int) -> None:
-        if not self._rings_known:
-            with self.store.transaction() as tx:
-                rings = watches.all_findings(tx, limit, "firing")
-            self.listener.found(rings)
-            self._rings_known = True
 
     def finish(self, held: Mapping[Partition, Held], source: str) -> None:
         """The source has ended: score its waiting halves alone and close all of its panes."""
@@ -279,6 +148,4 @@ class House:
             through = closing.finish_source(tx, source, self.config, self._clock())
         if through is not None:
             self._closed(source, through)
-        self._watch(source, self._clock(), math.inf)
-        self._spend(source, self._clock(), math.inf)
-        self._experiment(self._clock())
+        self._questions.ask([source], self.listener, self._clock(), math.inf)

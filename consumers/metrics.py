@@ -1,21 +1,18 @@
 """What this process has counted, folded at once: no list of events, one lock."""
 
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
-from abtest.verdict import INVALID
 from agent.catalog import SERIES, Metric, Series, metric_named
 from agent.sla import Objective
 from consumers.budgets import bounds_of
 from consumers.labels import Array, Caps, Child, Group, Labels, escape
 
-# What the one closer says.
-_CLOSERS = ("vedette_drift_", "vedette_experiment_", "vedette_ledger_", "vedette_slo_")
-VERDICTS = ("better", "worse", "equivalent", "not_worse", "not_yet", "invalid")
-
+# Only who closes panes reads it; another process does not know that it is 0.
+_UNREAD = "vedette_ledger_gap_calls"
 _SHOWN = {row.metric: row for row in SERIES if row.metric}
 _LABELS = {row.name: row.labels for row in SERIES}
 
@@ -39,7 +36,7 @@ class Tally:
         self._bounds = {row.name: bounds_of(row, slo or {}) for row in SERIES if row.buckets}
         self._children: dict[str, dict[Labels, Child]] = {row.name: {} for row in SERIES}
         for row in SERIES:
-            if not row.labels and not row.name.startswith(_CLOSERS):
+            if not row.labels and row.name != _UNREAD:
                 self._child(row.name, ())
         self._add("vedette_build_info", (version,), 1)
 
@@ -124,69 +121,43 @@ class Tally:
 
     def closed_through(self, source: str, epoch_s: float) -> None:
         """Show the end of the last closed pane of a source."""
-        self._show("vedette_closed_through_timestamp_seconds", (source,), epoch_s)
+        self.show("vedette_closed_through_timestamp_seconds", (source,), epoch_s)
 
-    def contrast(
-        self,
-        names: tuple[str, str, str],
-        bounds: Mapping[str, float],
-        evidence: float,
-        verdict: str,
-    ) -> None:
-        """Show what an experiment says of a candidate (experiment, arm, metric)."""
+    def show(self, name: str, labels: Labels, value: float) -> None:
+        """Show a number of a gauge."""
         with self._lock:
-            for bound, value in bounds.items():
-                labels = (*names, bound)
-                self._child("vedette_experiment_effect_ratio", labels).numbers[0] = value
-            self._child("vedette_experiment_evidence_nats", names).numbers[0] = evidence
-            for word in VERDICTS:
-                child = self._child("vedette_experiment_verdict", (*names, word))
-                child.numbers[0] = word == verdict
-
-    def events(self, experiment: str, arm: str, n: int) -> None:
-        """Show how many events an arm of an experiment counts."""
-        self._show("vedette_experiment_events", (experiment, arm), n)
-
-    def invalid(self, experiment: str, reasons: Collection[str]) -> None:
-        """Show why nothing may be concluded from an experiment; `reasons` are words of INVALID."""
-        for reason in INVALID:
-            self._show("vedette_experiment_invalid", (experiment, reason), reason in reasons)
-
-    def ledger_gap(self, n: int) -> None:
-        """Show what is missing between what was received and its ends."""
-        self._show("vedette_ledger_gap_calls", (), n)
-
-    def drift(self, labels: Labels, firing: bool) -> None:
-        """Show whether a series (service, model, variant, segment, metric) left its baseline."""
-        self._show("vedette_drift_firing", labels, firing)
+            self._child(name, labels).numbers[0] = value
 
     def show_all(self, rows: Iterable[tuple[str, Labels, float]], only: Iterable[str] = ()) -> None:
-        """Show numbers (gauge, labels, value) of one moment, and of the gauges in `only` no other;
-        of two with the same labels, as the page shows them, the first counts."""
+        """Show numbers (gauge, labels, value) of one moment, and of the gauges in `only` no other.
+
+        Of two with the same labels, as the page shows them, the first counts.
+        """
         with self._lock:
-            for name in only:
-                self._children[name].clear()
             shown = set[int]()
             for name, labels, value in rows:
                 child = self._child(name, labels)
                 if id(child) not in shown:
                     shown.add(id(child))
                     child.numbers[0] = value
+            for name in only:
+                there = self._children[name].items()
+                self._children[name] = {key: one for key, one in there if id(one) in shown}
 
-    def resign(self) -> None:
-        """Show no longer what only the process that closes panes may: another one does now."""
+    def alerts(self, way: str, told: int, failed: int) -> None:
+        """Count alerts that a webhook or topic has taken, and those that it has not."""
         with self._lock:
-            for name in filter(lambda name: name.startswith(_CLOSERS), self._children):
-                self._children[name].clear()
+            self._add("vedette_alerts_sent_total", (way,), told)
+            self._add("vedette_alerts_failed_total", (way,), failed)
 
     def open_panes(self, n: int) -> None:
         """Show how many panes still take calls."""
-        self._show("vedette_open_panes", (), n)
+        self.show("vedette_open_panes", (), n)
 
     def health(self, ready: bool, progress_at: float) -> None:
         """Show readiness and the time of the last completed step."""
-        self._show("vedette_ready", (), ready)
-        self._show("vedette_last_progress_timestamp_seconds", (), progress_at)
+        self.show("vedette_ready", (), ready)
+        self.show("vedette_last_progress_timestamp_seconds", (), progress_at)
 
     def parts(self, series: Series) -> list[tuple[str, str | None]]:
         """The samples of one label set: suffix of the name and bucket bound."""
@@ -236,10 +207,6 @@ class Tally:
     def _count(self, name: str, labels: Labels, n: float) -> None:
         with self._lock:
             self._add(name, labels, n)
-
-    def _show(self, name: str, labels: Labels, value: float) -> None:
-        with self._lock:
-            self._child(name, labels).numbers[0] = value
 
     def _each(self, name: str, first: str, counts: Mapping[str, int]) -> None:
         for second, n in counts.items():

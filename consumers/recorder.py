@@ -3,9 +3,8 @@
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 
@@ -18,15 +17,19 @@ from agent.findings import Finding
 from agent.monitor import Flush
 from agent.store import Store
 from agent.store.tables import CALL_OUTCOMES, RECORD_OUTCOMES
+from consumers.alerts import SENTENCE_CHARS
 from consumers.budgets import BUDGETS, budget_rows
+from consumers.courier import Way
 from consumers.deadletter import publish_letters
 from consumers.exporter import Health
-from consumers.house import Listener
+from consumers.gauges import Gauges, labels_of
 from consumers.labels import clean
+from consumers.listener import Listener
 from consumers.metrics import Tally
 from consumers.pump.sender import Sender
 from consumers.scored import ScoredTopic
 from consumers.source import Partition
+from consumers.telling import Teller
 from watch.pace import Standing
 
 _log = logging.getLogger("vedette")
@@ -49,10 +52,13 @@ class Recorder(Listener):
         config: Config,
         store: Store,
         shown: tuple[Tally, Health],
+        ways: Sequence[Way] = (),
         sender: Sender | None = None,
         scored: ScoredTopic | None = None,
     ) -> None:
         self.tally, self.health = shown
+        self._gauges = Gauges(self.tally)
+        self._teller = Teller(config, store, self.tally, ways)
         self._config, self._store, self._sender, self._scored = config, store, sender, scored
         self._next_publish = 0.0
         self._step, self._step_began = "start", time.perf_counter()
@@ -100,7 +106,7 @@ class Recorder(Listener):
 
     def ledger(self, gap: int) -> None:
         """Whether what was received is the sum of its ends."""
-        self.tally.ledger_gap(gap)
+        self._gauges.ledger_gap(gap)
 
     def lag(self, partition: Partition, records: int | None) -> None:
         """How many records of a partition are unread."""
@@ -122,21 +128,26 @@ class Recorder(Listener):
         for line in lines:
             bounds = {"estimate": line.estimate, "lower": line.lower, "upper": line.upper}
             names = line.experiment, line.arms[-1], line.metric
-            self.tally.contrast(names, bounds, line.log_evidence or 0.0, short_word(line.verdict))
+            self._gauges.contrast(names, bounds, line.log_evidence or 0.0, short_word(line.verdict))
             for arm, n in line.n.items() if line.role == "primary" else ():
-                self.tally.events(line.experiment, arm, n)
+                self._gauges.events(line.experiment, arm, n)
         for name in {line.experiment for line in lines}:
             mine = {why_invalid(line.verdict) for line in lines if line.experiment == name}
-            self.tally.invalid(name, mine)
+            self._gauges.invalid(name, mine)
 
-    def found(self, findings: Sequence[Mapping[str, Any]]) -> None:
+    def found(self, findings: Sequence[Finding]) -> None:
         """Series left their baselines, or are back."""
         for one in findings:
-            firing = one["state"] == "firing"
-            whose = [one[part] for part in ("service", "model", "variant", "segment", "metric")]
-            self.tally.drift(tuple(whose), firing)
-            said = "left its baseline" if firing else "is back in its baseline"
-            _log.warning("%s of %s %s", whose[-1], " / ".join(filter(None, whose[:-1])), said)
+            self._gauges.drift(labels_of(one)[1:], one.state == "firing")
+            _log.warning("%s", clean(one.summary, SENTENCE_CHARS))
+
+    def closes(self, now: float) -> None:
+        """Show and tell what is found."""
+        current = [kept.finding for kept in self._teller.tell(now)]
+        for one in current:  # another process may have taken a new baseline
+            if one.kind == "drift":
+                self._gauges.drift(labels_of(one)[1:], one.state == "firing")
+        self._gauges.findings(current)
 
     def burned(self, standing: Sequence[Standing], findings: Sequence[Finding]) -> None:
         """How fast budgets are spent, and what rings or ended."""
@@ -146,7 +157,8 @@ class Recorder(Listener):
 
     def resigned(self) -> None:
         """Another process closes panes now."""
-        self.tally.resign()
+        self._gauges.resign()
+        self._teller.forget()
 
     def progress(self) -> None:
         """The loop came round."""
@@ -158,6 +170,7 @@ class Recorder(Listener):
 
     def house(self) -> None:
         """Send the dead letters that wait; when the topic is away they stay in the store."""
+        self._teller.settle()
         if self._sender is None or time.monotonic() < self._next_publish:
             return
         self._next_publish = time.monotonic() + _PUBLISH_S
@@ -167,3 +180,11 @@ class Recorder(Listener):
                 publish_letters(self._store, self._sender, topic, self._config.kafka.group)
             except StoreDown:
                 self._next_publish = time.monotonic() + 10 * _PUBLISH_S
+
+    def finish(self, now: float) -> None:
+        """The source has ended: tell what was found in it."""
+        self._teller.finish(now)
+
+    def close(self) -> None:
+        """Wait a moment for what is being told."""
+        self._teller.close()

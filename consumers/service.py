@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from agent.monitor import Monitor
 from agent.record import Call, Half
 from agent.score import Panel, load_panel
 from agent.store import Store, open_store
+from consumers.courier import Way
 from consumers.exporter import Health, serve
 from consumers.formats import parse
 from consumers.inbox import Inbox
@@ -23,6 +24,7 @@ from consumers.pump import Pump
 from consumers.pump.sender import Sender
 from consumers.recorder import Recorder, instruments
 from consumers.scored import ScoredTopic
+from consumers.telling import ways_of
 from consumers.worker import Worker
 
 _log = logging.getLogger("vedette")
@@ -40,7 +42,7 @@ def worker_name() -> str:
 
 def run_worker(config: Config) -> None:
     """Read Kafka until SIGTERM; raises BadConfig and StoreDown when it cannot start."""
-    kafka, stall_s = config.kafka, config.limits.stall_s
+    kafka, stall_s, ways = config.kafka, config.limits.stall_s, ways_of(config)
     tally, health = instruments(config)
     with ExitStack() as held:
         # The port first: who waits for models or a database can be asked why.
@@ -55,7 +57,8 @@ def run_worker(config: Config) -> None:
         )
         out = ScoredTopic(scored, kafka.scored) if kafka.scored else None
         sender = letters if kafka.dead_letters else None
-        recorder = Recorder(config, store, (tally, health), sender, out)
+        recorder = Recorder(config, store, (tally, health), ways, sender, out)
+        held.enter_context(closing(recorder))
         pump = held.enter_context(closing(_patiently(health, lambda: Pump(config))))
         monitor = Monitor(config, store, panel, on_step=recorder.step)
         worker = Worker(config, store, pump, monitor, recorder, worker_name())
@@ -125,15 +128,29 @@ def arrival_of(call: Call, now: float) -> float:
 
 
 def arrivals(values: Iterable[bytes], config: Config) -> Iterator[tuple[float, bytes]]:
-    """Each record with its arrival; one that holds no call arrives now."""
+    """Each record with its arrival; one that holds no call arrived with the record before it.
+
+    2026-11-25: as they arrived now, one unreadable line in an old log made all after it late.
+    """
+    first, before = list[bytes](), None
     for value in values:
         now = time.time()
-        found = [
-            item.call if isinstance(item, Half) else item
-            for item in parse(value, config.inbox.format, config, now)
-        ]
-        calls = [item for item in found if isinstance(item, Call)]
-        yield max((arrival_of(call, now) for call in calls), default=now), value
+        at = _told_arrival(value, config, now)
+        if at is None and before is None and len(first) < _APPEND:
+            first.append(value)
+            continue
+        before = at if at is not None else now if before is None else before
+        yield from ((before, one) for one in first)
+        first = []
+        yield before, value
+    yield from ((time.time(), one) for one in first)
+
+
+def _told_arrival(value: bytes, config: Config, now: float) -> float | None:
+    """The latest arrival of the calls of a record; None where it holds none."""
+    items = parse(value, config.inbox.format, config, now)
+    held = (item.call if isinstance(item, Half) else item for item in items)
+    return max((arrival_of(one, now) for one in held if isinstance(one, Call)), default=None)
 
 
 def watch_records(
@@ -142,9 +159,10 @@ def watch_records(
     panel: Panel,
     records: Iterable[tuple[float, bytes]],
     heard: Callable[[int], None] = lambda _: None,
+    ways: Sequence[Way] = (),
 ) -> Recorder:
     """Take records (arrival, value) through the whole road: inbox, worker, closing."""
-    recorder = Recorder(config, store, instruments(config))
+    recorder = Recorder(config, store, instruments(config), ways)
     inbox = Inbox(store)
     monitor = Monitor(config, store, panel, on_step=recorder.step)
     worker = Worker(config, store, inbox, monitor, recorder, worker_name())
@@ -156,6 +174,7 @@ def watch_records(
             batch = []
     heard(_take(inbox, worker, batch))
     worker.finish(config.inbox.source)
+    recorder.finish(time.time())
     return recorder
 
 

@@ -13,7 +13,8 @@ from agent.record import RawRecord, Unreadable
 from agent.store import Store, Transaction, positions
 from agent.store.writes import Position
 from consumers.formats import parse
-from consumers.house import Held, House, Listener
+from consumers.house import Held, House
+from consumers.listener import Listener
 from consumers.source import Chunk, Partition, Source, Start, first_of, joined_ranges, last_of
 
 _log = logging.getLogger("vedette.worker")

@@ -10,13 +10,22 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent.catalog import METRICS
+from agent.findings import Finding
 from agent.sla import Objective
 from consumers.budgets import BUDGETS, budget_rows
 from consumers.exporter import Server
+from consumers.gauges import Gauges
 from consumers.metrics import Tally
 from watch.pace import Standing
 
 GROUP = ("shop", "wren", "production")
+BURNS = Finding(
+    "burn rate",
+    (("service", "support"), ("objective", "fast"), ("window", "5m/1h")),
+    "firing", "critical", 1_767_225_600, 1_767_225_660, "fast burns 15.1 times too fast", n=900,
+    statistic=15.1, threshold=14.4, effect=0.05, lower=0.04, upper=0.06,
+    facts=(("budget_remaining", 0.7),),
+)  # fmt: skip
 PROMETHEUS = (
     "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
     "text/plain;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4,*/*;q=0.1"
@@ -68,11 +77,14 @@ def filled(groups: int = 3) -> Tally:
     tally.closed_through("live", 1_700_000_000.0)
     tally.open_panes(4)
     bounds = {"estimate": 0.02, "lower": 0.01, "upper": 0.03}
-    tally.contrast(("canary", "new", "response_relevance"), bounds, 5.5, "better")
-    tally.events("canary", "new", 300)
-    tally.invalid("canary", ["sign"])
-    tally.ledger_gap(0)
-    tally.drift(("support", "m", "production", "", "response_relevance"), True)
+    gauges = Gauges(tally)
+    gauges.contrast(("canary", "new", "response_relevance"), bounds, 5.5, "better")
+    gauges.events("canary", "new", 300)
+    gauges.invalid("canary", ["sign"])
+    gauges.ledger_gap(0)
+    gauges.drift(("support", "m", "production", "", "response_relevance"), True)
+    gauges.findings([BURNS])
+    tally.alerts("webhook", 2, 1)
     rates = {"5m": 20.0, "1h": 15.0, "2h": math.nan}
     spent = Standing("support", "works", 0.99, 30.0, 0, 3, 100, -2.0, rates, {})
     tally.show_all(budget_rows([spent]), only=BUDGETS)

@@ -8,8 +8,8 @@ from agent.config import Config, load_config
 from agent.monitor import Flush, Monitor
 from agent.score import Panel
 from agent.store import Store
-from consumers.house import Listener
 from consumers.inbox import Inbox
+from consumers.listener import Listener
 from consumers.worker import Worker
 
 

@@ -13,7 +13,7 @@ from agent.findings import Finding
 from agent.store import Store, open_store
 from consumers import house
 from consumers.cli import app
-from consumers.house import Listener
+from consumers.listener import Listener
 from tests.burning import START
 from tests.road import InboxRoad, as_bytes, native
 from watch.pace import Standing

@@ -12,7 +12,8 @@ from agent.config import Config
 from agent.errors import StoreDown
 from agent.findings import Finding
 from agent.sla import CONDITIONS, WINDOWS_S, burn_rate, share_interval, span
-from agent.store import Store, open_store, tables, watches
+from agent.store import Store, open_store, tables
+from agent.store.findings import all_findings
 from tests.burning import (
     SOURCE,
     START,
@@ -123,10 +124,10 @@ def test_what_rings_goes_to_the_store_and_is_told_once(store: Store) -> None:
     assert [one.state for one in first if one.name[2][1] == "5m/1h"] == ["firing"]
     assert catch_up(store, CONFIG, ring)[1] == []
     with store.transaction() as tx:
-        rows = watches.all_findings(tx, 10, kind="burn rate")
-        assert watches.all_findings(tx, 10) == []  # drift
-    assert {row["as_of"] for row in rows} == {START + 110 * 60}
-    assert {row["severity"] for row in rows} == {"critical", "warning"}
+        rows = all_findings(tx, 10, kind="burn rate")
+        assert all_findings(tx, 10, kind="drift") == []
+    assert {row.as_of for row in rows} == {START + 110 * 60}
+    assert {row.severity for row in rows} == {"critical", "warning"}
 
 
 def day(store: Store, share: float, seed: int = 0) -> int:
@@ -226,7 +227,7 @@ def test_a_restart_at_any_minute_gives_the_same(store: Store, tmp_path: Path) ->
     assert ring.known == whole.known and standings(ring) == standings(whole)
     assert np.array_equal(ring.minutes, whole.minutes) and np.array_equal(ring.hours, whole.hours)
     with store.transaction() as a, cut.transaction() as b:
-        every = [sorted(map(str, watches.all_findings(t, 99, kind="burn rate"))) for t in (a, b)]
+        every = [sorted(map(str, all_findings(t, 99, kind="burn rate"))) for t in (a, b)]
     assert every[0] == every[1]
     cut.close()
 

@@ -11,6 +11,7 @@ from agent.config import load_config
 from agent.store import Store
 from agent.store.tables import offsets
 from consumers import house
+from consumers.gauges import Gauges
 from consumers.house import Held
 from consumers.recorder import Recorder, instruments
 from consumers.source import Partition
@@ -49,7 +50,7 @@ def test_the_closer_shows_a_gap_of_the_ledger(road: InboxRoad, error: int) -> No
 
 def test_who_does_not_close_says_nothing_of_the_ledger(road: InboxRoad) -> None:
     tally = shown(road).tally
-    tally.resign()
+    Gauges(tally).resign()
     with pytest.raises(KeyError):
         value(tally, "vedette_ledger_gap_calls")
 

@@ -36,18 +36,16 @@ HOMES: dict[str, tuple[str, ...]] = {
     "sqlalchemy": ("agent/store/",),
     "psycopg": ("agent/store/",),
     "kafka": ("consumers/pump",),
+    "httpx": ("consumers/webhook.py",),
     "prometheus_client": ("consumers/exporter",),
     "opentelemetry": ("consumers/formats/otlp",),
     "google": ("consumers/formats/otlp",),
     "jinja2": ("abtest/report.py",),
     "typer": ("consumers/cli",),
     "rich": ("consumers/cli",),
-    "pydantic": (
-        "agent/config.py",
-        "agent/drift.py",
-        "agent/experiments.py",
-        "agent/sla.py",
-        "agent/tree.py",
+    "pydantic": tuple(
+        f"agent/{name}.py"
+        for name in ("alerts", "config", "drift", "experiments", "fairness", "sla", "tree")
     ),
     "pydantic_settings": ("agent/config.py",),
     "yaml": ("agent/config.py", "consumers/cli_rules.py"),

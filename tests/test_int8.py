@@ -126,9 +126,9 @@ def test_a_twin_that_passes_is_written_and_scores_as_its_model(
     twin: tuple[Path, Path, list[Tried]],
 ) -> None:
     model, folder, tried = twin
-    # Ranges of activations fixed beforehand are too coarse for weights as wild as these.
+    # With weights as wild as these, activations pass on a CPU with VNNI and fail on one without.
     made = [(one.gate.method, one.gate.passed) for one in tried]
-    assert made == [("post-training", False), ("weights", True)]
+    assert made in ([("post-training", True)], [("post-training", False), ("weights", True)])
     assert tried[-1].place is not None and tried[-1].gate.speed > 0
     assert tried[-1].scorers == ("toxicity",)
     measured = {figure.what.partition(",")[0] for figure in tried[-1].gate.figures}

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from agent.catalog import METRICS, SERIES, metric_table
 from agent.sla import Objective
 from consumers.exporter import Exposition, Health, render, serve
+from consumers.gauges import Gauges
 from consumers.metrics import Tally
 from tests.exposition import (
     GROUP,
@@ -270,8 +271,10 @@ def test_writers_and_scrapes_meet_without_loss() -> None:
 def test_who_resigned_shows_no_more_what_only_the_closer_knows() -> None:
     tally = filled()
     before = tally.page().decode()
-    assert "vedette_drift_firing{" in before and "vedette_experiment_verdict{" in before
-    tally.resign()
+    assert "vedette_drift_firing{" in before and "vedette_finding_state{" in before
+    assert "vedette_experiment_verdict{" in before
+    Gauges(tally).resign()
     after = tally.page().decode()
-    assert "vedette_drift_firing{" not in after and "vedette_experiment_verdict{" not in after
+    assert "vedette_drift_firing{" not in after and "vedette_finding_state{" not in after
+    assert "vedette_experiment_verdict{" not in after
     assert "vedette_requests_total{" in after

@@ -17,6 +17,7 @@ from agent.config import load_config
 from agent.record import Call, Feedback
 from consumers.formats import parse
 from consumers.simulate import bad_day, simulate
+from consumers.telling import ways_of
 from tests.test_litellm import payload
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +59,14 @@ def test_the_experiments_that_it_shows_are_accepted(tmp_path: Path) -> None:
     experiments = load_config(file).experiments
     assert [one.design for one in experiments.values()] == ["split", "paired"]
     assert experiments["rewrite"].epochs()[1][1] == {"production": 0.5, "canary": 0.5}
+
+
+def test_the_alerts_that_it_shows_are_accepted(tmp_path: Path) -> None:
+    file = tmp_path / "vedette.yaml"
+    file.write_text(block("alerts:"), encoding="utf-8")
+    told = load_config(file)
+    assert [one.way for one in ways_of(told)] == ["webhook", "topic"]
+    assert told.alerts.labels == {"team": "llm"}
 
 
 def block(first: str) -> str:

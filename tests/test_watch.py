@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,14 @@ from typer.testing import CliRunner
 
 from agent.config import Config, Topic, load_config
 from agent.errors import BadConfig
+from agent.findings import Finding
 from agent.score import Panel
 from agent.store import Store, open_store, positions, watches
+from agent.store.findings import all_findings
 from consumers import house
 from consumers.cli import app
-from consumers.house import Listener
+from consumers.findings import as_json
+from consumers.listener import Listener
 from tests.experiments import Told, call
 from tests.road import InboxRoad, as_bytes
 from watch.keeping import keep_watch, series_rows
@@ -55,13 +58,13 @@ def travel(store: Store, config: Config, some: list[dict[str, Any]], end: bool =
 
 def found(store: Store) -> list[dict[str, Any]]:
     with store.transaction() as tx:
-        return watches.all_findings(tx, 100)
+        return [as_json(one, None) for one in all_findings(tx, 100)]
 
 
-def rows(store: Store, config: Config) -> dict[tuple[str, str], dict[str, Any]]:
+def rows(store: Store, config: Config) -> dict[tuple[str, str, str], dict[str, Any]]:
     with store.transaction() as tx:
         every = series_rows(tx, config, "backfill")
-    return {(row["model"], row["metric"]): row for row in every}
+    return {(row["model"], row["metric"], row["view"]): row for row in every}
 
 
 def test_a_drop_is_found_in_the_model_and_in_the_service_with_its_onset(
@@ -104,7 +107,7 @@ def test_a_restart_sees_every_pane_once(store: Store, tmp_path: Path) -> None:
         with cut.transaction() as tx:
             keep_watch(tx, config, "backfill", 0.0)
             stored = watches.load_watch(tx, "backfill")
-            reached.add(stored and Watch.from_bytes(stored.body, 60).reached)
+            reached.add(stored and Watch.from_bytes(stored.body, stored.bases, 60).reached)
     assert len(reached) > 2
     assert found(cut) == found(store)
     with store.transaction() as a, cut.transaction() as b:
@@ -119,9 +122,8 @@ def test_what_cannot_be_told_says_so(store: Store, rng: np.random.Generator) -> 
     travel(store, config, records(rng, 300, 300, 0.0))
     seen = rows(store, config)
     assert {row["state"] for row in seen.values()} == {"learns", "no slot", "no value"}
-    assert seen["m-production", "feedback"]["state"] == "no value"  # nobody judged
-    # Errors and relevance of a model and of the service; three have slots.
-    assert sum(row["state"] == "no slot" for row in seen.values()) == 1
+    assert seen["m-production", "feedback", "level"]["state"] == "no value"  # nobody judged
+    assert sum(row["state"] == "no slot" for row in seen.values()) > 3
     assert sum(row["state"] == "learns" for row in seen.values()) == 3
     assert found(store) == []
 
@@ -148,7 +150,7 @@ class Heard(Listener):
     def __init__(self) -> None:
         self.said: list[object] = []
 
-    def found(self, findings: Sequence[Mapping[str, Any]]) -> None:
+    def found(self, findings: Sequence[Finding]) -> None:
         self.said.append(len(findings))
 
     def resigned(self) -> None:
@@ -181,7 +183,7 @@ def test_a_constant_series_is_watched_and_its_end_is_found(
     config = configured()
     some = [call(at, 1.0 if at < 900 else 0.9) for at in range(1500)]
     travel(store, config, some)
-    row = rows(store, config)["m-production", "response_relevance"]
+    row = rows(store, config)["m-production", "response_relevance", "level"]
     assert row["mean"] == 1.0 and row["upper"] == 1.0 and 0.9 < row["lower"] < 1.0
     assert [one["side"] for one in found(store) if one["model"] == WHOLE] == ["below"]
 
@@ -213,9 +215,14 @@ def test_the_command_lists_findings_and_series(file: Path) -> None:
         return done.output
 
     assert "firing" in asked() and "response_relevance of support / m-production" in asked()
-    assert {one["state"] for one in json.loads(asked("--json"))} == {"firing"}
+    rings = json.loads(asked("--json"))
+    assert {one["state"] for one in rings} == {"firing"}
+    # How far it moved stands beside how far it does by chance.
+    for far in (one["distances"] for one in rings):
+        assert all(far[name]["value"] > 2 * far[name]["by_chance"] for name in far)
+        assert set(far) == {"js", "psi", "ks", "wasserstein"}
     states = {one["state"] for one in json.loads(asked("--series", "--json"))}
-    assert states == {"no value", "rings", "watched"}
+    assert states == {"learns", "no value", "rings", "watched"}
     assert "watched" in asked("--series")
 
 
@@ -224,3 +231,9 @@ def test_without_a_configuration_it_is_one_line(tmp_path: Path) -> None:
     path.write_text("store: {url: 'sqlite:///x.db'}\n")
     done = CliRunner().invoke(app, ["findings", "-c", str(path)])
     assert isinstance(done.exception, BadConfig) and "drift" in str(done.exception)
+
+
+def test_a_share_of_what_is_no_segment_is_refused() -> None:
+    assert load_config(segments=("tenant",), drift={"mix": ["tenant", "model"]}).drift
+    with pytest.raises(BadConfig, match=r"drift\.mix.*tenants, which `segments`"):
+        load_config(segments=("tenant",), drift={"mix": ["tenants"]})

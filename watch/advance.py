@@ -6,31 +6,27 @@ import numpy as np
 
 from abtest.mixture import interval
 from abtest.samples import GRID
-from agent.buckets import BINS, Floats, Ints
-from agent.drift import Drift
-from watch.baseline import LESSON, Baseline, enough, hear, learn
-from watch.budget import Budget
+from agent.buckets import Floats, Ints
+from watch.baseline import Baseline
 from watch.detector import Sample, gains_of
-from watch.series import Name
+from watch.lessons import Rules, teach
+from watch.sample import VOLUME
+from watch.series import Name, whole
+from watch.shape import edges_of, with_shapes
 from watch.state import ALARM, Watch, with_row
 
+# A series that rang and had no value for so long is over, without being back.
+_GONE_S = 86_400
 # Back in its band is a mean whose standard error is this part of the band's width, over so many
 # calls at least: 2026-11-25: of a few, all harmless, an attack that went on was once resolved.
 _SURE_PART, _FEWEST_BACK = 0.25, 100
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """What is promised, and what the configuration says of baselines."""
-
-    budget: Budget
-    drift: Drift
-
-
-@dataclass(frozen=True, slots=True)
 class Finding:
     """A series that left its band, as of a pane; `effect` is its mean since the alarm less the
-    baseline's, NaN until a call came after the alarm."""
+    baseline's, NaN until a call came after the alarm. `deploys` are the models that came first
+    within the hour before the onset or since."""
 
     name: Name
     state: str
@@ -44,31 +40,26 @@ class Finding:
     effect: float
     lower: float
     upper: float
+    deploys: tuple[str, ...] = ()
 
 
 def advance(watch: Watch, pane: int, sample: Sample, rules: Rules) -> list[Finding]:
     """See one pane; the findings that began or ended with it."""
     watch.grow()
+    sample = with_shapes(sample, watch.slots, watch.bases)
     there = np.unique(sample.series)
     watch.last[there] = pane
-    known = watch.bands["calls"][there] > 0
+    known = watch.bands["calls"][watch.places(there, pane)] > 0
     rings = np.isin(there, watch.alarms["slot"])
     calm, ringing = there[known & ~rings], there[rings]
-    watch.evidence.see(pane, gains_of(sample, watch.limits()), calm)
+    watch.evidence.see(pane, gains_of(sample, watch.limits(pane)), calm)
     found = _ring(watch, pane, calm, rules)
     if len(ringing):
-        found += _resolve(watch, ringing, _dense(sample, ringing), rules)
+        found += _resolve(watch, pane, ringing, sample.of(ringing), rules)
+    found += _give_up(watch, pane, rules)
     if not known.all():
-        _teach(watch, pane, there[~known], _dense(sample, there[~known]), rules)
+        teach(watch, pane, sample, there[~known], rules)
     return found
-
-
-def _dense(sample: Sample, wanted: Ints) -> Floats:
-    """The counts of some series, [series, bins]."""
-    mine = np.isin(sample.series, wanted)
-    places = np.searchsorted(wanted, sample.series[mine]) * (BINS + 1) + sample.bins[mine]
-    table = np.bincount(places, sample.counts[mine], len(wanted) * (BINS + 1))
-    return table.astype(np.float64, copy=False).reshape(-1, BINS + 1)
 
 
 def _ring(watch: Watch, pane: int, calm: Ints, rules: Rules) -> list[Finding]:
@@ -76,17 +67,21 @@ def _ring(watch: Watch, pane: int, calm: Ints, rules: Rules) -> list[Finding]:
     rung = levels >= rules.budget.log_threshold
     if not rung.any():
         return []
+    # That the middle moved says why the edges did: they ring when they alone did.
+    moved = np.concatenate([watch.alarms["slot"], calm[rung]])
+    rung &= ~np.isin(calm, edges_of(watch.bases, moved))
     new, slots = np.zeros(int(rung.sum()), ALARM), calm[rung]
     new["slot"], new["began"], new["level"] = slots, pane, levels[rung]
     new["above"], new["onset"] = watch.evidence.change(slots)
     watch.alarms = with_row(watch.alarms, new)
-    return findings(watch, slots, rules, "firing")
+    return findings(watch, pane, slots, rules, "firing")
 
 
-def _resolve(watch: Watch, ringing: Ints, counts: Floats, rules: Rules) -> list[Finding]:
+def _resolve(watch: Watch, pane: int, ringing: Ints, counts: Floats, rules: Rules) -> list[Finding]:
     """End the alarms whose newest calls, as many as tell, have a mean in the original band."""
-    at, bands = np.searchsorted(watch.alarms["slot"], ringing), watch.bands[ringing]
+    at, bands = np.searchsorted(watch.alarms["slot"], ringing), watch.bands_of(ringing, pane)
     some = watch.alarms[at]
+    some["expected"] += counts.sum(1) * bands["mean"]
     some["counts"] += counts
     some["n"] += counts.sum(1)
     some["total"] += counts @ GRID
@@ -100,48 +95,49 @@ def _resolve(watch: Watch, ringing: Ints, counts: Floats, rules: Rules) -> list[
     back = tells & (newest >= bands["lower"]) & (newest <= bands["upper"])
     some["n"][tells] = some["total"][tells] = 0.0
     watch.alarms[at] = some
-    found = findings(watch, ringing[back], rules, "resolved")
+    found = findings(watch, pane, ringing[back], rules, "resolved")
     watch.alarms = np.delete(watch.alarms, at[back])
     watch.evidence.forget(ringing[back])
     return found
 
 
-def _teach(watch: Watch, pane: int, learners: Ints, counts: Floats, rules: Rules) -> None:
-    new = learners[~np.isin(learners, watch.lessons["slot"])]
-    if len(new):
-        rows = np.zeros(len(new), LESSON)
-        rows["slot"] = new
-        watch.lessons = with_row(watch.lessons, rows)
-    at = np.searchsorted(watch.lessons["slot"], learners)
-    some = watch.lessons[at]
-    hear(some, pane, counts)
-    watch.lessons[at] = some
-    drift = rules.drift
-    done = enough(some, drift.baseline_calls, drift.baseline_s)
-    if done.any():
-        told = learn(some[done], rules.budget.baseline_alpha, drift.matters)
-        watch.bands[learners[done]] = told
-        watch.lessons = np.delete(watch.lessons, at[done])
+def _give_up(watch: Watch, pane: int, rules: Rules) -> list[Finding]:
+    """End the alarms of what is gone: its service still has calls, or none either."""
+    slots = watch.alarms["slot"]
+    gone = watch.last[slots] < pane - _GONE_S
+    if not gone.any():
+        return []
+    found = []
+    for slot in slots[gone].tolist():
+        volume = watch.slots.known(whole(watch.slots.names[slot].service, VOLUME))
+        serves = volume >= 0 and watch.last[volume] == pane
+        state = "could not tell" if serves else "insufficient data"
+        found += findings(watch, pane, np.array([slot]), rules, state)
+    watch.alarms = watch.alarms[~gone]
+    watch.evidence.forget(slots[gone])
+    return found
 
 
-def findings(watch: Watch, slots: Ints, rules: Rules, state: str) -> list[Finding]:
-    """What is known of series that ring."""
+def findings(watch: Watch, pane: int, slots: Ints, rules: Rules, state: str) -> list[Finding]:
+    """What is known in a pane of series that ring."""
     if not len(slots):
         return []
     some = watch.alarms[np.searchsorted(watch.alarms["slot"], slots)]
-    bands, counts = watch.bands[slots], some["counts"]
+    bands, counts = watch.bands_of(slots, pane), some["counts"]
     n = counts.sum(1)
     lower, upper = interval(GRID, counts / bands["design_effect"][:, None])
     with np.errstate(invalid="ignore"):
-        ends = np.stack([counts @ GRID / n, lower, upper], 1) - bands["mean"][:, None]
+        ends = np.stack([counts @ GRID / n, lower, upper], 1) - (some["expected"] / n)[:, None]
     ends[n == 0] = np.nan
     return [
         Finding(
             watch.slots.names[slot], state, "above" if alarm["above"] else "below",
             int(alarm["began"]), int(alarm["onset"]), float(alarm["level"]),
-            rules.budget.log_threshold, Baseline(*band.item()), round(float(calls)), *three,
+            rules.budget.log_threshold, Baseline(*band.item()),
+            round(float(calls)), mean, low, high,
+            watch.deploys(watch.slots.names[slot].service, int(alarm["onset"])),
         )
-        for slot, alarm, band, calls, three in zip(
+        for slot, alarm, band, calls, (mean, low, high) in zip(
             slots.tolist(), some, bands, n, ends.tolist(), strict=True
         )
     ]  # fmt: skip

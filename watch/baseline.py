@@ -77,7 +77,7 @@ def hear(some: Table, pane: int, counts: Floats) -> None:
     some["pane"] = pane
 
 
-def enough(some: Table, calls: int, long_s: float) -> NDArray[np.bool_]:
+def enough(some: Table, calls: Ints, long_s: Floats) -> NDArray[np.bool_]:
     """Whether lessons hold as many calls as asked for, over as long, in as many panes."""
     many = (some["panes"] >= _FEWEST_PANES) & (some["counts"].sum(1) >= calls)
     found: NDArray[np.bool_] = many & (some["pane"] - some["first"] >= long_s)
@@ -133,7 +133,7 @@ def _design_effect(some: Table, variance: Floats) -> Floats:
     """How many calls make one independent one, at least 1."""
     freedom = some["freedom"]
     tells = (freedom >= _FEWEST_BLOCKS) & (variance > 0)[:, None]
-    least = np.maximum(variance, 1e-300)[:, None] * _lower_chi_square(np.maximum(freedom, 1.0))
+    least = np.maximum(variance, 1e-300)[:, None] * lower_chi_square(np.maximum(freedom, 1.0))
     found: Floats = np.where(tells, some["within"] / least, 1.0).max(1).clip(1.0)
     return found
 
@@ -144,14 +144,14 @@ def _hour_spread(some: Table, variance: Floats) -> Floats:
     n, total = some["counts"].sum(1), some["counts"] @ GRID
     freedom = np.maximum(some["hours"] - 1, 1.0)
     between = some["hour_squares"] - total**2 / n
-    sure = np.where(freedom >= _FEWEST_BLOCKS, _lower_chi_square(freedom), freedom)
+    sure = np.where(freedom >= _FEWEST_BLOCKS, lower_chi_square(freedom), freedom)
     each = np.maximum((n - some["hour_sizes"] / n) / freedom, 1e-300)
     spread = np.sqrt(np.maximum(0.0, between / sure - variance) / each)
     found: Floats = np.where(some["hours"] > 1, spread, 0.0)
     return found
 
 
-def _lower_chi_square(freedom: Floats) -> Floats:
+def lower_chi_square(freedom: Floats) -> Floats:
     """The quantile that a chi-square falls below in 15 % (Wilson and Hilferty 1931)."""
     part = 2 / (9 * freedom)
     found: Floats = freedom * (1 - part - _SURE_Z * np.sqrt(part)) ** 3

@@ -3,16 +3,13 @@
 A minute's end is looked at once, and what is found is the same in whatever parts it was closed.
 """
 
-from collections.abc import Iterable
-from dataclasses import asdict
-from typing import Any
-
 from agent.config import Config
 from agent.errors import StoreDown
 from agent.findings import Finding
 from agent.panes import HOUR_S, MINUTE_S
 from agent.sla import targeted
 from agent.store import Transaction, reads, watches
+from agent.store.findings import open_findings, put_findings
 from watch.ring import Ring
 from watch.spending import KIND, look
 
@@ -45,7 +42,7 @@ def keep_burn(
     ring.push(until, reads.service_panes(tx, source, MINUTE_S, begin, until))
     before = {(one.key, one.state) for one in ring.known.values()}
     found = look(ring, (until - begin) // MINUTE_S)
-    _put(tx, source, found, now)
+    put_findings(tx, source, found, now)
     if not watches.save_watch(tx, _key(source), 0, str(until).encode(), ring.version, now):
         raise StoreDown(f"the budgets of {source} were moved on by another process", 0.1)
     ring.version += 1
@@ -78,7 +75,7 @@ def _begin(tx: Transaction, source: str, ring: Ring) -> bool:
         pruned = hour is not None and hour < first // HOUR_S * HOUR_S
         end = first + _LESSON_S if pruned else first
     _fill(tx, source, ring, end)
-    ring.known = {one.name: one for one in _open(tx, source)}
+    ring.known = {one.name: one for one in open_findings(tx, source, KIND)}
     return True
 
 
@@ -100,22 +97,3 @@ def _fill(tx: Transaction, source: str, ring: Ring, end: int) -> None:
 def _key(source: str) -> str:
     """Where the minute that was reached is kept: with the watches, of which it takes no slot."""
     return f"slo {source}"
-
-
-def _open(tx: Transaction, source: str) -> list[Finding]:
-    """What of this source is not over."""
-    rows = watches.all_findings(tx, 10_000, kind=KIND)
-    return [
-        _restored(one) for one in rows if one["source"] == source and one["state"] != "resolved"
-    ]
-
-
-def _restored(row: dict[str, Any]) -> Finding:
-    held = {key: value for key, value in row.items() if key != "source"}
-    for part in ("name", "facts"):
-        held[part] = tuple((key, value) for key, value in held[part])
-    return Finding(**held)
-
-
-def _put(tx: Transaction, source: str, found: Iterable[Finding], now: float) -> None:
-    watches.put_findings(tx, source, {o.key: asdict(o) | {"source": source} for o in found}, now)

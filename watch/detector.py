@@ -25,11 +25,24 @@ _NEVER = -np.inf
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The bins that one pane holds of each series, in the order of the series."""
+    """The bins that one pane holds of each series, in the order of the series where a detector or
+    a lesson takes it."""
 
     series: Ints
     bins: Ints
     counts: Ints
+
+    def ordered(self) -> "Sample":
+        """The same in the order of the series, then of the bins."""
+        order = np.argsort(self.series * (BINS + 1) + self.bins, kind="stable")
+        return Sample(self.series[order], self.bins[order], self.counts[order])
+
+    def of(self, wanted: Ints) -> Floats:
+        """The counts of some series, [series, bins]."""
+        mine = np.isin(self.series, wanted)
+        places = np.searchsorted(wanted, self.series[mine]) * (BINS + 1) + self.bins[mine]
+        table = np.bincount(places, self.counts[mine], len(wanted) * (BINS + 1))
+        return table.astype(np.float64, copy=False).reshape(-1, BINS + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,20 +2,27 @@
 
 import itertools
 import math
-from dataclasses import fields
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from agent.buckets import event_key
+import numpy as np
+
 from agent.config import Config
 from agent.errors import StoreDown
+from agent.findings import Finding
 from agent.packing import open_row
 from agent.panes import HOUR_S
 from agent.store import Transaction, experiments, reads, watches
-from watch.advance import Finding, Rules, advance, findings
+from agent.store.findings import put_findings
+from watch.advance import advance, findings
 from watch.baseline import Baseline
 from watch.budget import Budget
-from watch.series import PaneRow, Slots, sample_of
+from watch.lessons import Rules
+from watch.sample import Shares, is_seen, sample_of
+from watch.series import Panels, PaneRow, Slots
 from watch.state import Watch
+from watch.telling import told
 
 
 def rules_of(config: Config) -> Rules:
@@ -23,12 +30,11 @@ def rules_of(config: Config) -> Rules:
     drift = config.drift
     assert drift is not None
     budget = Budget(drift.false_alarms_per_year, drift.watched_series, config.panes.width_s)
-    return Rules(budget, drift)
+    keys = config.segments if drift.mix is None else drift.mix
+    return Rules(budget, drift, Shares(frozenset(keys)))
 
 
-def keep_watch(
-    tx: Transaction, config: Config, source: str, now: float
-) -> list[dict[str, Any]] | None:
+def keep_watch(tx: Transaction, config: Config, source: str, now: float) -> list[Finding] | None:
     """See the closed panes of a source that were not seen yet, of one hour at most; the findings
     that changed, None when nothing was left to see.
 
@@ -36,19 +42,36 @@ def keep_watch(
     """
     rules, stored = rules_of(config), watches.load_watch(tx, source)
     free = rules.budget.slots - watches.series_elsewhere(tx, source)
-    watch = Watch(Slots(free)) if stored is None else Watch.from_bytes(stored.body, free)
+    watch = opened(stored, rules, free)
     through = reads.closed_times(tx).get(source, 0.0)
     if through <= watch.reached:
         return None
     found = _catch_up(tx, watch, source, through, rules)
     # What rings is told anew with every pane: its effect is measured after the alarm.
-    known = [*found, *findings(watch, watch.alarms["slot"], rules, "firing")]
-    watches.put_findings(tx, source, {_key(one): as_json(one) for one in known}, now)
+    newest = int(watch.last.max(initial=0))
+    rings = findings(watch, newest, watch.alarms["slot"], rules, "firing")
+    known = [*found, *(told(one, int(watch.reached)) for one in rings)]
+    put_findings(tx, source, known, now)
+    save(tx, source, watch, 0 if stored is None else stored.version, now)
+    return found
+
+
+def save(tx: Transaction, source: str, watch: Watch, version: int, now: float) -> None:
+    """Store a watch that stood at `version`; raises StoreDown when it no longer does."""
     series, body = len(watch.slots.names), watch.to_bytes()
-    version = 0 if stored is None else stored.version
     if not watches.save_watch(tx, source, series, body, version, now):
         raise StoreDown(f"the watch over {source} was moved on by another process", 0.1)
-    return [as_json(one) for one in found]
+    if watch.taught:
+        watches.save_bases(tx, source, watch.bases.tobytes(), now)
+
+
+def opened(stored: watches.StoredWatch | None, rules: Rules, size: int) -> Watch:
+    """A watch as it was stored, or a new one."""
+    if stored is None:
+        return Watch(Slots(size), rules.hours)
+    watch = Watch.from_bytes(stored.body, stored.bases, size)
+    watch.by_hour(rules.hours)
+    return watch
 
 
 def _catch_up(
@@ -57,26 +80,34 @@ def _catch_up(
     first = reads.first_pane(tx, source, watch.reached)
     if first is not None:  # one hour a transaction, so that a history is not read at once
         through = min(through, float((first // HOUR_S + 1) * HOUR_S))
-    panels, found = experiments.all_panels(tx), list[Finding]()
-    rows = reads.stored_panes(tx, source, watch.reached, through, fine_panes=math.inf)
-    for start, some in itertools.groupby(rows, key=lambda one: one.pane):
-        mine = [PaneRow(one.group, open_row(one.blob)) for one in some]
-        found += advance(watch, start, sample_of(mine, watch.slots, panels), rules)
+    found = list[Finding]()
+    for pane in panes_of(tx, source, watch.reached, through):
+        for service, model in sorted({one.group[:2] for one in pane.rows if is_seen(one)}):
+            watch.note(service, model, pane.start)
+        sample = sample_of(pane.rows, watch.slots, pane.panels, rules.shares, pane.long_s)
+        some = advance(watch, pane.start, sample, rules)
+        found += [told(one, pane.start + pane.long_s) for one in some]
     watch.reached = through
     return found
 
 
-def _key(one: Finding) -> bytes:
-    """The identity of an alarm."""
-    return event_key(*one.name, str(one.began))
+@dataclass(frozen=True, slots=True)
+class Pane:
+    """All rows of one closed pane."""
+
+    start: int
+    long_s: int
+    rows: list[PaneRow]
+    panels: Panels
 
 
-def as_json(one: Finding) -> dict[str, Any]:
-    """As scripts read it."""
-    held = {field.name: getattr(one, field.name) for field in fields(one)}
-    name, baseline = held.pop("name")._asdict(), held.pop("baseline")._asdict()
-    told = name | held | {f"baseline_{key}": value for key, value in baseline.items()}
-    return {key: None if value != value else value for key, value in told.items()}  # NaN
+def panes_of(tx: Transaction, source: str, start: float, end: float) -> Iterator[Pane]:
+    """The closed panes of a source within [start, end), the finest that are still there."""
+    panels = experiments.all_panels(tx)
+    every = reads.stored_panes(tx, source, start, end, fine_panes=math.inf)
+    for (at, long_s), some in itertools.groupby(every, key=lambda one: (one.pane, one.level_s)):
+        rows = [PaneRow(one.group, open_row(one.blob)) for one in some]
+        yield Pane(at, long_s, rows, panels)
 
 
 def series_rows(tx: Transaction, config: Config, source: str) -> list[dict[str, Any]]:
@@ -84,7 +115,7 @@ def series_rows(tx: Transaction, config: Config, source: str) -> list[dict[str, 
     stored, rules = watches.load_watch(tx, source), rules_of(config)
     if stored is None:
         return []
-    watch = Watch.from_bytes(stored.body, rules.budget.slots)
+    watch = opened(stored, rules, rules.budget.slots)
     rows = [_series_row(watch, at) for at in range(len(watch.slots.names))]
     none = _UNKNOWN | {"calls": 0, "last": None}
     for state, names in (("no slot", watch.slots.beyond), ("no value", watch.slots.silent)):
@@ -96,11 +127,13 @@ _UNKNOWN = dict.fromkeys(("mean", "lower", "upper", "design_effect"))
 
 
 def _series_row(watch: Watch, at: int) -> dict[str, Any]:
-    name, band = watch.slots.names[at]._asdict(), Baseline(*watch.bands[at].item())
-    lesson = watch.lessons[watch.lessons["slot"] == at]
+    last = int(watch.last[at])
+    (held,) = watch.bands_of(np.array([at]), last)
+    name, band = watch.slots.names[at]._asdict(), Baseline(*held.item())
+    lesson = watch.lessons[watch.lessons["slot"] // watch.hours == at]
     told: dict[str, Any] = _UNKNOWN | {"calls": round(float(lesson["counts"].sum()))}
     state = "learns"
     if band.calls:
         told = {key: value for key, value in band._asdict().items() if key != "variance"}
         state = "rings" if at in watch.alarms["slot"] else "watched"
-    return name | told | {"state": state, "last": int(watch.last[at])}
+    return name | told | {"state": state, "last": last}

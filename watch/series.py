@@ -1,25 +1,25 @@
-"""What is watched: each bounded series has a slot, given in the order in which they first came."""
+"""What is watched: each series has a slot, given in the order in which they first came."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from abtest.mixture import Bools
 from agent.buckets import Ints
+from agent.catalog import metric_named
 from agent.packing import Opened, read_words
 from agent.panes import Group
-from agent.stacks import Layer, Stacks
-from watch.detector import Sample
+from agent.stacks import Layer
 
 # In the place of a model: the service as a whole, which keeps its baseline across models.
 WHOLE = "*"
-# Variants that no user sees.
-_ASIDE = ("shadow:", "paired:")
-
-# The versions of metrics by the digest of a panel.
-Panels = Mapping[str, Mapping[str, str]]
+# What of a metric is watched: its mean; of an amount the mean of its ranks among the baseline's;
+# how far values lie from the baseline's middle, and which part lies beyond its last values; which
+# part of the calls has none. What is no metric of a call is a share: a part of the calls.
+View = Literal["level", "rank", "spread", "tail", "missing", "share"]
 
 
 class Name(NamedTuple):
@@ -31,6 +31,12 @@ class Name(NamedTuple):
     segment: str
     metric: str
     version: str = ""
+    view: View = "level"
+
+
+def whole(service: str, metric: str, view: View = "level") -> Name:
+    """A series of a service as a whole."""
+    return Name(service, WHOLE, "", "", metric, "", view)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,10 @@ class PaneRow:
 
     group: Group
     row: Opened
+
+
+# The versions of metrics by the digest of a panel.
+Panels = Mapping[str, Mapping[str, str]]
 
 
 @dataclass(slots=True)
@@ -66,18 +76,20 @@ class Slots:
         digests = tuple(sorted(read_words(one.row.panels)))
         key = one.group, one.row.names, digests, whole
         found = self._rows.setdefault(key, np.full(len(layer.names), _UNASKED))
-        asked = (found == _UNASKED) & (valued | ~np.isnan(layer.heads["lower"][0]))
+        asked = found == _UNASKED
         if asked.any():
             versions = _versions(digests, panels)
             for place in np.flatnonzero(asked).tolist():
-                name = _named(one.group, layer.names[place], versions, whole)
+                metric = layer.names[place]
+                name = _named(one.group, metric, versions.get(metric, ""), whole)
                 if valued[place] or name is None:
-                    found[place] = -1 if name is None else self._number(name)
+                    found[place] = -1 if name is None else self.number(name)
                 elif len(self.silent) < _KNOWN and name not in self._numbers:
                     self.silent.add(name)
         return np.where(valued, found, -1)
 
-    def _number(self, name: Name) -> int:
+    def number(self, name: Name) -> int:
+        """The slot of a series, which takes one if there is one; -1 without."""
         found = self._numbers.get(name)
         if found is not None:
             return found
@@ -89,19 +101,22 @@ class Slots:
         self.names.append(name)
         return self._numbers.setdefault(name, len(self._numbers))
 
+    def known(self, name: Name) -> int:
+        """The slot that a series has; -1 without."""
+        return self._numbers.get(name, -1)
+
 
 # Of series that are not watched so many are known by name.
 _KNOWN, _UNASKED = 10_000, -2
 
 
-def _named(
-    group: Group, metric: str, versions: Mapping[str, str | None], whole: bool
-) -> Name | None:
-    version = versions.get(metric, "")
-    if version is None or (whole and group.segment):
+@lru_cache(1 << 16)
+def _named(group: Group, metric: str, version: str | None, together: bool) -> Name | None:
+    if version is None or (together and group.segment):
         return None
-    where = Group(group.service, WHOLE, "", "") if whole else group
-    return Name(*where, metric, version)
+    where = Group(group.service, WHOLE, "", "") if together else group
+    amount = metric_named(metric).kind == "amount"
+    return Name(*where, metric, version, "rank" if amount else "level")
 
 
 def _versions(digests: Iterable[str], panels: Panels) -> dict[str, str | None]:
@@ -112,25 +127,3 @@ def _versions(digests: Iterable[str], panels: Panels) -> dict[str, str | None]:
             if found.setdefault(metric, version) != version:
                 found[metric] = None
     return found
-
-
-_NOTHING = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64)
-
-
-def sample_of(rows: Sequence[PaneRow], slots: Slots, panels: Panels) -> Sample:
-    """The bins of every watched series of one pane, with the services as wholes."""
-    parts = [_NOTHING]
-    mine = [one for one in rows if not one.group.variant.startswith(_ASIDE)]
-    for layer in Stacks([one.row for one in mine]).layers:
-        owners, sizes = [mine[place] for place in layer.places.tolist()], layer.heads["bins"]
-        valued = (sizes > 0) & ~np.isnan(layer.heads["lower"])  # amounts have no range
-        bins, counts = layer.bins
-        for whole in (False, True):
-            table = np.stack([slots.of(one, layer, some, panels, whole)
-                              for one, some in zip(owners, valued, strict=True)])  # fmt: skip
-            series = np.repeat(table.ravel(), sizes.ravel())
-            kept = series >= 0
-            parts.append((series[kept], bins[kept].astype(np.int64), counts[kept]))
-    flat = [np.concatenate(one) for one in zip(*parts, strict=True)]
-    order = np.lexsort((flat[1], flat[0]))
-    return Sample(*(one[order] for one in flat))

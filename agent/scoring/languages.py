@@ -5,13 +5,15 @@ and answer; the small fastText model costs 3 times that, lingua 30 times.
 """
 
 import re
+from dataclasses import replace
 from functools import lru_cache
 
 import pycld2
 
-from agent.record import Score, unscored
+from agent.record import Call, Score, unscored
 from agent.scoring import TOO_SHORT
 
+LANGUAGE = "language"
 # The start of a text is enough: 300 and 1,000 characters gave the same answers.
 _READ_CHARS = 300
 # UTF-8 bytes of letters; below, one sentence in 20 is taken for a related language.
@@ -28,6 +30,17 @@ _UNSURE = unscored("unsure")
 def language_of(text: str) -> str | Score:
     """The ISO 639 code of the text's language, or the reason why it cannot be told."""
     return _language_of(text[:_READ_CHARS])
+
+
+def with_language(call: Call) -> Call:
+    """A call with its prompt's language as the segment `language`, where its record names none and
+    it can be told."""
+    if call.prompt is None or LANGUAGE in dict(call.segment):
+        return call
+    found = language_of(call.prompt)
+    if isinstance(found, Score):
+        return call
+    return replace(call, segment=tuple(sorted((*call.segment, (LANGUAGE, found)))))
 
 
 @lru_cache(4096)  # three scorers ask of the same answer within a batch

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 from sqlalchemy.engine import make_url
 
 from agent.errors import BadConfig, BadRecord, StoreDown
-from agent.store.tables import has_tables, migrate
+from agent.store.migrations import has_tables, migrate
 
 # A worker that is stopped inside its transaction must not hold its rows for longer than this.
 _IDLE_TRANSACTION_S = 10

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, and_, func, or_, select
 
 from agent.experiments import PAIRED, SHADOW
 from agent.panes import HOUR_S, Group, Row
@@ -183,6 +183,24 @@ def first_of_level(tx: Connection, source: str, level_s: int, since: float = 0.0
     query = select(func.min(panes.c.pane)).where(*here, panes.c.pane >= since)
     found: int | None = tx.scalar(query)
     return found
+
+
+def hour_panes(
+    tx: Connection, source: str, span: tuple[float, float], keys: Sequence[str],
+    aside: Sequence[str],
+) -> list[StoredPane]:  # fmt: skip
+    """The closed hours of a source within [start, end) that are of a value of these segment keys,
+    but of no variant that begins with one of `aside`, in order."""
+    here = [panes.c.level_s == HOUR_S, panes.c.late == 0, panes.c.source == source]
+    here += [panes.c.pane >= span[0], panes.c.pane + HOUR_S <= span[1]]
+    here += [or_(*(panes.c.segment.startswith(f"{key}=", autoescape=True) for key in keys))]
+    here += [~panes.c.variant.startswith(one, autoescape=True) for one in aside]
+    columns = (panes.c.pane, *(panes.c[name] for name in Group._fields), panes.c.summaries)
+    found = [
+        StoredPane(row.pane, HOUR_S, Group(*row[1:5]), bytes(row.summaries))
+        for row in tx.execute(select(*columns).where(*here))
+    ]
+    return sorted(found, key=lambda one: (one.pane, one.group))
 
 
 def first_pane(tx: Connection, source: str, since: float) -> int | None:

@@ -1,11 +1,8 @@
-"""The tables, and the numbered migrations that make them."""
-
-from collections.abc import Callable
+"""The tables; `migrations.py` makes them."""
 
 from sqlalchemy import (
     BigInteger,
     Column,
-    Connection,
     Float,
     Index,
     Integer,
@@ -14,9 +11,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    insert,
-    inspect,
-    select,
 )
 
 META = MetaData()
@@ -94,8 +88,8 @@ calls = Table(
 )
 Index("calls_id", calls.c.id)
 Index("calls_unit", calls.c.unit)
-_BY_TIME = Index("calls_at", calls.c.at)
-_BY_PAIR = Index("calls_pair", calls.c.pair)
+BY_TIME = Index("calls_at", calls.c.at)
+BY_PAIR = Index("calls_pair", calls.c.pair)
 
 texts = Table(
     "texts",
@@ -134,7 +128,7 @@ panes = Table(
     Column("summaries", LargeBinary, nullable=False),
     Column("closed_at", Float, nullable=False),
 )
-_BY_START = Index("panes_by_start", panes.c.late, panes.c.pane)
+BY_START = Index("panes_by_start", panes.c.late, panes.c.pane)
 
 closing = Table(
     "closing",
@@ -234,58 +228,45 @@ watches = Table(
     Column("stored_at", Float, nullable=False),
 )
 
-# What began to ring or ended; one row an alarm, found again by its series and beginning.
-findings = Table(
-    "findings",
+# The baselines that ranks need, large and seldom changed.
+baselines = Table(
+    "baselines",
     META,
-    Column("key", LargeBinary(16), primary_key=True),
-    Column("source", String(128), nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("began", BigInteger, nullable=False),
-    Column("body", Text, nullable=False),
+    Column("source", String(128), primary_key=True),
+    Column("body", LargeBinary, nullable=False),
     Column("stored_at", Float, nullable=False),
 )
 
-for _table in (seen, calls, texts, dead_letters, entered):
-    Index(f"{_table.name}_stored_at", _table.c.stored_at)  # by which retention deletes
-
-migrations = Table("migrations", META, Column("name", String(64), primary_key=True))
-
-
-def m001_first_tables(connection: Connection) -> None:
-    """Every table of the first release."""
-    META.create_all(connection)
-
-
-def m002_experiments(connection: Connection) -> None:
-    """Runs of experiments, and the ways to calls and panes that they need."""
-    META.create_all(connection)
-    for index in (_BY_TIME, _BY_PAIR, _BY_START):
-        index.create(connection, checkfirst=True)
-
-
-def m003_watches(connection: Connection) -> None:
-    """What the watch knows, and findings."""
-    META.create_all(connection)
-
-
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
-    m001_first_tables,
-    m002_experiments,
-    m003_watches,
+# Who decided that a level is normal, and why.
+rebaselines = Table(
+    "rebaselines",
+    META,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("source", String(128), nullable=False),
+    Column("stored_at", Float, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("body", Text, nullable=False),  # which series, how many, from which period
+    sqlite_autoincrement=True,
 )
 
+# What was found, and the state that the alerts topic was last told of; a row until it ends and
+# begins anew. `name` is JSON, and so is `body`, the whole finding.
+findings = Table(
+    "findings",
+    META,
+    Column("source", String(128), primary_key=True),
+    Column("key", LargeBinary(16), primary_key=True),
+    Column("kind", String(24), nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("state", String(24), nullable=False),
+    Column("began", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("told", String(24)),
+    Column("stored_at", Float, nullable=False),
+)
+Index("findings_state", findings.c.state, findings.c.stored_at)
 
-def migrate(connection: Connection) -> None:
-    """Apply, in order, what this database has not seen; each is recorded by its name."""
-    migrations.create(connection, checkfirst=True)
-    done = set(connection.scalars(select(migrations.c.name)))
-    for migration in MIGRATIONS:
-        if migration.__name__ not in done:
-            migration(connection)
-            connection.execute(insert(migrations).values(name=migration.__name__))
-
-
-def has_tables(connection: Connection) -> bool:
-    """Whether a database was ever used by Vedette."""
-    return inspect(connection).has_table("migrations")
+for _table in (seen, calls, texts, dead_letters, entered):
+    Index(f"{_table.name}_stored_at", _table.c.stored_at)  # by which retention deletes

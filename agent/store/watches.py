@@ -1,14 +1,13 @@
-"""What the watch keeps: its state by source, and findings."""
+"""What the watch keeps: its state by source, and decisions about baselines."""
 
-import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, insert, select
 
-from agent.store.tables import findings, watches
+from agent.store.tables import baselines, rebaselines, watches
 from agent.store.writes import move_on, upsert
 
 
@@ -18,12 +17,16 @@ class StoredWatch:
 
     version: int
     body: bytes
+    bases: bytes
 
 
 def load_watch(tx: Connection, source: str) -> StoredWatch | None:
     """The watch over a source."""
     row = tx.execute(select(watches).where(watches.c.source == source)).first()
-    return None if row is None else StoredWatch(row.version, bytes(row.body))
+    if row is None:
+        return None
+    bases = tx.scalar(select(baselines.c.body).where(baselines.c.source == source))
+    return StoredWatch(row.version, bytes(row.body), bytes(bases or b""))
 
 
 def series_elsewhere(tx: Connection, source: str) -> int:
@@ -40,24 +43,21 @@ def save_watch(
     return move_on(tx, watches, {"source": source}, version, values)
 
 
-def put_findings(
-    tx: Connection, source: str, found: Mapping[bytes, Mapping[str, Any]], now: float
+def save_bases(tx: Connection, source: str, body: bytes, now: float) -> None:
+    """Store what the series of a source are compared with; the watch itself guards it."""
+    upsert(tx, baselines, [{"source": source, "body": body, "stored_at": now}])
+
+
+def put_rebaseline(
+    tx: Connection, source: str, who: str, why: str, body: Mapping[str, Any], now: float
 ) -> None:
-    """Store findings by their key, or what became of them; the body says the state in full."""
-    rows = [
-        {"key": key, "source": source, "state": one["state"][:16], "began": one["began"]}
-        | {"body": json.dumps(dict(one)), "stored_at": now}
-        for key, one in sorted(found.items())
-    ]
-    upsert(tx, findings, rows)
+    """Keep who took a new baseline and why."""
+    values = {"who": who, "why": why, "body": json.dumps(dict(body)), "stored_at": now}
+    tx.execute(insert(rebaselines).values(source=source, **values))
 
 
-def all_findings(
-    tx: Connection, limit: int, state: str | None = None, kind: str = "drift"
-) -> list[dict[str, Any]]:
-    """The newest findings of a kind first, of one state when it is named."""
-    query = select(findings).order_by(findings.c.began.desc(), findings.c.key)
-    if state is not None:
-        query = query.where(findings.c.state == state)
-    rows = (json.loads(row.body) for row in tx.execute(query))
-    return list(itertools.islice((row for row in rows if row.get("kind", "drift") == kind), limit))
+def all_rebaselines(tx: Connection) -> list[dict[str, Any]]:
+    """Every new baseline that was taken, newest first."""
+    rows = tx.execute(select(rebaselines).order_by(rebaselines.c.id.desc()))
+    heads = ("source", "who", "why", "stored_at")
+    return [{key: row._mapping[key] for key in heads} | json.loads(row.body) for row in rows]

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from agent.panes import HOUR_S, OTHER, Group, Row, RowKey
+from agent.panes import HOUR_S, Group, Row, RowKey
 from agent.record import DeadLetter
 from agent.store.tables import (
     attempts,
@@ -196,7 +196,7 @@ def add_late(
     sizes = Counter(key.pane for key in known)
     for key, row in rows:
         if key not in known and sizes[key.pane] >= groups_max:
-            key = key._replace(group=key.group._replace(model=OTHER, segment=""))
+            key = key._replace(group=key.group.beyond)
         sizes[key.pane] += key not in known
         known.add(key)
         added.setdefault(key, Row()).merge(row)

@@ -7,7 +7,7 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import TopicAlreadyExistsError
 
-from agent.config import Kafka
+from agent.config import Config, Kafka
 from consumers.pump.connection import settings, translated
 
 
@@ -20,20 +20,18 @@ class TopicState:
     partitions: int
 
 
-def topic_roles(config: Kafka) -> dict[str, str]:
+def topic_roles(config: Config) -> dict[str, str]:
     """Every topic that the configuration names, and what it is for."""
-    roles = {name: f"input ({topic.format})" for name, topic in config.topics.items()}
-    if config.dead_letters:
-        roles[config.dead_letters] = "dead letters"
-    if config.scored:
-        roles[config.scored] = "scored calls"
-    return roles
+    kafka, alerts = config.kafka, config.alerts.topic
+    roles = {name: f"input ({topic.format})" for name, topic in kafka.topics.items()}
+    out = {"dead letters": kafka.dead_letters, "scored calls": kafka.scored, "alerts": alerts}
+    return roles | {name: role for role, name in out.items() if name}
 
 
-def topic_states(config: Kafka) -> list[TopicState]:
+def topic_states(config: Config) -> list[TopicState]:
     """The configured topics as the broker has them; raises StoreDown when it is away."""
     with translated("listing topics"):
-        client = KafkaAdminClient(**settings(config), request_timeout_ms=10_000)
+        client = KafkaAdminClient(**settings(config.kafka), request_timeout_ms=10_000)
         try:
             known = {
                 row["name"]: len(row["partitions"])
@@ -60,12 +58,12 @@ def retention_s(config: Kafka, topic: str) -> float | None:
     return kept_ms / 1000 if kept_ms >= 0 else None
 
 
-def create_topics(config: Kafka, partitions: int, replication: int) -> list[str]:
+def create_topics(config: Config, partitions: int, replication: int) -> list[str]:
     """Make the configured topics that are missing; the names of those made."""
     missing = [state.name for state in topic_states(config) if not state.partitions]
     made = []
     with translated("creating topics"):
-        client = KafkaAdminClient(**settings(config), request_timeout_ms=10_000)
+        client = KafkaAdminClient(**settings(config.kafka), request_timeout_ms=10_000)
         try:
             for name in missing:
                 # The broker then unpacks batches itself and refuses a decompression bomb.

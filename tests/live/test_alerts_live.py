@@ -26,6 +26,7 @@ from agent.rules.rule import seconds
 from agent.scoring import names
 from consumers.cli_rules import rule_text
 from consumers.exporter import Health, serve
+from consumers.gauges import Gauges
 from consumers.metrics import Tally
 from tests.conftest import MakeTopic
 from tests.live.alerting import Alerting
@@ -72,6 +73,7 @@ class Exporting:
 
     def __init__(self, port: int) -> None:
         self.tally, self.health = Tally(), Health()
+        self.gauges = Gauges(self.tally)
         self.health.ready(True)
         self.behind = 0
         self._server = serve(self.tally, self.health, port=port)
@@ -176,7 +178,7 @@ def trouble(scene: Scene) -> None:
     traffic.garbage(40)
     traffic.late(40)
     traffic.models(60)
-    tally.ledger_gap(3)
+    scene.told.gauges.ledger_gap(3)
     tally.lost("told", 7)
     tally.observe(GROUP, "bleu", [], {"scorer_failed": 50})
     scene.told.behind = 10_000
@@ -203,7 +205,7 @@ def trouble(scene: Scene) -> None:
 def relief(scene: Scene) -> None:
     """Everything is as it should be again."""
     scene.traffic.wrong -= {"quiet"}
-    scene.told.tally.ledger_gap(0)
+    scene.told.gauges.ledger_gap(0)
     scene.told.behind = 0
     told, deadline = scene.alerting.told, time.monotonic() + 90
     # The longest of the short windows holds all that was; good calls make the bad ones few.

@@ -1,0 +1,88 @@
+"""The numbered migrations, and which of them a database has seen."""
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Column, Connection, String, Table, insert, inspect, select, text
+
+from agent.findings import Finding
+from agent.store.findings import row_of
+from agent.store.tables import BY_PAIR, BY_START, BY_TIME, META, findings
+
+migrations = Table("migrations", META, Column("name", String(64), primary_key=True))
+
+
+def m001_first_tables(connection: Connection) -> None:
+    """Every table of the first release."""
+    META.create_all(connection)
+
+
+def m002_experiments(connection: Connection) -> None:
+    """Runs of experiments, and the ways to calls and panes that they need."""
+    META.create_all(connection)
+    for index in (BY_TIME, BY_PAIR, BY_START):
+        index.create(connection, checkfirst=True)
+
+
+def m003_watches(connection: Connection) -> None:
+    """What the watch knows, and findings."""
+    META.create_all(connection)
+
+
+def m004_findings_of_every_kind(connection: Connection) -> None:
+    """One table for drift and all else; those of drift stay, with a shorter sentence."""
+    if "kind" in {column["name"] for column in inspect(connection).get_columns("findings")}:
+        return  # the first migration of a new database made it so
+    kept = connection.execute(text("SELECT source, body, stored_at FROM findings")).all()
+    findings.drop(connection)
+    findings.create(connection)
+    for source, body, stored_at in kept:
+        row = row_of(source, _drift_of(json.loads(body)), stored_at)
+        connection.execute(insert(findings).values(row))
+
+
+_NAME = ("service", "model", "variant", "segment", "metric", "version", "view")
+_NUMBERS = ("effect", "lower", "upper")
+
+
+def _drift_of(held: dict[str, Any]) -> Finding:
+    named = [(part, held.pop(part, "")) for part in _NAME]
+    name = tuple(one for one in named if one[1] and one != ("view", "level"))
+    state, began, n = (held.pop(part) for part in ("state", "began", "n"))
+    numbers = {part: held.pop(part) for part in _NUMBERS}
+    known = {part: math.nan if value is None else value for part, value in numbers.items()}
+    known |= {"statistic": held.pop("log_statistic"), "threshold": held.pop("log_threshold")}
+    said = f"{dict(name)['metric']} left its baseline"
+    return Finding("drift", name, state, "warning", began, began, said, n, **known,
+                   facts=tuple(held.items()))  # fmt: skip
+
+
+def m005_baselines(connection: Connection) -> None:
+    """What ranks are taken among, and decisions about baselines."""
+    META.create_all(connection)
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
+    m001_first_tables,
+    m002_experiments,
+    m003_watches,
+    m004_findings_of_every_kind,
+    m005_baselines,
+)
+
+
+def migrate(connection: Connection) -> None:
+    """Apply, in order, what this database has not seen; each is recorded by its name."""
+    migrations.create(connection, checkfirst=True)
+    done = set(connection.scalars(select(migrations.c.name)))
+    for migration in MIGRATIONS:
+        if migration.__name__ not in done:
+            migration(connection)
+            connection.execute(insert(migrations).values(name=migration.__name__))
+
+
+def has_tables(connection: Connection) -> bool:
+    """Whether a database was ever used by Vedette."""
+    return inspect(connection).has_table("migrations")

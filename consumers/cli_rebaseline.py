@@ -1,0 +1,84 @@
+"""`vedette rebaseline`: somebody says that a level is normal, and why."""
+
+import getpass
+import time
+from typing import Annotated, Any
+
+import typer
+
+from abtest.wording import moment
+from agent.config import Config, load_config
+from agent.errors import BadConfig
+from agent.experiments import instant
+from consumers.cli_terminal import AsJson, ConfigFile, print_json, say
+from consumers.rebaselines import decide, decided
+from watch.rebaseline import Decision, Period
+
+_Part = Annotated[str | None, typer.Option()]
+
+
+def rebaseline(
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+    why: Annotated[str | None, typer.Option(help="Kept beside the decision.")] = None,
+    service: _Part = None,
+    model: Annotated[str | None, typer.Option(help="* is the service as a whole.")] = None,
+    segment: _Part = None,
+    metric: _Part = None,
+    view: _Part = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every series.")] = False,
+    start: Annotated[str | None, typer.Option("--from", help="ISO 8601.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="ISO 8601.")] = None,
+    source: Annotated[str, typer.Option(help="Whose period it is.")] = "live",
+    history: Annotated[bool, typer.Option("--list", help="What was decided so far.")] = False,
+) -> None:
+    """Take a new baseline for series: of a period, or of the calls to come."""
+    told = load_config(config)
+    if told.drift is None:
+        raise BadConfig("drift", "is not configured; `drift: {}` is enough")
+    if history:
+        return _show(decided(told), as_json)
+    parts = {"service": service, "model": model, "segment": segment, "metric": metric,
+             "view": view}  # fmt: skip
+    wanted = {key: value for key, value in parts.items() if value is not None}
+    if not wanted and not everything:
+        raise BadConfig("rebaseline", "name a service, model, segment, metric or view, or --all")
+    if not why:
+        raise BadConfig("--why", "is wanted: it is kept beside the decision")
+    decision = Decision(wanted, getpass.getuser(), why, _period(source, start, end))
+    _tell(told, decision, as_json)
+
+
+def _period(source: str, start: str | None, end: str | None) -> Period | None:
+    if start is None and end is None:
+        return None
+    times = []
+    for option, given in (("--from", start), ("--to", end)):
+        try:
+            times.append(float(instant(given)))
+        except (ValueError, TypeError):
+            raise BadConfig(option, f"{given} is no ISO 8601 time") from None
+    if times[0] >= times[1]:
+        raise BadConfig("--to", "does not come after --from")
+    return Period(source, *times)
+
+
+def _tell(told: Config, decision: Decision, as_json: bool) -> None:
+    made = decide(told, decision, time.time())
+    if as_json:
+        return print_json(made)
+    for source, body in made.items():
+        known = f", {body['learned']} of them learned it from the period" if body["period"] else ""
+        say(f"{source}: {body['series']} series get a new baseline{known};"
+            f" {body['resolved']} findings resolved")  # fmt: skip
+
+
+def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        return print_json(rows)
+    for row in rows:
+        which = ", ".join(f"{key} {value}" for key, value in row["wanted"].items()) or "all"
+        say(f"{moment(row['stored_at'])}  {row['who']}: {which} of {row['source']}"
+            f" ({row['series']} series): {row['why']}")  # fmt: skip
+    if not rows:
+        say("nobody took a new baseline")

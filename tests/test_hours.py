@@ -1,0 +1,81 @@
+"""Baselines by the hour of the day."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from agent.packing import open_row
+from tests.test_shape import HOUSE, RULES, row
+from watch.advance import Finding, advance, findings
+from watch.lessons import Rules
+from watch.sample import sample_of
+from watch.series import PaneRow, Slots, whole
+from watch.state import Watch
+
+DAY_S, PANE_S, CALLS = 86_400, 1200, 100
+DRIFT = RULES.drift.model_copy(update={"baseline_calls": 1000, "by_hour": True})
+HOURLY = replace(RULES, drift=DRIFT)
+FLAT = replace(RULES, drift=DRIFT.model_copy(update={"by_hour": False}))
+
+
+def live(rng: np.random.Generator, rules: Rules, days: int, drop_from: float) -> list[Finding]:
+    """Relevance that swings by .2 over each day, and is .1 lower from some day on."""
+    watch, found = Watch(Slots(1000), rules.hours), list[Finding]()
+    for pane in range(0, days * DAY_S, PANE_S):
+        mean = 0.6 + 0.2 * math.sin(2 * math.pi * pane / DAY_S) - 0.1 * (pane >= drop_from * DAY_S)
+        values = rng.normal(mean, 0.08, CALLS)
+        held = [PaneRow(HOUSE, open_row(row({"response_relevance": values}, rng).to_bytes()))]
+        sample = sample_of(held, watch.slots, {}, rules.shares, PANE_S)
+        some = advance(watch, pane, sample, rules)
+        found += [one for one in some if one.name.model == "*" and one.name.view == "level"]
+        again = Watch.from_bytes(watch.to_bytes(), watch.bases.tobytes(), 1000)
+        assert again.to_bytes() == watch.to_bytes()
+    return found
+
+
+def test_a_drop_smaller_than_the_daily_swing_is_found_by_the_hour_alone(
+    rng: np.random.Generator,
+) -> None:
+    # Twenty panes of an hour are seven days.
+    (rang,) = live(rng, HOURLY, 9, 8.0)
+    assert rang.side == "below" and 8 * DAY_S <= rang.began <= 8 * DAY_S + 6 * 3600
+    # One baseline, of the first hours, takes each evening for a change.
+    assert len(live(rng, FLAT, 4, 99.0)) > 2
+
+
+def test_an_unchanged_cycle_rings_never(rng: np.random.Generator) -> None:
+    assert live(rng, HOURLY, 12, 99.0) == []
+
+
+def test_the_effect_is_against_what_was_normal_at_its_hours(rng: np.random.Generator) -> None:
+    """What rings is told with the hours that its calls were of, not with the hour of now."""
+    watch = Watch(Slots(1000), 24)
+    values = {at: 0.6 + 0.2 * math.sin(2 * math.pi * at / 24) for at in range(24)}
+
+    def see(pane: int, mean: float) -> None:
+        some = {"response_relevance": rng.normal(mean, 0.08, CALLS)}
+        held = [PaneRow(HOUSE, open_row(row(some, rng).to_bytes()))]
+        advance(watch, pane, sample_of(held, watch.slots, {}, HOURLY.shares, PANE_S), HOURLY)
+
+    for pane in range(0, 8 * DAY_S, PANE_S):
+        see(pane, values[pane // 3600 % 24])
+    for pane in range(8 * DAY_S, 9 * DAY_S, PANE_S):
+        see(pane, values[pane // 3600 % 24] - 0.1)
+    slot = watch.slots.known(whole("s", "response_relevance"))
+    (told,) = findings(watch, 9 * DAY_S - 1, np.array([slot]), HOURLY, "firing")
+    assert told.effect == pytest.approx(-0.1, abs=0.01)
+    assert told.lower < -0.1 < told.upper
+
+
+def test_other_hours_than_before_are_learned_anew() -> None:
+    watch = Watch(Slots(10), 1)
+    watch.slots.number(whole("s", "error"))
+    watch.grow()
+    watch.bands["calls"] = 5
+    watch.by_hour(24)
+    assert len(watch.bands) == 24 and not watch.bands["calls"].any()
+    watch.bands["calls"] = 5
+    watch.by_hour(24)
+    assert watch.bands["calls"].all()

@@ -1,0 +1,58 @@
+"""How far the values of what rings moved from its baseline, beside how far they do by chance."""
+
+from typing import Any
+
+import numpy as np
+
+from agent.buckets import BINS, Floats, Ints
+from agent.config import Config
+from agent.store import Transaction, watches
+from watch.advance import findings
+from watch.distances import distances
+from watch.keeping import opened, rules_of
+from watch.series import View
+from watch.shape import ranks
+from watch.state import Watch
+from watch.telling import told
+
+# Of fewer calls since the alarm a distance is all chance.
+_FEWEST = 50
+
+
+def moved(tx: Transaction, config: Config, source: str) -> dict[bytes, dict[str, Any]]:
+    """By the key of each finding of a source that rings the distances since its alarm; none for
+    flags and shares, which their mean tells all of."""
+    stored, rules = watches.load_watch(tx, source), rules_of(config)
+    if stored is None:
+        return {}
+    watch = opened(stored, rules, rules.budget.slots)
+    made, newest = {}, int(watch.last.max(initial=0))
+    for alarm in watch.alarms:
+        held = _baseline(watch, int(alarm["slot"]))
+        if held is None or alarm["counts"].sum() < _FEWEST:
+            continue
+        found = distances(held, alarm["counts"], np.random.default_rng(int(alarm["began"])))
+        (one,) = findings(watch, newest, np.array([alarm["slot"]]), rules, "firing")
+        made[told(one, newest).key] = {
+            name: {"value": each.value, "by_chance": each.by_chance} for name, each in found.items()
+        }
+    return made
+
+
+def _baseline(watch: Watch, slot: int) -> Floats | None:
+    """The baseline's counts of a series, in the bins that it is watched by."""
+    view = watch.slots.names[slot].view
+    column = "spread" if view == "spread" else "slot"
+    (at,) = np.nonzero(watch.bases[column] == slot)
+    if view not in ("level", "rank", "spread") or not len(at):
+        return None
+    counts = watch.bases["counts"][at[0]].astype(np.float64)
+    return _viewed(counts, view)
+
+
+def _viewed(counts: Floats, view: View) -> Floats:
+    if view == "level":
+        return counts
+    rank: Ints = ranks(counts[None, :])[0]
+    bins = rank if view == "rank" else np.abs(2 * rank - BINS)
+    return np.bincount(bins, counts, BINS + 1).astype(np.float64)
