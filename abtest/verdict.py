@@ -17,6 +17,12 @@ from agent.experiments import Experiment
 BETTER, WORSE, NOT_YET = "better", "worse", "not yet"
 EQUIVALENT = "equivalent within the margin"
 HOLDS = "not worse by more than the margin"
+# Why nothing may be concluded, by the word that a label says for it.
+INVALID = {
+    "sample_ratio": "calls are not split as configured",
+    "self_test": "the self-test of one model found a difference",
+    "sign": "the difference changed its sign",
+}
 # A decision further off than this many times the present calls is not foreseeable.
 _FARTHEST = 1e4
 
@@ -26,11 +32,11 @@ def invalid_because(run: Run, experiment: Experiment) -> str:
     peak = run.seen("sample ratio")
     if peak.log_evidence >= -math.log(ratio.THRESHOLD):
         p = ratio.p_value(peak.log_evidence)
-        return f"calls are not split as configured, p = {p:.1g}"
+        return f"{INVALID['sample_ratio']}, p = {p:.1g}"
     if experiment.design == "aa":
         for arm in experiment.candidates:
             if _seen(run, arm, experiment.primary, "above 0", "below 0"):
-                return "the self-test of one model found a difference"
+                return INVALID["self_test"]
     return ""
 
 
@@ -40,7 +46,7 @@ def primary_verdict(run: Run, contrast: Contrast) -> tuple[str, float | None]:
     times = {name: run.seen(contrast.arm, contrast.metric, name).decided_at for name in names}
     above, below = times["above 0"], times["below 0"]
     if above is not None and below is not None:
-        return "invalid (the difference changed its sign)", max(above, below)
+        return f"invalid ({INVALID['sign']})", max(above, below)
     if above is not None:
         return (BETTER if contrast.good == "high" else WORSE), above
     if below is not None:
@@ -142,6 +148,12 @@ def short_word(verdict: str) -> str:
         return "invalid"
     known = {EQUIVALENT: "equivalent", HOLDS: "not_worse", BETTER: BETTER, WORSE: WORSE}
     return known.get(verdict, "not_yet")
+
+
+def why_invalid(verdict: str) -> str:
+    """The word for why a verdict is invalid, "" for one that is not."""
+    found = (word for word, said in INVALID.items() if verdict.startswith(f"invalid ({said}"))
+    return next(found, "")
 
 
 def words_of_odds(log_evidence: float) -> str:

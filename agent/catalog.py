@@ -221,10 +221,17 @@ SERIES: tuple[Series, ...] = (
     Series("vedette_experiment_verdict", "gauge", ("experiment", "arm", "metric", "verdict"),
            "ratio", "1 at the verdict that holds: better, worse, equivalent, not_worse, not_yet or"
            " invalid."),
+    Series("vedette_experiment_invalid", "gauge", ("experiment", "reason"), "ratio",
+           "1 while nothing may be concluded because calls do not fall on the arms as configured"
+           " (sample_ratio), a self-test found a difference (self_test) or the difference changed"
+           " its sign (sign)."),
     Series("vedette_experiment_events", "gauge", ("experiment", "arm"), "events",
            "Calls, pairs or units that the primary metric of an experiment counts."),
     Series("vedette_drift_firing", "gauge", (*_GROUP, "segment", "metric"), "ratio",
            "1 while the mean of a series is out of its baseline's band, 0 once it is back."),
+    Series("vedette_ledger_gap_calls", "gauge", (), "calls",
+           "What was received less the sum of its ends, as the closer reads it in the store once a"
+           " minute: 0 unless something was lost or invented."),
     Series("vedette_finding_state", "gauge", (*_FINDING, "state"), "ratio",
            "1 at the state of a finding: pending, firing, insufficient_data, could_not_tell, or"
            " resolved for 5 minutes; of 200 findings at most, critical ones and new ones first."),

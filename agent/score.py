@@ -99,10 +99,8 @@ def load_panel(config: Config, twins: Twins | None = None) -> Panel:
         if name not in names():
             raise BadConfig(f"scorers.{name}", f"unknown scorer; known are {', '.join(names())}")
     chosen, engine = [], Engine()
-    for name in names():
+    for name in filter(lambda name: enabled(config, name), names()):
         told = config.scorers.get(name)
-        if not told.enabled if told is not None else not config.models and name in READERS:
-            continue
         options = replace(options_of(config, name, twins), engine=engine)
         chosen.append((load(name, options), told.rate if told else 1.0))
     for scorer, _ in chosen:
@@ -115,6 +113,12 @@ def load_panel(config: Config, twins: Twins | None = None) -> Panel:
         if BY_NAME[metric].cost != "record" and metric not in panel.metric_versions:
             raise BadConfig(f"slo.{name}", f"no scorer that is on gives {metric}")
     return panel
+
+
+def enabled(config: Config, name: str) -> bool:
+    """Whether a scorer is to be loaded."""
+    told = config.scorers.get(name)
+    return told.enabled if told is not None else config.models or name not in READERS
 
 
 def options_of(config: Config, name: str, twins: Twins | None = None) -> Options:

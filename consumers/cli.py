@@ -20,6 +20,7 @@ from consumers.cli_findings import findings
 from consumers.cli_measured import all_passed, show_engine, show_int8
 from consumers.cli_readout import readout
 from consumers.cli_rebaseline import rebaseline
+from consumers.cli_rules import rules
 from consumers.cli_slo import slo
 from consumers.cli_terminal import AsJson, ConfigFile, Form, err, out, print_json, progress
 
@@ -27,6 +28,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 app.command()(readout)
 app.command()(findings)
 app.command()(rebaseline)
+app.command()(rules)
 app.command()(slo)
 app.command()(fairness)
 

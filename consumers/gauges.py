@@ -1,15 +1,16 @@
 """What only the process that closes panes says: experiments, drift, and every finding."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from abtest.verdict import INVALID
 from agent.catalog import SERIES
 from agent.findings import Finding
 from consumers.labels import Labels
 from consumers.metrics import Tally
 
 VERDICTS = ("better", "worse", "equivalent", "not_worse", "not_yet", "invalid")
-_OURS = ("vedette_drift_", "vedette_experiment_", "vedette_finding_", "vedette_slo_")
+_OURS = tuple(f"vedette_{part}_" for part in ("drift", "experiment", "finding", "ledger", "slo"))
 _FINDINGS = tuple(row.name for row in SERIES if row.name.startswith("vedette_finding_"))
 # Six numbers each: 1,200 series.
 _SHOWN_MAX = 200
@@ -47,6 +48,16 @@ class Gauges:
     def events(self, experiment: str, arm: str, n: int) -> None:
         """Show how many events an arm of an experiment counts."""
         self._tally.show("vedette_experiment_events", (experiment, arm), n)
+
+    def invalid(self, experiment: str, reasons: Collection[str]) -> None:
+        """Show why nothing may be concluded from an experiment; `reasons` are words of INVALID."""
+        for reason in INVALID:
+            labels = experiment, reason
+            self._tally.show("vedette_experiment_invalid", labels, reason in reasons)
+
+    def ledger_gap(self, n: int) -> None:
+        """Show what is missing between what was received and its ends."""
+        self._tally.show("vedette_ledger_gap_calls", (), n)
 
     def drift(self, labels: Labels, firing: bool) -> None:
         """Show whether a series (service, model, variant, segment, metric) left its baseline."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from agent.config import Config
 from agent.intake import Reading
 from agent.monitor import Fenced, Monitor
-from agent.store import Store, closing, halves, positions
+from agent.store import Store, closing, halves, positions, reads
 from agent.store.positions import Attempt
 from agent.store.writes import Position
 from consumers.listener import Listener
@@ -17,6 +17,7 @@ from consumers.source import Partition, Source
 
 _HOUSE_S = 1.0  # closing and lag are looked at this often
 _PRUNE_S = 60.0
+_LEDGER_S = 60.0  # reads one row a partition; a gap does not go away by itself
 _LEASE_S = 10.0  # a dead closer is replaced after this
 
 
@@ -45,7 +46,8 @@ class House:
         self.config, self.store, self.source = config, store, source
         self.monitor, self.listener, self.name = monitor, listener, name
         self._clock = clock
-        self._next_house = self._next_prune = 0.0
+        self._next_house = self._next_prune = self._next_ledger = 0.0
+        self._lags: set[Partition] = set()
         self._closes = False
         self._questions = Questions(config, store)
 
@@ -60,11 +62,15 @@ class House:
         self.listener.house()
 
     def _note_tips(self, held: Mapping[Partition, Held]) -> None:
+        for partition in self._lags - held.keys():
+            self.listener.lag(partition, None)
+        self._lags &= held.keys()
         caught, at = [], 0.0
         for partition, tip in self.source.tips().items():
             if partition not in held:
                 continue
             at_offset = held[partition].position.next
+            self._lags.add(partition)
             self.listener.lag(partition, max(0, tip.end - at_offset))
             if at_offset >= tip.end:
                 caught.append((*partition, at_offset))
@@ -101,16 +107,25 @@ class House:
         for source in sources:
             self._close_source(source, now)
         self._questions.ask(sources, self.listener, now)
+        self._check_ledger()
         if time.monotonic() >= self._next_prune:
             with self.store.transaction() as tx:
                 more = closing.prune(tx, self.config, now)
             self._next_prune = 0.0 if more else time.monotonic() + _PRUNE_S
+
+    def _check_ledger(self) -> None:
+        if time.monotonic() >= self._next_ledger:
+            self._next_ledger = time.monotonic() + _LEDGER_S
+            with self.store.transaction() as tx:
+                gap = reads.ledger(tx).gap
+            self.listener.ledger(gap)
 
     def _resign(self) -> None:
         """Forget what is true while we are the closer; when we are again, it is told anew."""
         if self._closes:
             self.listener.resigned()
             self._closes, self._questions = False, Questions(self.config, self.store)
+            self._next_ledger = 0.0
 
     def _close_source(self, source: str, now: float) -> None:
         """Close what may be closed, a bounded part a transaction, for half a second at the most."""

@@ -20,8 +20,11 @@ class Listener:
     def fenced(self) -> None:
         """Another worker had moved a partition on."""
 
-    def lag(self, partition: Partition, records: int) -> None:
-        """So many records of a partition are unread."""
+    def lag(self, partition: Partition, records: int | None) -> None:
+        """So many records of a partition are unread; None when another worker reads it now."""
+
+    def ledger(self, gap: int) -> None:
+        """So many calls are missing between what was received and its ends."""
 
     def closed(self, source: str, through: float) -> None:
         """The panes of a source are closed up to a time."""

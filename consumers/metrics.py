@@ -9,18 +9,12 @@ import numpy.typing as npt
 from agent.catalog import SERIES, Metric, Series, metric_named
 from agent.sla import Objective
 from consumers.budgets import bounds_of
-from consumers.labels import Array, Child, Labels, clean, escape
+from consumers.labels import Array, Caps, Child, Group, Labels, escape
 
-Group = tuple[str, str, str]
-
-OTHER = "other"
-_OTHERS = (OTHER, OTHER, OTHER)
-
+# Only who closes panes reads it; another process does not know that it is 0.
+_UNREAD = "vedette_ledger_gap_calls"
 _SHOWN = {row.metric: row for row in SERIES if row.metric}
 _LABELS = {row.name: row.labels for row in SERIES}
-# Closed sets: partitions come from the broker (a gauge of two written as one would show neither),
-# and a cap on `label` would have to count itself.
-_UNCAPPED = frozenset({"partition", "label"})
 
 
 class Tally:
@@ -38,26 +32,23 @@ class Tally:
         version: str = "unknown",
     ) -> None:
         self._lock = threading.Lock()
-        self._values_max = label_values_max
-        self._groups_max = groups_max
-        self._values: dict[str, set[str]] = {}
-        self._groups: set[Group] = set()
+        self._caps = Caps(label_values_max, groups_max, self._overflowed)
         self._bounds = {row.name: bounds_of(row, slo or {}) for row in SERIES if row.buckets}
         self._children: dict[str, dict[Labels, Child]] = {row.name: {} for row in SERIES}
         for row in SERIES:
-            if not row.labels:
+            if not row.labels and row.name != _UNREAD:
                 self._child(row.name, ())
         self._add("vedette_build_info", (version,), 1)
 
     def capped(self, group: Group) -> Group:
         """The labels that a group is counted under: its own, or `other` beyond the caps."""
         with self._lock:
-            return self._group(group)
+            return self._caps.group(group)
 
     def requests(self, group: Group, status: str, n: int) -> None:
         """Count `n` calls that ended with `status`."""
         with self._lock:
-            labels = self._group(group)
+            labels = self._caps.group(group)
             self._add("vedette_requests_total", (*labels, status), n)
             self._add("vedette_request_errors_total", labels, 0 if status == "ok" else n)
 
@@ -75,7 +66,7 @@ class Tally:
             if len(taken) < len(given):
                 self._add("vedette_unscored_total", (metric, "invalid"), len(given) - len(taken))
             if len(taken):
-                self._take(self._group(group), row, taken)
+                self._take(self._caps.group(group), row, taken)
 
     def records(self, topic: str, outcomes: Mapping[str, int]) -> None:
         """Count records of a topic by what became of them."""
@@ -251,27 +242,7 @@ class Tally:
         return child
 
     def _known(self, name: str, labels: Labels) -> Labels:
-        return tuple(map(self._label, _LABELS[name], labels))
+        return tuple(map(self._caps.value, _LABELS[name], labels))
 
-    def _group(self, group: Group) -> Group:
-        if group in self._groups:
-            return group
-        service, model, variant = map(self._label, ("service", "model", "variant"), group)
-        known = (service, model, variant)
-        if known not in self._groups and known != _OTHERS:
-            if len(self._groups) >= self._groups_max:
-                self._add("vedette_label_overflow_total", ("group",), 1)
-                return _OTHERS
-            self._groups.add(known)
-        return known
-
-    def _label(self, name: str, value: str) -> str:
-        known = clean(value)
-        values = self._values.setdefault(name, set())
-        if known in values or known == OTHER or name in _UNCAPPED:
-            return known
-        if len(values) >= self._values_max:
-            self._add("vedette_label_overflow_total", (name,), 1)
-            return OTHER
-        values.add(known)
-        return known
+    def _overflowed(self, name: str) -> None:
+        self._add("vedette_label_overflow_total", (name,), 1)

@@ -9,7 +9,7 @@ from importlib.metadata import version
 import numpy as np
 
 from abtest.keeping import lines_of
-from abtest.verdict import short_word
+from abtest.verdict import short_word, why_invalid
 from agent.columns import missing_by_reason, take
 from agent.config import Config
 from agent.errors import StoreDown
@@ -104,7 +104,11 @@ class Recorder(Listener):
         """Another worker has moved a partition on."""
         self.tally.fenced()
 
-    def lag(self, partition: Partition, records: int) -> None:
+    def ledger(self, gap: int) -> None:
+        """Whether what was received is the sum of its ends."""
+        self._gauges.ledger_gap(gap)
+
+    def lag(self, partition: Partition, records: int | None) -> None:
         """How many records of a partition are unread."""
         self.tally.lag(*partition, records)
 
@@ -127,6 +131,9 @@ class Recorder(Listener):
             self._gauges.contrast(names, bounds, line.log_evidence or 0.0, short_word(line.verdict))
             for arm, n in line.n.items() if line.role == "primary" else ():
                 self._gauges.events(line.experiment, arm, n)
+        for name in {line.experiment for line in lines}:
+            mine = {why_invalid(line.verdict) for line in lines if line.experiment == name}
+            self._gauges.invalid(name, mine)
 
     def found(self, findings: Sequence[Finding]) -> None:
         """Series left their baselines, or are back."""

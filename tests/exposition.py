@@ -80,6 +80,8 @@ def filled(groups: int = 3) -> Tally:
     gauges = Gauges(tally)
     gauges.contrast(("canary", "new", "response_relevance"), bounds, 5.5, "better")
     gauges.events("canary", "new", 300)
+    gauges.invalid("canary", ["sign"])
+    gauges.ledger_gap(0)
     gauges.drift(("support", "m", "production", "", "response_relevance"), True)
     gauges.findings([BURNS])
     tally.alerts("webhook", 2, 1)

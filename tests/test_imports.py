@@ -48,7 +48,7 @@ HOMES: dict[str, tuple[str, ...]] = {
         for name in ("alerts", "config", "drift", "experiments", "fairness", "sla", "tree")
     ),
     "pydantic_settings": ("agent/config.py",),
-    "yaml": ("agent/config.py",),
+    "yaml": ("agent/config.py", "consumers/cli_rules.py"),
     "faust": ("shadow/app.py",),
 }
 

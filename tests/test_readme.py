@@ -36,7 +36,7 @@ def test_the_tree_names_every_module_and_no_other() -> None:
         if found := re.match(r"    (  )?([\w/]+(?:\.py)?)\s{2,}\S", line):
             folder = folder if found[1] else found[2]
             named.add(folder + found[2] if found[1] else found[2])
-    there = {"tests/", "training/"}
+    there = {"tests/", "training/", "deploy/"}
     for top in ("agent", "consumers", "abtest", "watch", "shadow"):
         there.add(f"{top}/")
         for path in (ROOT / top).iterdir():

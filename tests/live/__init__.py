@@ -1,1 +1,2 @@
-"""Real servers for the tests: Apache Kafka, PostgreSQL, and a proxy that breaks connections."""
+"""Real servers for the tests: Apache Kafka, PostgreSQL, Prometheus, Alertmanager, and a proxy that
+breaks connections."""
