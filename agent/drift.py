@@ -5,6 +5,14 @@ from pydantic import Field
 from agent.tree import Tree
 
 
+class Examples(Tree):
+    """The most novel texts of each pane, redacted, for findings to show."""
+
+    # Of each source partition, pane and kind of text.
+    per_pane: int = Field(default=3, ge=1, le=100)
+    days: float = Field(default=7.0, gt=0)
+
+
 class Drift(Tree):
     """Whether a score, flag or objective leaves its baseline, under a yearly budget."""
 
@@ -23,3 +31,5 @@ class Drift(Tree):
     # The segments whose shares of the calls are watched, all that are declared unless some are
     # named; "model" is one, and rings with every rollout.
     mix: tuple[str, ...] | None = None
+    # Without them findings of novelty name ids and keep no text.
+    examples: Examples | None = None

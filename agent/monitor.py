@@ -17,6 +17,7 @@ from agent.buckets import event_key
 from agent.columns import blame_failures, breach_columns, record_columns, score_column, take
 from agent.config import Config
 from agent.errors import StoreDown
+from agent.examples import keep_examples
 from agent.flush import Books, Fenced, Met, Partition, Scored
 from agent.intake import Plan, Reading, Waiting, half_keys, make_plan, unpack_half
 from agent.panes import Column, PaneBook
@@ -158,6 +159,7 @@ class Monitor:
             self.step("write")
             sheet.write(tx, readings, now)
             flush.write_calls(tx, scored, rows, accepted, self.config, now)
+            keep_examples(tx, scored, readings, accepted, self.config, now)
             writes.insert_dead_letters(tx, plan.letters, now)
             self.step("advance")
             flush.advance(tx, readings, plan)

@@ -121,8 +121,8 @@ def score(
             show_int8(out, tried)
         raise typer.Exit(0 if all_passed(tried) else 1)
     if baseline_to is not None:
-        axes = commands.learn_baseline(_config(config, form), file, baseline_to)
-        known = " and ".join(f"{kind}s in {n} axes" for kind, n in axes.items())
+        centres = commands.learn_baseline(_config(config, form), file, baseline_to)
+        known = " and ".join(f"{kind}s around {n} centres" for kind, n in centres.items())
         err.print(f"wrote {baseline_to}: {known}", markup=False, soft_wrap=True)
         return
     for row in commands.score(_config(config, form), file):

@@ -33,6 +33,8 @@ def findings(
         say("nothing has been seen yet" if series else "nothing rings and nothing rang")
     else:
         wide.print(_series_table(rows) if series else findings_table(rows))
+        for line in () if series else example_lines(rows):
+            wide.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _table(*headings: str) -> Table:
@@ -55,6 +57,18 @@ def findings_table(rows: list[dict[str, Any]]) -> Table:
         was = f"{base:.4f}" if base is not None else ""
         made.add_row(row["state"], _name(row), *times, was, now, span, f"{n}")
     return made
+
+
+def example_lines(rows: list[dict[str, Any]]) -> list[str]:
+    """Of findings of novelty, the calls that they name, and what is kept of them."""
+    lines = []
+    for row in rows:
+        if ids := row.get("examples"):
+            words = f", which have in common: {', '.join(row['words'])}" if row["words"] else ""
+            lines += ["", f"{_name(row)}: such as {', '.join(ids)}{words}"]
+            lines += [f"  {call}: {' '.join(text.split())[:160]}"
+                      for call, text in sorted(row["texts"].items())]  # fmt: skip
+    return lines
 
 
 def _series_table(rows: list[dict[str, Any]]) -> Table:

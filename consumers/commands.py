@@ -77,7 +77,7 @@ def score(config: Config, file: str) -> Iterator[dict[str, Any]]:
 
 
 def learn_baseline(config: Config, file: str, to: Path) -> dict[str, int]:
-    """Write what novelty is measured against; how many axes each kind of text has.
+    """Write what novelty is measured against; how many centres each kind of text has.
 
     Raises BadConfig when the file holds too few calls.
     """
@@ -86,7 +86,7 @@ def learn_baseline(config: Config, file: str, to: Path) -> dict[str, int]:
     if not found:
         raise BadConfig(file, f"holds fewer than {FEWEST_TEXTS} prompts and answers")
     scorer.save(found, to)
-    return {kind: len(one.axes) for kind, one in found.items()}
+    return {kind: len(one.centres) for kind, one in found.items()}
 
 
 def make_int8(config: Config, file: str, to: Path) -> list[Tried]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from agent.config import Config
 from agent.findings import Finding
-from agent.store import Store, reads
+from agent.store import Store, examples, reads
 from agent.store.findings import all_findings
 from watch.keeping import series_rows
 from watch.moved import moved
@@ -16,12 +16,16 @@ _NAME = dict.fromkeys(("service", "model", "variant", "segment", "metric", "vers
 
 
 def newest(store: Store, config: Config, limit: int) -> list[dict[str, Any]]:
-    """The newest findings first; of what drifted and still rings also how far."""
+    """The newest findings first; of what drifted and still rings also how far, of
+    what is new the texts that are kept."""
     with store.transaction() as tx:
         found, far = all_findings(tx, limit), dict[bytes, dict[str, Any]]()
         for source in reads.closed_times(tx) if config.drift is not None else ():
             far |= moved(tx, config, source)
-    rows = [as_json(one, config.alerts.link) for one in found]
+        rows = [as_json(one, config.alerts.link) for one in found]
+        for row in rows:
+            if ids := row.get("examples"):
+                row["texts"] = examples.texts_of(tx, row["metric"], ids)
     return [
         row | ({"distances": far[one.key]} if one.key in far else {})
         for row, one in zip(rows, found, strict=True)

@@ -132,7 +132,7 @@ def test_a_baseline_is_learned_from_a_log_and_novelty_is_measured_against_it(
     log: Path, tmp_path: Path
 ) -> None:
     learned = vedette(tmp_path, "score", str(log), "--baseline-to", "novelty.npz")
-    assert learned.returncode == 0 and b"prompts in" in learned.stderr and not learned.stdout
+    assert learned.returncode == 0 and b"prompts around" in learned.stderr and not learned.stdout
     (tmp_path / "vedette.yaml").write_text("scorers: {novelty: {baseline: novelty.npz}}\n")
     one = json.dumps(native(1)).encode()
     scored = vedette(tmp_path, "score", "-", "-c", "vedette.yaml", "--json", stdin=one)

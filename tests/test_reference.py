@@ -103,7 +103,7 @@ def test_novelty_tells_another_topic_from_that_of_its_baseline(tmp_path: Path) -
     ready = Novelty(Options(device="cpu", baseline=str(tmp_path / "base.npz")))
     fresh = [Call(str(i), 0.0, "m", prompt=t) for i, t in enumerate(travel[260:] + cooking)]
     values = [score.value or 0.0 for score in ready.score(fresh)["prompt_novelty"]]
-    assert max(values[:40]) < 0.15 < 0.3 < min(values[40:])
+    assert np.mean(values[:40]) < 0.2 < 0.9 < min(values[40:])
     assert ready.version != scorer.version
     whole = Call("r", 0.0, "m", prompt="Hi", response="Hello")
     assert ready.score([whole])["response_novelty"][0].why == "no_baseline"

@@ -18,6 +18,7 @@ from agent.store.findings import put_findings
 from watch.advance import advance, findings
 from watch.baseline import Baseline
 from watch.budget import Budget
+from watch.examples import with_examples
 from watch.lessons import Rules
 from watch.sample import Shares, is_seen, sample_of
 from watch.series import Panels, PaneRow, Slots
@@ -50,10 +51,10 @@ def keep_watch(tx: Transaction, config: Config, source: str, now: float) -> list
     # What rings is told anew with every pane: its effect is measured after the alarm.
     newest = int(watch.last.max(initial=0))
     rings = findings(watch, newest, watch.alarms["slot"], rules, "firing")
-    known = [*found, *(told(one, int(watch.reached)) for one in rings)]
+    known = with_examples(tx, [*found, *(told(one, int(watch.reached)) for one in rings)])
     put_findings(tx, source, known, now)
     save(tx, source, watch, 0 if stored is None else stored.version, now)
-    return found
+    return known[: len(found)]
 
 
 def save(tx: Transaction, source: str, watch: Watch, version: int, now: float) -> None:

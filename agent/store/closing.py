@@ -15,6 +15,7 @@ from agent.store.tables import (
     closing,
     dead_letters,
     entered,
+    examples,
     inbox,
     offsets,
     open_panes,
@@ -136,10 +137,12 @@ def _merged_row(
 def prune(tx: Connection, config: Config, now: float) -> bool:
     """Delete what is older than the configuration keeps; whether there may be more of it."""
     keep, full = config.store, False
+    shown = config.drift.examples if config.drift is not None else None
     for table, days in (
         (seen, keep.seen_days),
         (calls, keep.calls_days),
         (texts, keep.text_days),
+        (examples, 0.0 if shown is None else shown.days),
         (dead_letters, keep.dead_letter_days),
         (entered, keep.calls_days),
     ):

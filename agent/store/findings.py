@@ -62,6 +62,11 @@ def all_findings(
     return [one.finding for one in _kept(tx, query)]
 
 
+def findings_of(tx: Connection, keys: Sequence[bytes]) -> list[Finding]:
+    """The findings of these keys that are there."""
+    return [one.finding for one in _kept(tx, select(findings).where(findings.c.key.in_(keys)))]
+
+
 def open_findings(tx: Connection, source: str, kind: Kind) -> list[Finding]:
     """What of a kind is pending, fires or cannot be told any longer, the oldest first."""
     here = findings.c.source == source, findings.c.kind == kind, findings.c.state.not_in(_OVER)

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from agent.store.tables import calls, dead_letters, halves, texts
+from agent.store.tables import calls, dead_letters, examples, halves, texts
 from agent.store.writes import unpack_headers
 
 _CHUNK = 500
@@ -54,12 +54,13 @@ def mark_replayed(tx: Connection, ids: Sequence[int], now: float) -> None:
 
 
 def forget(tx: Connection, unit: str) -> dict[str, int]:
-    """Delete a subject's call rows, texts, waiting halves and dead letters; how many of each.
+    """Delete a subject's call rows, texts, examples, waiting halves, dead letters; how many each.
 
     Sums in panes stay: they hold no subject. The `seen` keys stay, so that a repeat counts once.
     """
     keys = select(calls.c.key).where(calls.c.unit == unit)
     done = {"texts": tx.execute(delete(texts).where(texts.c.key.in_(keys))).rowcount}
+    done["examples"] = tx.execute(delete(examples).where(examples.c.call_key.in_(keys))).rowcount
     done["calls"] = tx.execute(delete(calls).where(calls.c.unit == unit)).rowcount
     needle = unit.encode()
     for name, table, body in (

@@ -64,12 +64,18 @@ def m005_baselines(connection: Connection) -> None:
     META.create_all(connection)
 
 
+def m006_examples(connection: Connection) -> None:
+    """The reservoir of example calls."""
+    META.create_all(connection)
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     m001_first_tables,
     m002_experiments,
     m003_watches,
     m004_findings_of_every_kind,
     m005_baselines,
+    m006_examples,
 )
 
 

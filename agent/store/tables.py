@@ -268,5 +268,23 @@ findings = Table(
 )
 Index("findings_state", findings.c.state, findings.c.stored_at)
 
-for _table in (seen, calls, texts, dead_letters, entered):
+# Texts of calls that are far out of what is known, redacted, where that was asked for.
+examples = Table(
+    "examples",
+    META,
+    Column("key", LargeBinary(16), primary_key=True),
+    Column("call_key", LargeBinary(16), nullable=False),
+    Column("topic", String(249), nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("pane", BigInteger, nullable=False),
+    Column("metric", String(64), nullable=False),
+    Column("id", String(128), nullable=False),
+    *(Column(name, Text, nullable=False) for name in _GROUP),
+    Column("value", Float, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("stored_at", Float, nullable=False),
+)
+Index("examples_pane", examples.c.pane)
+
+for _table in (examples, seen, calls, texts, dead_letters, entered):
     Index(f"{_table.name}_stored_at", _table.c.stored_at)  # by which retention deletes

@@ -1,0 +1,97 @@
+"""Whether a new topic is found, how soon, and that nothing rings without one."""
+
+import numpy as np
+import pytest
+
+from agent.scoring.novelty import Topics
+from tests.test_drift_proofs import PANES, tell, within_a_year
+from tests.topics import Embedded, Pools, alarms, embedded, learned, pools
+from watch.budget import Budget
+
+SHARES = (0.05, 0.1, 0.2)
+BASIS, SERIES, SEEDS = 3000, 10, 4
+BUDGET = Budget(1.0, 1000, 10)
+
+
+@pytest.fixture(scope="module")
+def data() -> Embedded:
+    """All of CLINC150."""
+    return embedded()
+
+
+Drawn = list[tuple[Pools, np.random.Generator]]
+
+
+def drawn(data: Embedded, domain: str, basis: int = BASIS) -> Drawn:
+    """One basis a seed, of other texts each."""
+    made = []
+    for seed in range(SEEDS):
+        rng = np.random.default_rng(seed)
+        made.append((pools(data, domain, basis, rng), rng))
+    return made
+
+
+def delay(some: Drawn, share: float, calls: int) -> float:
+    """Calls in the median until the watch rings, after a baseline of so many; inf beyond 20,000."""
+    took = []
+    for pool, rng in some:
+        within = learned(rng, pool, SERIES, calls, BUDGET)
+        took.append(alarms(rng, pool, within, BUDGET, share, 400)[1])
+    return float(np.median(np.concatenate(took)))
+
+
+def test_scores_of_a_baseline_are_spread_as_promised_and_a_new_topic_stands_out() -> None:
+    data, rng = embedded(every=24), np.random.default_rng(0)
+    pool = pools(data, "kitchen_and_dining", 250, rng)
+    assert pool.old.mean() == pytest.approx(1 / 13, abs=0.05)
+    assert pool.new.mean() > 0.6
+    within = learned(rng, pool, 5, 5000, BUDGET)
+    assert np.median(alarms(rng, pool, within, BUDGET, 0.2, 40)[1]) <= 500
+    assert not alarms(rng, pool, within, BUDGET, 0.0, 40)[0].any()
+
+
+def test_one_text_over_and_over_is_not_new() -> None:
+    one = np.random.default_rng(0).normal(size=(1, 384)).astype(np.float32)
+    one /= np.linalg.norm(one)
+    topics = Topics.fit(np.repeat(one, 200, 0))
+    assert topics.novelty(one + np.float32(1e-6)).max() == 0.0
+    assert topics.novelty(-one).min() > 0.98
+
+
+@pytest.mark.prove
+def test_delays(data: Embedded) -> None:
+    tell(f"{'new domain':20} {'baseline':>9} {'5 %':>8} {'10 %':>8} {'20 %':>8}  median calls")
+    found = {}
+    for domain in sorted(set(data.domains)):
+        some = drawn(data, domain)
+        for calls in (5000, 20_000):
+            took = [delay(some, share, calls) for share in SHARES]
+            found[domain, calls] = took
+            tell(f"{domain:20} {calls:9} {took[0]:8.0f} {took[1]:8.0f} {took[2]:8.0f}")
+    for calls, most in ((5000, 2000), (20_000, 1500)):
+        tenth = [took[1] for (_, size), took in found.items() if size == calls]
+        tell(f"every tenth call, baseline of {calls}, median over domains: {np.median(tenth):.0f}")
+        assert np.median(tenth) <= most
+
+
+@pytest.mark.prove
+def test_a_smaller_basis_costs_delay(data: Embedded) -> None:
+    domains = sorted(set(data.domains))
+    for basis in (300, 1000, 3000):
+        took = [delay(drawn(data, domain, basis), 0.1, 5000) for domain in domains]
+        tell(f"basis of {basis}: {np.median(took):.0f} calls for 10 % in the median over domains,"
+             f" {sum(one <= 2000 for one in took)} of 5 within 2,000")  # fmt: skip
+
+
+@pytest.mark.prove
+def test_without_a_new_topic_the_budget_holds(data: Embedded) -> None:
+    size = 80
+    for calls in (1000, 5000):
+        rung, whole = 0, within_a_year(20.0, 5 * size)
+        for seed, domain in enumerate(sorted(set(data.domains))):
+            rng = np.random.default_rng(seed)
+            pool = pools(data, domain, BASIS, rng)
+            within = learned(rng, pool, size, calls, whole)
+            rung += int(alarms(rng, pool, within, whole, 0.0, PANES)[0].sum())
+        tell(f"no new topic, baseline of {calls}: {rung} false alarms of 20 allowed")
+        assert rung <= 20
