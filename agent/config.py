@@ -12,12 +12,13 @@ import yaml
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from agent.agreement import check
 from agent.alerts import Alerts
 from agent.drift import Drift
 from agent.errors import BadConfig
 from agent.experiments import Experiment
 from agent.fairness import Fairness
-from agent.sla import Objective, targeted
+from agent.sla import Objective
 from agent.tree import Name, TopicName, Tree, Word
 
 Format = Literal["auto", "native", "litellm", "otlp"]
@@ -231,23 +232,7 @@ def load_config(path: Path | None = None, **overrides: Any) -> Config:
         if first["type"] == "extra_forbidden":
             message = "unknown key"
         raise BadConfig(key, message) from None
-    if targeted(config.slo) and config.panes.minute_hours < 8:
-        raise BadConfig("panes.minute_hours", "burn rates of objectives need 8 at least")
-    if config.experiments and config.panes.allowed_lateness_s < config.panes.request_timeout_s:
-        why = "is shorter than request_timeout_s: experiments would lose slow answers"
-        raise BadConfig("panes.lateness_s", why)
-    for name, experiment in config.experiments.items():
-        for metric in (experiment.primary, *experiment.guardrails):
-            if metric.startswith("slo_") and metric.removeprefix("slo_") not in config.slo:
-                raise BadConfig(f"experiments.{name}", f"names {metric}, which is not in slo")
-    if config.fairness is not None:
-        if not config.segments:
-            raise BadConfig("fairness", "compares segments, and `segments` declares none")
-        if unknown := config.fairness.undeclared(config.segments, config.slo):
-            raise BadConfig("fairness", unknown)
-    for key in (config.drift.mix or ()) if config.drift is not None else ():
-        if key not in (*config.segments, "model"):
-            raise BadConfig("drift.mix", f"names {key}, which `segments` does not declare")
+    check(config)
     return config
 
 
