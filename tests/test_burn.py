@@ -11,7 +11,7 @@ from sqlalchemy import delete
 from agent.config import Config
 from agent.errors import StoreDown
 from agent.findings import Finding
-from agent.sla import CONDITIONS, WINDOWS_S, burn_rate, share_interval, span
+from agent.sla import CONDITIONS, FEWEST_FAILURES, WINDOWS_S, burn_rate, share_interval, span
 from agent.store import Store, open_store, tables
 from agent.store.findings import all_findings
 from tests.burning import (
@@ -26,7 +26,7 @@ from tests.burning import (
 )
 from watch import pace
 from watch.burn import keep_burn, read_ring, ring_of
-from watch.pace import FEWEST_FAILURES, Standing, standings
+from watch.pace import Standing, standings
 
 CALM: Minute = (0, 100)
 CONFIG = configured()

@@ -1,6 +1,7 @@
 """Whether shapes keep the budget too: ranks, spreads and tails of series that do not change."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from agent.buckets import BINS, Floats
 from tests.drifting import DAY_S, Traffic, bands, counted, panes, sample
 from tests.test_drift_proofs import PANES, TRAFFIC, tell, within_a_year
+from tests.test_shape import CALLS, learned, scores, seconds, walk, wider, with_a_tail
 from watch.baseline import LESSON, Table, hear, learn
 from watch.budget import Budget
 from watch.detector import Bands, Evidence, gains_of
@@ -16,6 +18,7 @@ from watch.shape import RARE, ranks, tails
 
 pytestmark = pytest.mark.prove
 SERIES = 100
+Draw = Callable[[np.random.Generator], np.ndarray]
 
 
 def shaped(counts: Floats, held: Floats) -> Floats:
@@ -81,6 +84,28 @@ def test_ranks_that_learn_their_band_from_the_calls_that_gave_them_would_break_i
     sure[2 * SERIES :] = 0.004
     within = Bands(sure, sure, np.ones(3 * SERIES))
     assert rung_in(rng, Traffic(), held, within, budget) > 15
+
+
+@pytest.mark.parametrize(
+    ("what", "metric", "before", "after"),
+    [
+        ("variance doubled", "response_relevance", scores, wider),
+        ("one in a hundred far out", "response_relevance", scores, with_a_tail),
+        ("a fifth slower", "latency", seconds, lambda rng: 1.2 * seconds(rng)),
+    ],
+)
+def test_how_long_shapes_take(what: str, metric: str, before: Draw, after: Draw) -> None:
+    took = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        watched = learned(metric, before, rng)
+        for one in walk(after, metric, rng, 30_000 // CALLS):
+            watched.see(one)
+            if watched.rang:
+                break
+        took.append(watched.calls)
+    tell(f"{what}: {np.median(took):.0f} calls, baseline of 5000")
+    assert np.median(took) <= 20_000
 
 
 def test_counts_are_shaped_by_hand(rng: np.random.Generator) -> None:

@@ -8,6 +8,8 @@ from agent.buckets import Floats, Ints
 from agent.findings import State
 from agent.sla import (
     CONDITIONS,
+    FEWEST_CALLS,
+    FEWEST_FAILURES,
     WINDOWS_S,
     Condition,
     budget_remaining,
@@ -17,10 +19,6 @@ from agent.sla import (
 )
 from watch.ring import Ring
 
-# Fewer calls in the long window tell nothing, and fewer failures ring nothing: one failed call at
-# night is no outage. At a target of .999 and 50 calls an hour three fail in one hour of the clock
-# by chance once in six years.
-FEWEST_CALLS, FEWEST_FAILURES = 10, 3
 # What a condition says, by number.
 STATES: tuple[State, ...] = ("resolved", "firing", "insufficient data")
 

@@ -6,15 +6,21 @@ The conditions are those of the findings inside (`agent.sla.CONDITIONS`), asked 
 from collections.abc import Iterator, Mapping, Sequence
 
 from agent.rules.rule import PRODUCTION, Alert, Group, Record
-from agent.sla import CONDITIONS, WINDOWS_S, Objective, span, targeted
+from agent.sla import (
+    CONDITIONS,
+    FEWEST_CALLS,
+    FEWEST_FAILURES,
+    WINDOWS_S,
+    Objective,
+    span,
+    targeted,
+)
 
 # How often the rates are added up to a number of calls: a mean times the window would be wrong
 # where there are rates of a part of it only.
 _STEPS = {"1h": "1m", "6h": "1m", "1d": "5m", "3d": "5m"}
 # z of a 95 % interval; Wilson's (1927) excludes a share b where (p - b)^2 n > z^2 b (1 - b).
 _Z = 1.959964
-# As inside: at night one failed call of three is a burn rate of hundreds, and wakes nobody.
-FEWEST_CALLS, FEWEST_FAILED = 10, 3
 _ERRORS, _EVENTS = (f"service_objective:vedette_slo_{what}:rate5m" for what in ("errors", "events"))
 _BUDGET = "objective:vedette_slo_error_budget:ratio"
 
@@ -93,7 +99,7 @@ def _alerts(name: str, objective: Objective) -> Iterator[Alert]:
         calls, failed = (_at(rate, f"increase{long}") + only for rate in (_EVENTS, _ERRORS))
         # A service that hovers at its target must not ring and resolve all day.
         sure = f"({ratios[0]} - {budget:.6g}) ^ 2 * {calls} > {_Z**2 * budget * (1 - budget):.6g}"
-        enough = f"{calls} >= {FEWEST_CALLS} and {failed} >= {FEWEST_FAILED} and {sure}"
+        enough = f"{calls} >= {FEWEST_CALLS} and {failed} >= {FEWEST_FAILURES} and {sure}"
         yield Alert(
             "VedetteErrorBudgetBurn", one.severity,
             f"calls miss an objective {factor:g} times as often as its budget of"
