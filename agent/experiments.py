@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -24,6 +24,8 @@ def instant(value: Any) -> Any:
             value = datetime.fromisoformat(value)
         except ValueError:
             raise ValueError("is no ISO 8601 time") from None
+    if isinstance(value, date) and not isinstance(value, datetime):  # as YAML reads a bare one
+        value = datetime.combine(value, time())
     if isinstance(value, datetime):
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
     return value

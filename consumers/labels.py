@@ -14,6 +14,8 @@ Array = npt.NDArray[np.float64]
 LABEL_CHARS = 128
 OTHER = "other"
 _OTHERS = (OTHER, OTHER, OTHER)
+# What is shown however many values there are: the service as a whole stands for a model.
+_ALWAYS = frozenset({OTHER, "*"})
 # Closed sets: partitions come from the broker (a gauge of two written as one would show neither),
 # and a cap on `label` would have to count itself.
 _UNCAPPED = frozenset({"partition", "label"})
@@ -79,7 +81,7 @@ class Caps:
         """The value of a label as it is written."""
         known = clean(value)
         values = self._values.setdefault(name, set())
-        if known in values or known == OTHER or name in _UNCAPPED:
+        if known in values or known in _ALWAYS or name in _UNCAPPED:
             return known
         if len(values) >= self._values_max:
             self._overflowed(name)

@@ -112,3 +112,11 @@ def test_panes_that_close_before_a_slow_call_ends_are_refused() -> None:
     with pytest.raises(BadConfig, match=r"panes\.lateness_s: is shorter than request_timeout_s"):
         load_config(panes={"lateness_s": 60}, experiments={"x": SPLIT})
     assert load_config(panes={"lateness_s": 60}).panes.allowed_lateness_s == 60
+
+
+@pytest.mark.parametrize("given", ["2026-12-01", "2026-12-01T00:00Z", "2026-12-01T01:00+01:00"])
+def test_a_time_is_read_as_yaml_gives_it(tmp_path: Path, given: str) -> None:
+    path = tmp_path / "v.yaml"
+    arms = "{production: {share: 0.5}, canary: {share: 0.5}}"
+    path.write_text(f"experiments: {{x: {{start: {given}, primary: error, arms: {arms}}}}}\n")
+    assert load_config(path).experiments["x"].start == 1_796_083_200

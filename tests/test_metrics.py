@@ -236,6 +236,14 @@ def test_a_cap_of_one_still_counts_its_overflow() -> None:
     assert value(tally, "vedette_label_overflow_total", label="model") == 2
 
 
+def test_a_service_as_a_whole_is_shown_over_any_cap() -> None:
+    tally = Tally(label_values_max=1)
+    tally.requests(("s", "a", "v"), "ok", 1)
+    Gauges(tally).drift(("s", "*", "v", "", "error"), True)
+    drifted = {"service": "s", "variant": "v", "segment": "", "metric": "error"}
+    assert value(tally, "vedette_drift_firing", model="*", **drifted) == 1
+
+
 def test_five_thousand_series_are_rendered_in_a_tenth_of_a_second() -> None:
     tally = filled(groups=20)
     assert len(samples(tally)) > 5_000
