@@ -184,8 +184,9 @@ def test_traffic_that_halves_is_found_after_a_week_was_learned(rng: np.random.Ge
 def test_ranks_and_tails_by_hand() -> None:
     counts = np.zeros((2, BINS + 1))
     counts[:, [10, 20, 30]] = 1000, 998, 2
-    assert ranks(counts)[0, [10, 20, 30]].tolist() == [64, 192, 256]
-    upper, lower = tails(counts, np.array([False, True]))
+    assert ranks(counts, np.zeros(3, int), np.array([10, 20, 30])).tolist() == [64, 192, 256]
+    every = np.arange(BINS + 1)
+    upper, lower = (tails(counts, np.array([False, True]), 0 * every + at, every) for at in (0, 1))
     assert (upper[30], upper[20], upper[31]) == (1, 0, 1)
     assert lower[:10].all() and not lower[10:].any()
 

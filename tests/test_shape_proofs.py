@@ -24,7 +24,8 @@ Draw = Callable[[np.random.Generator], np.ndarray]
 def shaped(counts: Floats, held: Floats) -> Floats:
     """Ranks, spreads and tails of series among what was held of them, [3 x series, bins]."""
     series, bins = np.nonzero(counts)
-    rank, tail = ranks(held)[series, bins], tails(held, np.zeros(len(held), bool))[series, bins]
+    rank = ranks(held, series, bins)
+    tail = tails(held, np.zeros(len(held), bool), series, bins)
     views = (rank, np.abs(2 * rank - BINS), BINS * tail)
     flat = [(at * len(held) + series) * (BINS + 1) + view for at, view in enumerate(views)]
     weights = np.tile(counts[series, bins], 3)

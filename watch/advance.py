@@ -46,7 +46,7 @@ class Finding:
 def advance(watch: Watch, pane: int, sample: Sample, rules: Rules) -> list[Finding]:
     """See one pane; the findings that began or ended with it."""
     watch.grow()
-    sample = with_shapes(sample, watch.slots, watch.bases)
+    sample = with_shapes(sample, watch.bases)
     there = np.unique(sample.series)
     watch.last[there] = pane
     known = watch.bands["calls"][watch.places(there, pane)] > 0

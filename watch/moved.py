@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from agent.buckets import BINS, Floats, Ints
+from agent.buckets import BINS, Floats
 from agent.config import Config
 from agent.store import Transaction, watches
 from watch.advance import findings
@@ -53,6 +53,7 @@ def _baseline(watch: Watch, slot: int) -> Floats | None:
 def _viewed(counts: Floats, view: View) -> Floats:
     if view == "level":
         return counts
-    rank: Ints = ranks(counts[None, :])[0]
+    every = np.arange(BINS + 1)
+    rank = ranks(counts[None, :], np.zeros_like(every), every)
     bins = rank if view == "rank" else np.abs(2 * rank - BINS)
     return np.bincount(bins, counts, BINS + 1).astype(np.float64)

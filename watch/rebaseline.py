@@ -123,7 +123,7 @@ def learn_from(
         for pane in panes_of(tx, period.source, period.start, period.end):
             sample = sample_of(pane.rows, watch.slots, pane.panels, rules.shares, pane.long_s)
             watch.grow()
-            sample = with_shapes(sample, watch.slots, watch.bases)
+            sample = with_shapes(sample, watch.bases)
             there = np.intersect1d(sample.series, chosen)
             learners = there[watch.bands_of(there, pane.start)["calls"] == 0]
             if len(learners):

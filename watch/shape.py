@@ -9,6 +9,7 @@ from the calls after those that gave F.
 
 import numpy as np
 
+from abtest.mixture import Bools
 from agent.buckets import BINS, Floats, Ints
 from agent.catalog import BY_NAME
 from watch.baseline import Table
@@ -19,10 +20,11 @@ from watch.series import Name, Slots
 # its band: what is rare takes more. 2026-11-25: at .01 and as many calls, one call in a hundred
 # far out was not found within 30,000.
 _TAIL, RARE = 0.002, 4
-# Of a series its baseline's counts, since which pane, and the slots of its spread and its tail.
+# Of a series its baseline's counts, since which pane, and the slots of its spread and its tail;
+# whether it is an amount, and whether it is worse below.
 BASE = np.dtype([
     *(("slot", "<i8"), ("learned", "<i8"), ("spread", "<i8"), ("tail", "<i8")),
-    ("counts", "<f4", (BINS + 1,)),
+    *(("amount", "?"), ("below", "?"), ("counts", "<f4", (BINS + 1,))),
 ])  # fmt: skip
 
 
@@ -40,6 +42,8 @@ def bases_of(slots: Slots, chosen: Ints, pane: int, counts: Floats) -> Table:
         name = slots.names[slot]
         made["spread"][at] = slots.number(name._replace(view="spread"))
         made["tail"][at] = slots.number(name._replace(view="tail"))
+        made["amount"][at] = name.view == "rank"
+        made["below"][at] = BY_NAME[name.metric].good == "high"
     return made
 
 
@@ -50,39 +54,39 @@ def edges_of(bases: Table, slots: Ints) -> Ints:
     return found
 
 
-def ranks(counts: Floats) -> Ints:
-    """The mid-rank of each bin among counts [series, bins], as bins of [0, 1]."""
-    n = np.maximum(counts.sum(1, keepdims=True), 1.0)
-    found: Ints = np.rint(BINS * (counts.cumsum(1) - counts / 2) / n).astype(np.int64)
+def ranks(counts: Floats, series: Ints, bins: Ints) -> Ints:
+    """The mid-ranks of bins of some series among counts [series, bins], as bins of [0, 1]."""
+    most = counts.cumsum(1)
+    places = most[series, bins] - counts[series, bins] / 2
+    found: Ints = np.rint(BINS * places / np.maximum(most[series, -1], 1.0)).astype(np.int64)
     return found
 
 
-def tails(counts: Floats, below: Floats) -> Ints:
-    """1 for bins beyond the last two thousandths of counts [series, bins]: the first of them for
-    series that are worse `below`."""
-    n = np.maximum(counts.sum(1, keepdims=True), 1.0)
-    least, most = (1 - _TAIL) * n, counts.cumsum(1)
-    found: Ints = np.where(below[:, None], n - most >= least, most - counts >= least)
-    return found.astype(np.int64)
+def tails(counts: Floats, below: Bools, series: Ints, bins: Ints) -> Bools:
+    """Whether bins of some series lie beyond the last two thousandths of counts [series, bins]:
+    the first of them for series that are worse `below`."""
+    most = counts.cumsum(1)
+    n, up_to = most[series, -1], most[series, bins]
+    passed = np.where(below[series], n - up_to, up_to - counts[series, bins])
+    found: Bools = passed >= (1 - _TAIL) * np.maximum(n, 1.0)
+    return found
 
 
-def with_shapes(sample: Sample, slots: Slots, bases: Table) -> Sample:
+def with_shapes(sample: Sample, bases: Table) -> Sample:
     """A sample in order, with amounts as ranks and the spreads and tails of what has a base."""
     if not len(bases) or not len(sample.series):
         return sample.ordered()
     at = np.searchsorted(bases["slot"], sample.series).clip(max=len(bases) - 1)
     based = bases["slot"][at] == sample.series
     mine, bins, counts = at[based], sample.bins[based], sample.counts[based]
-    names = [slots.names[slot] for slot in bases["slot"].tolist()]
     held = bases["counts"].astype(np.float64)
-    below = np.array([BY_NAME[name.metric].good == "high" for name in names])
-    ranked, amounts = ranks(held)[mine, bins], np.array([one.view == "rank" for one in names])
-    own = sample.bins.copy()
-    own[based] = np.where(amounts[mine], ranked, bins)
+    ranked, own = ranks(held, mine, bins), sample.bins.copy()
+    own[based] = np.where(bases["amount"][mine], ranked, bins)
+    far = tails(held, bases["below"], mine, bins)
     parts = [
         (sample.series, own, sample.counts),
         (bases["spread"][mine], np.abs(2 * ranked - BINS), counts),
-        (bases["tail"][mine], BINS * tails(held, below)[mine, bins], counts),
+        (bases["tail"][mine], BINS * far, counts),
     ]
     flat = [np.concatenate(one) for one in zip(*parts, strict=True)]
     kept = flat[0] >= 0
