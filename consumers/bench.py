@@ -233,6 +233,8 @@ def _measure(name: str, reader: Reader, config: Config, records: Sequence[bytes]
         _join_group(reader)
         if not ready.wait(60):
             raise StoreDown("broker: the sender was not ready in a minute")
+        reader.step(0.0)  # ends the stage that waited for the sender
+        reader.stages_s.clear()
         began = time.perf_counter()
         go.set()
         _work(reader, len(records))
@@ -252,7 +254,6 @@ def _join_group(reader: Reader) -> None:
     for _ in range(300):
         reader.step(0.1)
         if len(reader.partitions) == PARTITIONS:
-            reader.stages_s.clear()
             return
     raise StoreDown("broker: the group was not joined in 30 s")
 
