@@ -13,6 +13,8 @@ from agent.tree import Tree
 
 Design = Literal["split", "paired", "aa", "observational"]
 SHADOW, PAIRED = "shadow:", "paired:"
+# Variants that no user sees begin so.
+ASIDE = (SHADOW, PAIRED)
 # Besides the scores themselves, what a pair says of two amounts.
 WIN, LOG_RATIO = "_win", "_log_ratio"
 

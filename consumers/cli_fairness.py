@@ -11,7 +11,7 @@ from abtest.wording import moment, percent
 from agent.config import Config, load_config
 from agent.errors import BadConfig
 from agent.store import Store
-from consumers.cli_terminal import AsJson, ConfigFile, print_json, say, wide
+from consumers.cli_terminal import AsJson, ConfigFile, bare_table, print_json, say, wide
 from consumers.readouts import open_reader
 from watch.fairness import FEW, GAP, UNKNOWN, Gap, look, newest_hour
 from watch.hours import Hours
@@ -64,15 +64,13 @@ def _show(gaps: list[Gap], alpha: float, every: bool) -> None:
 
 def gaps_table(gaps: list[Gap], alpha: float) -> Table:
     """One row a gap, those told first."""
-    made = Table(box=None, pad_edge=False)
     amounts = any(not math.isnan(one.medians[0]) for one in gaps)
-    for heading in (
+    headings = (
         *("service", "segment", "metric", "n", "mean", "others", "gap"),
         *(f"{percent(alpha)} interval", "e-BH", "alike", *(["medians"] if amounts else [])),
         "state",
-    ):
-        left = heading in ("service", "segment", "metric", "state", "medians")
-        made.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    )
+    made = bare_table(*headings, words=("service", "segment", "metric", "state", "medians"))
     for one in gaps:
         ratio, low, high = one.medians
         medians = "" if math.isnan(ratio) else f"x{ratio:.2f} [{low:.2f}, {high:.2f}]"

@@ -10,7 +10,7 @@ from abtest.wording import moment
 from agent.config import load_config
 from agent.errors import BadConfig
 from agent.sla import targeted
-from consumers.cli_terminal import AsJson, ConfigFile, print_json, say, wide
+from consumers.cli_terminal import AsJson, ConfigFile, bare_table, print_json, say, wide
 from consumers.findings import newest, watched
 from consumers.readouts import open_reader
 
@@ -37,16 +37,11 @@ def findings(
             wide.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _table(*headings: str) -> Table:
-    made = Table(box=None, pad_edge=False)
-    for heading in headings:
-        made.add_column(heading, no_wrap=True)
-    return made
-
-
 def findings_table(rows: list[dict[str, Any]]) -> Table:
     """One row a finding: the mean before, and since it was noticed; of other kinds the effect."""
-    made = _table("state", "series", "since", "noticed", "baseline", "now", "95 % interval", "n")
+    made = bare_table(
+        "state", "series", "since", "noticed", "baseline", "now", "95 % interval", "n"
+    )
     for row in rows:
         base, n = row.get("baseline_mean"), row["n"]
         ends = [row[end] for end in ("effect", "lower", "upper")]
@@ -72,7 +67,7 @@ def example_lines(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _series_table(rows: list[dict[str, Any]]) -> Table:
-    made = _table("state", "series", "calls", "baseline", "band", "alike", "newest pane")
+    made = bare_table("state", "series", "calls", "baseline", "band", "alike", "newest pane")
     for row in rows:
         band = f"[{row['lower']:.4f}, {row['upper']:.4f}]" if row["lower"] is not None else ""
         mean = f"{row['mean']:.4f}" if row["mean"] is not None else ""

@@ -16,7 +16,7 @@ from agent.config import Config, load_config
 from agent.errors import BadConfig
 from agent.experiments import Experiment
 from agent.store import Store
-from consumers.cli_terminal import AsJson, ConfigFile, err, out, print_json, say, wide
+from consumers.cli_terminal import AsJson, ConfigFile, bare_table, err, out, print_json, say, wide
 from consumers.readouts import (
     BETWEEN,
     looked_back,
@@ -119,11 +119,9 @@ def headline(name: str, experiment: Experiment, lines: Sequence[Line]) -> str:
 def table(lines: Sequence[Line], experiment: Experiment) -> Table:
     """One row a line."""
     several = len(experiment.candidates) > 1
-    made = Table(box=None, pad_edge=False)
     headings = ["  metric", *(["arm"] if several else []), "effect", "relative"]
-    for heading in (*headings, f"{percent(experiment.alpha)} interval", "odds", "n", "verdict"):
-        left = heading in ("  metric", "arm", "verdict")
-        made.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    headings += [f"{percent(experiment.alpha)} interval", "odds", "n", "verdict"]
+    made = bare_table(*headings, words=("  metric", "arm", "verdict"))
     for line in lines:
         odds = "" if line.log_evidence is None else words_of_odds(line.log_evidence)
         n = "/".join(str(n) for n in line.n.values())

@@ -10,7 +10,7 @@ from agent.config import load_config
 from agent.errors import BadConfig
 from agent.sla import WINDOWS_S, span, targeted
 from consumers.budgets import read_budgets
-from consumers.cli_terminal import AsJson, ConfigFile, print_json, say, wide
+from consumers.cli_terminal import AsJson, ConfigFile, bare_table, print_json, say, wide
 from consumers.readouts import open_reader
 
 
@@ -33,11 +33,9 @@ def slo(config: ConfigFile = None, as_json: AsJson = False) -> None:
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
-    made = Table(box=None, pad_edge=False)
     windows = [span(one) for one in WINDOWS_S]
-    for heading in ("state", "objective", "target", *windows, "budget left", "breached", "calls"):
-        words = heading in ("state", "objective")
-        made.add_column(heading, justify="left" if words else "right", no_wrap=True)
+    headings = ("state", "objective", "target", *windows, "budget left", "breached", "calls")
+    made = bare_table(*headings, words=("state", "objective"))
     for row in rows:
         rates = [_shown(row["burn_rates"][window], "{:.2f}") for window in windows]
         left = _shown(row["budget_remaining"], "{:.1%}")

@@ -1,7 +1,7 @@
 """What the commands share: results go to stdout, people's words and progress to stderr."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import Progress
+from rich.table import Table
 
 # Without emoji: a variant `shadow:new` is no picture.
 out = Console(emoji=False)
@@ -24,6 +25,15 @@ Form = Annotated[str, typer.Option("--format", help="auto, native, litellm or ot
 def print_json(value: Any) -> None:
     """One line for a machine."""
     print(json.dumps(value, ensure_ascii=False))  # noqa: T201 - stdout is the machine's
+
+
+def bare_table(*headings: str, words: Collection[str] | None = None) -> Table:
+    """A table without lines; numbers stand on the right, and `words` (all, unless named) left."""
+    made = Table(box=None, pad_edge=False)
+    for heading in headings:
+        left = words is None or heading in words
+        made.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    return made
 
 
 def say(line: str) -> None:

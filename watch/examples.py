@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from agent.experiments import ASIDE
 from agent.findings import Finding
 from agent.panes import HOUR_S, MINUTE_S
 from agent.store import Transaction, examples
@@ -63,7 +64,7 @@ def _of(name: Mapping[str, str], every: Sequence[Example]) -> list[Example]:
     """The examples that are of a series."""
     key, _, value = name.get("segment", "").partition("=")
     if name["model"] == WHOLE:
-        return [example for example in every if not example.variant.startswith("shadow:")]
+        return [example for example in every if not example.variant.startswith(ASIDE)]
     group = name["model"], name["variant"]
     return [
         example

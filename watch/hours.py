@@ -11,7 +11,6 @@ import numpy as np
 from abtest.samples import GRID
 from agent.buckets import LOG_GAMMA, ZERO_BUCKET, Floats, Ints
 from agent.config import Config
-from agent.experiments import PAIRED, SHADOW
 from agent.packing import open_row
 from agent.panes import HOUR_S
 from agent.stacks import Layer, Stacks
@@ -22,8 +21,6 @@ from watch.gaps import Sums
 
 DAY_S = 86_400
 QUANTILES = (0.5, 0.9)
-# Variants that no user sees.
-_ASIDE = (SHADOW, PAIRED)
 # Log buckets are counted from here on: e^-40 is below any amount, and the place of zero.
 _LOWEST = -2000
 # Places are numbers: group, source and hour, of 20 bits each.
@@ -111,9 +108,7 @@ class Hours:
             end = min(span.end, int(through // HOUR_S * HOUR_S))
             start = max(begin, self._reached.get(source, 0))
             for day in range(start, end, DAY_S):  # a day at a time: a week of rows is not held
-                rows = reads.hour_panes(
-                    tx, source, (day, min(day + DAY_S, end)), self._keys, _ASIDE
-                )
+                rows = reads.hour_panes(tx, source, (day, min(day + DAY_S, end)), self._keys)
                 places = np.array([self._place(source, one) for one in rows])
                 for layer in Stacks([open_row(one.blob) for one in rows]).layers:
                     self._add(layer, places[layer.places])

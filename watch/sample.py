@@ -13,14 +13,12 @@ import numpy as np
 from agent.buckets import BINS, LOG_GAMMA, Floats, Ints
 from agent.catalog import metric_named
 from agent.columns import FAILURES
-from agent.experiments import PAIRED, SHADOW
+from agent.experiments import ASIDE
 from agent.packing import PACKED_ZERO, read_total, read_words
 from agent.stacks import Layer, Stacks
 from watch.detector import Sample
 from watch.series import Name, Panels, PaneRow, Slots, whole
 
-# Variants that no user sees.
-_ASIDE = (SHADOW, PAIRED)
 # The grid of an amount begins here, by its unit, and spans a factor of 10^7.
 _LEAST = {"seconds": 1e-3, "tokens": 1.0, "usd": 1e-6}
 LOG_SPAN = float(np.log(1e7))
@@ -61,7 +59,7 @@ def sample_of(
 
 def is_seen(one: PaneRow) -> bool:
     """Whether a row holds calls that a user made."""
-    return not one.group.variant.startswith(_ASIDE)
+    return not one.group.variant.startswith(ASIDE)
 
 
 def _values(mine: Sequence[PaneRow], slots: Slots, panels: Panels) -> Iterator[Flat]:

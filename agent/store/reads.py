@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, or_, select
 
-from agent.experiments import PAIRED, SHADOW
+from agent.experiments import ASIDE, SHADOW
 from agent.panes import HOUR_S, Group, Row
 from agent.record import Call
 from agent.store.tables import LEDGER, calls, closing, dead_letters, halves, offsets, panes
@@ -160,8 +160,8 @@ def stored_panes(
     return sorted(found, key=lambda one: (one.pane, one.group))
 
 
-# What no user sees: the first seven letters of such variants.
-_ASIDE = (SHADOW, PAIRED)
+# Calls that users made.
+_SEEN = func.substr(panes.c.variant, 1, len(SHADOW)).not_in(ASIDE)
 
 
 def service_panes(
@@ -171,9 +171,8 @@ def service_panes(
     (pane, service, packed row), one for each model and variant, in order."""
     here = panes.c.source == source, panes.c.late == 0, panes.c.level_s == level_s
     there = panes.c.pane >= start, panes.c.pane < end, panes.c.segment == ""
-    seen = func.substr(panes.c.variant, 1, len(SHADOW)).not_in(_ASIDE)
     order = panes.c.pane, panes.c.service, panes.c.model, panes.c.variant
-    query = select(panes.c.pane, panes.c.service, panes.c.summaries).where(*here, *there, seen)
+    query = select(panes.c.pane, panes.c.service, panes.c.summaries).where(*here, *there, _SEEN)
     return [(row[0], row[1], bytes(row[2])) for row in tx.execute(query.order_by(*order))]
 
 
@@ -186,15 +185,13 @@ def first_of_level(tx: Connection, source: str, level_s: int, since: float = 0.0
 
 
 def hour_panes(
-    tx: Connection, source: str, span: tuple[float, float], keys: Sequence[str],
-    aside: Sequence[str],
-) -> list[StoredPane]:  # fmt: skip
-    """The closed hours of a source within [start, end) that are of a value of these segment keys,
-    but of no variant that begins with one of `aside`, in order."""
-    here = [panes.c.level_s == HOUR_S, panes.c.late == 0, panes.c.source == source]
+    tx: Connection, source: str, span: tuple[float, float], keys: Sequence[str]
+) -> list[StoredPane]:
+    """The closed hours of a source within [start, end) of all calls that users made, that are of a
+    value of these segment keys, in order."""
+    here = [_SEEN, panes.c.level_s == HOUR_S, panes.c.late == 0, panes.c.source == source]
     here += [panes.c.pane >= span[0], panes.c.pane + HOUR_S <= span[1]]
     here += [or_(*(panes.c.segment.startswith(f"{key}=", autoescape=True) for key in keys))]
-    here += [~panes.c.variant.startswith(one, autoescape=True) for one in aside]
     columns = (panes.c.pane, *(panes.c[name] for name in Group._fields), panes.c.summaries)
     found = [
         StoredPane(row.pane, HOUR_S, Group(*row[1:5]), bytes(row.summaries))
