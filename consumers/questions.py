@@ -3,7 +3,8 @@ the road nothing."""
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from abtest.keeping import keep_experiments
 from agent.config import Config
@@ -23,6 +24,17 @@ from watch.ring import Ring
 _log = logging.getLogger("vedette.questions")
 
 TURN_S = 0.5  # a long history is seen in turns, between batches
+
+
+@contextmanager
+def _harmless(what: str, *about: str) -> Iterator[None]:
+    """Log an error and go on; only a store that is away ends the turn."""
+    try:
+        yield
+    except StoreDown:
+        raise
+    except Exception:
+        _log.exception(what, *about)
 
 
 class Questions:
@@ -58,22 +70,18 @@ class Questions:
         """Bring the experiments up to what was closed; an error in one costs the road nothing."""
         if not self._moved or not self.config.experiments:
             return
-        try:
+        with _harmless("experiments could not be brought up to date"):
             with self.store.transaction() as tx:
                 keep_experiments(tx, self.config, now)
             hear.experiments(now)
-        except StoreDown:
-            raise
-        except Exception:
-            _log.exception("experiments could not be brought up to date")
         self._moved = False
 
     def _watch(self, source: str, hear: Listener, now: float, bound_s: float) -> None:
         """See what was closed, a bounded part a transaction; an error costs the road nothing."""
         if self.config.drift is None or not self._unwatched.get(source, True):
             return
-        until, found = time.monotonic() + bound_s, None
-        try:
+        until, more = time.monotonic() + bound_s, False
+        with _harmless("the watch over %s could not be brought up to date", source):
             self._tell_what_rings(hear, self.config.drift.watched_series)
             while time.monotonic() < until:
                 with self.store.transaction() as tx:
@@ -81,12 +89,9 @@ class Questions:
                 if found is None:
                     break
                 hear.found(found)
-        except StoreDown:
-            raise
-        except Exception:
-            _log.exception("the watch over %s could not be brought up to date", source)
-            found = None
-        self._unwatched[source] = found is not None
+            else:
+                more = True
+        self._unwatched[source] = more
 
     def _spend(self, source: str, hear: Listener, now: float, bound_s: float) -> None:
         """Bring burn rates up to what was closed, an hour a transaction; an error costs the road
@@ -96,21 +101,17 @@ class Questions:
         until, changed = time.monotonic() + bound_s, list[Finding]()
         ring = self._budgets.pop(source, None) or ring_of(self.config)
         moved = not ring.end  # what was seen before this process began is shown too
-        try:
+        with _harmless("the budgets of %s could not be brought up to date", source):
             while time.monotonic() < until:
                 with self.store.transaction() as tx:
                     found = keep_burn(tx, self.config, source, now, ring)
                 if found is None:
                     break
                 moved, changed = True, changed + found
-        except StoreDown:
-            raise
-        except Exception:  # the ring may be ahead of the store: it is filled again
-            _log.exception("the budgets of %s could not be brought up to date", source)
-            return
-        self._budgets[source] = ring
-        if moved:
-            self._tell_budgets(hear, changed)
+            # After an error the ring may be ahead of the store: it is not kept, but filled again.
+            self._budgets[source] = ring
+            if moved:
+                self._tell_budgets(hear, changed)
 
     def _tell_budgets(self, hear: Listener, changed: Sequence[Finding]) -> None:
         """What is live first: it is what a service that has a history too is shown by."""
@@ -126,13 +127,11 @@ class Questions:
             newest = newest_hour(tx)
         if newest <= self._looked:
             return
-        try:
-            with self.store.transaction() as tx:
-                keep_fairness(tx, self._hours, self._looked, newest, now)
-        except StoreDown:
-            raise
-        except Exception:
-            _log.exception("gaps between segments could not be brought up to date")
+        with (
+            _harmless("gaps between segments could not be brought up to date"),
+            self.store.transaction() as tx,
+        ):
+            keep_fairness(tx, self._hours, self._looked, newest, now)
         self._looked = newest
 
     def _tell_what_rings(self, hear: Listener, limit: int) -> None:
@@ -144,9 +143,5 @@ class Questions:
 
     def _tell(self, hear: Listener, now: float) -> None:
         """Show and tell what is found; an error costs the road nothing."""
-        try:
+        with _harmless("findings could not be told"):
             hear.closes(now)
-        except StoreDown:
-            raise
-        except Exception:
-            _log.exception("findings could not be told")
