@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.drifting import MEAN, Traffic, alarms, bands, baselines, delays, pane_s
+from tests.drifting import DAY_S, MEAN, Traffic, alarms, bands, baselines, delays, pane_s
 from watch.budget import YEAR_S, Budget
 from watch.detector import Bands
 
@@ -47,6 +47,20 @@ def test_false_alarms_stay_within_the_budget(
         tell(f"{name}, baseline of {calls}, {slots} slots: {rung} of {allowed:.0f} allowed,"
              f" design effect {effect:.2f}")  # fmt: skip
         assert rung <= allowed
+
+
+def test_two_days_of_panes_of_ten_seconds(rng: np.random.Generator) -> None:
+    """A spot check in real time: the product's pane and budget, a day's cycle, sessions."""
+    traffic = Traffic(calls=10, icc=0.3, together=False, daily=0.03)
+    length, budget = 2 * DAY_S // traffic.pane_s, Budget(1.0, 1000, traffic.pane_s)
+    known = bands(baselines(rng, traffic, 50, 20_000, budget))
+    bare = Bands(np.full(50, MEAN), np.full(50, MEAN), np.ones(50))
+    rung, planted = (
+        int(alarms(rng, traffic, within, budget.log_threshold, length).sum())
+        for within in (known, bare)
+    )
+    tell(f"50 series, two days of 10 s panes: {rung}, without band and design effect {planted}")
+    assert rung == 0 < planted
 
 
 def test_a_planted_threshold_or_no_discount_breaks_the_promise(rng: np.random.Generator) -> None:
