@@ -22,7 +22,7 @@ demo: $(READY) ## the whole road on a simulated log: no broker, no GPU, no netwo
 	$(BIN)/vedette demo
 
 test: $(READY) ## every test but the long ones, with real Kafka and PostgreSQL where they can be had
-	$(BIN)/python -m pytest -m "not prove and not bench"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not prove and not bench" -n 2 --dist loadfile
 
 check: $(READY) ## ruff and mypy; writes nothing
 	$(BIN)/ruff check

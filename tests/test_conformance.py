@@ -127,12 +127,12 @@ def test_scoring_changes_no_call(scorer: Scorer) -> None:
 def test_a_hostile_text_has_a_status_and_costs_little(scorer: Scorer, kind: str) -> None:
     text = HOSTILE[kind]
     calls = [replace(CALLS[0], prompt=text, response=text), CALLS[0]]
-    began = time.perf_counter()
+    began = time.process_time()  # of both cores: other work beside it takes none of this
     given: Mapping[str, Sequence[Score]] = scorer.score(calls)
-    took_s = time.perf_counter() - began
+    took_s = time.process_time() - began
     clean = scorer.score(CALLS[:1])
     for metric in scorer.metrics:
         assert given[metric][0].status in ("ok", "unscored", "invalid")
         assert near(list(given[metric])[1:], clean[metric]), "the neighbour's score moved"
     json.dumps({metric: [score.value for score in row] for metric, row in given.items()})
-    assert took_s < 2.0
+    assert took_s < 4.0

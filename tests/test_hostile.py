@@ -88,9 +88,9 @@ REJECTED = [
 @pytest.mark.parametrize(("value", "reason"), [row[1:] for row in REJECTED],
                          ids=[row[0] for row in REJECTED])  # fmt: skip
 def test_a_record_that_cannot_be_is_rejected_with_its_reason(value: bytes, reason: str) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     (item,) = read(value)
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
     assert isinstance(item, Reject) and item.reason == reason, item
     assert len(item.detail) <= 120 and "Hello" not in item.detail
 
@@ -124,9 +124,9 @@ def test_13_of_a_doubled_key_the_last_counts_everywhere() -> None:
 
 def test_16_many_keys_are_cheap_or_refused_by_size() -> None:
     value = NATIVE[:-1] + b"".join(b',"k%06d":%d' % (i, i) for i in range(200_000)) + b"}"
-    started = time.perf_counter()
+    started = time.thread_time()
     assert isinstance(read(value)[0], Call)
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
     (item,) = read(value, config=Config(limits=Limits(record_bytes=1 << 20)))
     assert isinstance(item, Reject) and item.reason == "too_large"
 

@@ -49,9 +49,9 @@ def test_rows_stay_in_order_and_absence_is_a_reason(name: str) -> None:
 def test_a_hostile_text_costs_little_and_raises_nothing(name: str, number: int) -> None:
     text = HOSTILE[number]
     scorer = load(name, Options(models=False))
-    began = time.perf_counter()
+    began = time.process_time()
     given = scorer.score([answered(text, text), answered("A plain answer.", "A question?")])
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
     for row in given.values():
         assert all(s.value is None or 0 <= s.value <= 1 for s in row)
 

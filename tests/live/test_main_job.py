@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from agent.record import Call
 from agent.score import load_panel
 from agent.store import Store, open_store, reads
 from agent.store.tables import calls as call_table
+from agent.store.tables import open_panes
 from consumers.formats import parse
 from tests.conftest import MakeTopic
 from tests.exposition import parse_plain
@@ -194,6 +196,13 @@ def stored(store: Store) -> tuple[Means, int]:
     return means, sum(row.calls.total() for row in totals.values())
 
 
+def all_closed(store: Store, n: int) -> bool:
+    """Whether all calls are stored and no pane is open, told without reading any."""
+    with store.transaction() as tx:
+        rows = tx.scalar(select(func.count()).select_from(call_table))
+        return rows == n and not tx.scalar(select(func.count()).select_from(open_panes))
+
+
 @pytest.fixture
 def workers(tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
     running: list[subprocess.Popen[bytes]] = []
@@ -204,7 +213,7 @@ def workers(tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="the shared data sets are not beside the checkout")
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_every_real_call_has_one_row_and_the_means_are_exact(
     broker: Broker, topic: MakeTopic, postgres_url: str, tmp_path: Path,
     workers: list[subprocess.Popen[bytes]],
@@ -216,19 +225,18 @@ def test_every_real_call_has_one_row_and_the_means_are_exact(
     workers += [vedette(tmp_path, "run", VEDETTE_EXPORTER__PORT=str(port)) for port in ports]
     assert vedette(tmp_path, "send", str(file)).wait(120) == 0
     expected = direct(config, file)
-    store = open_store(postgres_url)
-    wait_until(lambda: stored(store)[1] >= n and scraped(ports)[1] >= n, 200)
-    with store.transaction() as tx:
-        ledger = reads.ledger(tx)
-        assert tx.scalar(select(func.count()).select_from(call_table)) == n
-        origins = Counter(tx.scalars(select(call_table.c.partition)))
+    with closing(open_store(postgres_url)) as store:
+        wait_until(lambda: all_closed(store, n) and scraped(ports)[1] >= n, 300)
+        with store.transaction() as tx:
+            ledger = reads.ledger(tx)
+            assert tx.scalar(select(func.count()).select_from(call_table)) == n
+            origins = Counter(tx.scalars(select(call_table.c.partition)))
+        panes, counted = stored(store)
     assert ledger.sums
     assert (ledger.received, ledger.terms["scored"]) == (n, n)
     assert len(origins) == 4
     # Four of the real calls took longer than the eleven minutes after which one is late.
     assert ledger.counts["late"] == 4
-    panes, counted = stored(store)
-    store.close()
     assert counted == n
     assert [page(port, "/readyz")[0] for port in ports] == [200, 200]
     compare(panes, expected)
