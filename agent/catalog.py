@@ -125,12 +125,23 @@ METRICS: tuple[Metric, ...] = (
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
 
 
+# Along so many axes the mean of the embeddings is watched, as series beside novelty.
+AXES = 8
+
+
+def part_of(name: str) -> tuple[str, str]:
+    """The metric of a series, and which part beside it: `metric|part`, or the metric alone."""
+    metric, _, part = name.partition("|")
+    return metric, part
+
+
 def metric_named(name: str) -> Metric:
-    """The catalogue row of a metric; `slo_<name>` rows exist for every configured objective."""
+    """The catalogue row of a metric, or of the one that a series is beside; `slo_<name>` rows exist
+    for every configured objective."""
     if name.startswith("slo_"):
         return Metric(name, "efficiency", "record", "flag", "ratio", "low", "record",
                       "1 when the call breached the objective of this name.")  # fmt: skip
-    return BY_NAME[name]
+    return BY_NAME[part_of(name)[0]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.buckets import Ints
+from agent.buckets import BINS, Ints
 from agent.catalog import metric_named
 from agent.panes import Column
 from agent.record import Call, Score
@@ -72,6 +72,17 @@ def score_column(metric: str, scores: Sequence[Score]) -> Column:
             word = score.why or score.status
             why[i] = reasons.setdefault(word, len(reasons))
     return Column(metric, numbers, why, tuple(reasons))
+
+
+def axis_columns(metric: str, scores: Sequence[Score]) -> list[Column]:
+    """Where texts lie on the axes of a baseline, a series each beside the metric; what has no place
+    is not counted as missing, since the metric says it."""
+    nowhere = (math.nan,) * max((len(one.axes) for one in scores), default=0)
+    rows = zip(*(one.axes or nowhere for one in scores), strict=True)
+    return [
+        Column(f"{metric}|{axis}", np.array(row) / BINS, np.zeros(len(row), np.int16), ("",))
+        for axis, row in enumerate(rows, 1)
+    ]
 
 
 def blame_failures(columns: Sequence[Column], calls: Sequence[Call]) -> list[Column]:

@@ -41,11 +41,13 @@ class Met(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A batch after scoring: its work, their columns, and their scores by metric."""
+    """A batch after scoring: its work, their columns, their scores by metric, and what only panes
+    hold of them."""
 
     plan: Plan
     columns: list[Column]
     scores: list[dict[str, Score]]
+    axes: list[Column]
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +214,7 @@ class Sheet:
             late = self._fold(
                 reading,
                 [(item.call, item.arrival, item.key, item.call.status) for item in work],
-                [take(column, np.array(mine, dtype=np.int64)) for column in scored.columns],
+                [take(one, np.array(mine, np.int64)) for one in (*scored.columns, *scored.axes)],
             )
             plan.ledgers[part]["late"] += late
 

@@ -251,7 +251,7 @@ def pack_half(half: Half, scores: Mapping[str, Score], was: Originals) -> bytes:
     call["contexts"] = [redact(text) for text in call["contexts"]]
     for message in call["messages"]:
         message["content"] = redact(message["content"])
-    held = {name: [s.value, s.status, s.why] for name, s in scores.items()}
+    held = {name: [s.value, s.status, s.why, s.axes] for name, s in scores.items()}
     hashes = {text: [key.hex(), chars] for text, (key, chars) in came.items()}
     body = {"key": half.key, "side": half.side, "call": call, "scores": held, "was": hashes}
     return json.dumps(body, separators=(",", ":")).encode()
@@ -266,7 +266,7 @@ def unpack_half(row: Any) -> Waiting:
     call["segment"] = tuple((key, value) for key, value in call["segment"])
     call["messages"] = tuple(Message(**message) for message in call["messages"])
     half = Half(body["key"], body["side"], Call(**call))
-    scores = {name: Score(*parts) for name, parts in body["scores"].items()}
+    scores = {n: Score(*parts[:3], *map(tuple, parts[3:])) for n, parts in body["scores"].items()}
     was = {text: (bytes.fromhex(key), chars) for text, (key, chars) in body["was"].items()}
     place = row.topic, row.partition, row.offset, row.arrival
     return Waiting(half, scores, was, *place, bytes(row.body))

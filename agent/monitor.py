@@ -14,7 +14,14 @@ import numpy as np
 
 from agent import flush
 from agent.buckets import event_key
-from agent.columns import blame_failures, breach_columns, record_columns, score_column, take
+from agent.columns import (
+    axis_columns,
+    blame_failures,
+    breach_columns,
+    record_columns,
+    score_column,
+    take,
+)
 from agent.config import Config
 from agent.errors import StoreDown
 from agent.examples import keep_examples
@@ -129,7 +136,8 @@ class Monitor:
         columns += breach_columns(columns, self.config.slo)
         columns = blame_failures(columns, calls)
         scores = [{metric: row[i] for metric, row in given.items()} for i in range(len(calls))]
-        return Scored(plan, columns, scores)
+        axes = [one for metric, row in given.items() for one in axis_columns(metric, row)]
+        return Scored(plan, columns, scores, axes)
 
     def _given(self, calls: Sequence[Call]) -> Scores:
         given: Scores = {}

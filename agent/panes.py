@@ -54,7 +54,7 @@ class RowKey(NamedTuple):
 class Column:
     """One metric over a batch of calls: values with NaN where missing, and why they are.
 
-    `why` holds an index into `reasons` for each call; 0 means that the value is there.
+    `why` holds an index into `reasons` for each call; 0 means that nothing is missing.
     """
 
     metric: str
@@ -241,8 +241,9 @@ def fold(placement: Placement, columns: Iterable[Column], events: Keys) -> None:
         if there.any():
             bins = _bins(column, events)[placement.call_index][there]
             _fold_values(placement, column.metric, values[there], bins, placement.row_index[there])
-        if not there.all():
-            _fold_missing(placement, column, ~there)
+        missing = column.why[placement.call_index] > 0
+        if missing.any():
+            _fold_missing(placement, column, missing)
 
 
 def _bins(column: Column, events: Keys) -> Ints:

@@ -94,11 +94,15 @@ Item = Call | Half | Feedback | Reject | Filtered
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What one scorer says of one call; `value` is None unless `status` is "ok"."""
+    """What one scorer says of one call; `value` is None unless `status` is "ok".
+
+    `axes` are bins of [0, 1]: where the text lies along the axes of a baseline, if it has one.
+    """
 
     value: float | None
     status: Literal["ok", "unscored", "invalid"] = "ok"
     why: str | None = None
+    axes: tuple[int, ...] = ()
 
 
 def unscored(why: str) -> Score:

@@ -33,7 +33,7 @@ def findings(
         say("nothing has been seen yet" if series else "nothing rings and nothing rang")
     else:
         wide.print(_series_table(rows) if series else findings_table(rows))
-        for line in () if series else example_lines(rows):
+        for line in () if series else [*mean_lines(rows), *example_lines(rows)]:
             wide.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -64,6 +64,17 @@ def example_lines(rows: list[dict[str, Any]]) -> list[str]:
             lines += [f"  {call}: {' '.join(text.split())[:160]}"
                       for call, text in sorted(row["texts"].items())]  # fmt: skip
     return lines
+
+
+def mean_lines(rows: list[dict[str, Any]]) -> list[str]:
+    """Of findings of the texts' mean, how far it moved."""
+    far = ((row, row.get("distances", {}).get("mean")) for row in rows)
+    return [
+        f"{_name(row)}: the texts' mean moved by {mean['value']:.2f} of a text's standard"
+        f" deviation ({mean['by_chance']:.2f} by chance)"
+        for row, mean in far
+        if mean
+    ]
 
 
 def _series_table(rows: list[dict[str, Any]]) -> Table:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agent.catalog import Metric
+from agent.catalog import Metric, part_of
 from agent.columns import breach_columns, record_columns, score_column
 from agent.config import Config
 from agent.errors import BadConfig, StoreDown
@@ -60,7 +60,11 @@ def report(store: Store) -> dict[str, Any]:
     models = {
         key: {
             "calls": row.calls.total(),
-            "means": {name: s.mean() for name, s in sorted(row.summaries.items()) if s.n},
+            "means": {
+                name: s.mean()
+                for name, s in sorted(row.summaries.items())
+                if s.n and not part_of(name)[1]
+            },
         }
         for key, row in sorted(totals.items())
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from abtest.keeping import lines_of
+from agent.catalog import part_of
 from agent.config import Config, load_config
 from agent.errors import BadConfig
 from agent.panes import HOUR_S, Group, Row
@@ -148,7 +149,8 @@ def _total(rows: Iterable[PaneRow], model: str, start: float = 0.0, end: float =
 
 def _model(name: str, rows: Iterable[PaneRow]) -> dict[str, Any]:
     total = _total(rows, name)
-    summaries = {metric: s for metric, s in sorted(total.summaries.items()) if s.n}
+    named = ((m, s) for m, s in sorted(total.summaries.items()) if not part_of(m)[1])
+    summaries = {metric: s for metric, s in named if s.n}
     amounts = {m: s for m, s in summaries.items() if isinstance(s, LogHistogram)}
     return {
         "model": name,

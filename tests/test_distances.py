@@ -7,7 +7,9 @@ from scipy.stats import wasserstein_distance
 
 from abtest.samples import GRID
 from agent.buckets import BINS, Floats
-from watch.distances import distances
+from agent.catalog import AXES
+from watch.baseline import Baseline
+from watch.distances import distances, mean_distance
 
 
 def counted(values: Floats) -> Floats:
@@ -53,3 +55,16 @@ def test_a_constant_baseline_is_no_trouble(rng: np.random.Generator) -> None:
     found = distances(before, after, rng)
     assert found["ks"].value == 1.0 and found["ks"].by_chance == 0.0
     assert all(np.isfinite([one.value, one.by_chance]).all() for one in found.values())
+
+
+def test_unchanged_means_stay_below_what_chance_gives_on_every_axis(
+    rng: np.random.Generator,
+) -> None:
+    base, n, above = Baseline(2000, 0.5, 0.04, 0.4, 0.6, 1.0), 300, 0
+    for _ in range(400):
+        moved = rng.normal(0, 0.2 / np.sqrt(n), AXES) - rng.normal(0, 0.2 / np.sqrt(2000), AXES)
+        far = [mean_distance(one, n, base) for one in moved.tolist()]
+        above += max(one.value for one in far) > far[0].by_chance
+    assert 5 <= above <= 38  # 20 are expected, 4.4 is the standard deviation
+    alike = mean_distance(0.1, n, base._replace(design_effect=4.0))
+    assert (alike.value, alike.by_chance) == pytest.approx((0.5, 2 * far[0].by_chance))

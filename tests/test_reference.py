@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 
+from agent.catalog import AXES
 from agent.config import load_config
 from agent.errors import BadConfig
 from agent.record import Call, Message, Score
@@ -104,6 +105,7 @@ def test_novelty_tells_another_topic_from_that_of_its_baseline(tmp_path: Path) -
     fresh = [Call(str(i), 0.0, "m", prompt=t) for i, t in enumerate(travel[260:] + cooking)]
     values = [score.value or 0.0 for score in ready.score(fresh)["prompt_novelty"]]
     assert np.mean(values[:40]) < 0.2 < 0.9 < min(values[40:])
+    assert {len(score.axes) for score in ready.score(fresh)["prompt_novelty"]} == {AXES}
     assert ready.version != scorer.version
     whole = Call("r", 0.0, "m", prompt="Hi", response="Hello")
     assert ready.score([whole])["response_novelty"][0].why == "no_baseline"
@@ -119,6 +121,9 @@ def test_a_baseline_that_cannot_be_used_is_one_clear_line(tmp_path: Path) -> Non
     other = tmp_path / "other.npz"
     np.savez(other, model=np.array("abc"))
     assert refused(other).startswith(f"scorers.novelty.baseline: {other} belongs to the model abc")
+    old, model = tmp_path / "old.npz", Novelty(Options(device="cpu")).version.partition("+")[2]
+    np.savez(old, model=np.array(model), prompt_centres=np.eye(4), prompt_quantiles=np.eye(4))
+    assert refused(old).endswith(f"{old} is of an earlier version; write it anew")
     with pytest.raises(BadConfig, match=r"x\.npz: cannot be written \(FileNotFoundError\)"):
         Novelty(Options(device="cpu")).save({}, tmp_path / "absent" / "x.npz")
     (tmp_path / "text.npz").write_text("not a file of numpy")

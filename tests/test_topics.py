@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
-from agent.scoring.novelty import Topics
+from agent.catalog import AXES
+from agent.scoring.topics import Topics
 from tests.test_drift_proofs import PANES, tell, within_a_year
-from tests.topics import Embedded, Pools, alarms, embedded, learned, pools
+from tests.topics import Embedded, Pools, alarms, embedded, known, learned, pools
 from watch.budget import Budget
 
 SHARES = (0.05, 0.1, 0.2)
+GROWS = (0.25, 0.35, 0.45)
 BASIS, SERIES, SEEDS = 3000, 10, 4
 BUDGET = Budget(1.0, 1000, 10)
 
@@ -56,6 +58,66 @@ def test_one_text_over_and_over_is_not_new() -> None:
     topics = Topics.fit(np.repeat(one, 200, 0))
     assert topics.novelty(one + np.float32(1e-6)).max() == 0.0
     assert topics.novelty(-one).min() > 0.98
+
+
+def test_a_known_topic_that_grows_moves_the_mean_and_not_novelty() -> None:
+    data, rng = embedded(every=12), np.random.default_rng(0)
+    novelty, mean = known(data, "credit_cards", 600, rng)
+    for pool, found in ((novelty, False), (mean, True)):
+        within = learned(rng, pool, 3, 10_000, BUDGET, GROWS[0])
+        took = alarms(rng, pool, within, BUDGET, GROWS[2], 60)[1]
+        assert np.isfinite(took).any() == np.isfinite(took).all() == found
+        assert not alarms(rng, pool, within, BUDGET, GROWS[0], 40)[0].any()
+
+
+def test_axes_are_in_standard_deviations_from_the_baseline_s_mean() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(500, 40)).astype(np.float32) + np.repeat(3 * np.eye(5, 40), 100, 0)
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    places = Topics.fit(rows).places(rows) / 256
+    assert places.mean(0) == pytest.approx(np.full(8, 0.5), abs=0.01)
+    assert places.std(0) == pytest.approx(np.full(8, 0.2), abs=0.02)
+    assert set(np.unique(places * 16) % 1) == {0.0}  # whole steps: nothing is rounded by chance
+    one = np.repeat(rows[:1], 200, 0)
+    assert np.all(Topics.fit(one).places(one) == 128)
+
+
+def grown(data: Embedded, domain: str, calls: int) -> list[float]:
+    """Calls in the median until the mean rings at 35 and at 45 %, and until novelty does at 45."""
+    took: dict[tuple[str, float], list[float]] = {}
+    for seed in range(SEEDS):
+        rng = np.random.default_rng(seed)
+        for view, pool in zip(("novelty", "mean"), known(data, domain, BASIS, rng), strict=True):
+            within = learned(rng, pool, SERIES, calls, BUDGET, GROWS[0])
+            for share in GROWS[1:]:
+                some = alarms(rng, pool, within, BUDGET, share, 400)[1]
+                took.setdefault((view, share), []).extend(some.tolist())
+    wanted = (("mean", GROWS[1]), ("mean", GROWS[2]), ("novelty", GROWS[2]))
+    return [float(np.median(took[one])) for one in wanted]
+
+
+@pytest.mark.prove
+def test_delays_of_a_known_topic_that_grows(data: Embedded) -> None:
+    tell(f"{'grows from 25 %':20} {'baseline':>9} {'35 %':>8} {'45 %':>8} {'novelty':>8}  calls")
+    for calls, most in ((5000, 2000), (20_000, 1000)):
+        rows = {domain: grown(data, domain, calls) for domain in sorted(set(data.domains))}
+        for domain, row in rows.items():
+            tell(f"{domain:20} {calls:9} {row[0]:8.0f} {row[1]:8.0f} {row[2]:8.0f}")
+        assert np.median([row[1] for row in rows.values()]) <= most
+        assert min(row[2] for row in rows.values()) >= 10_000
+
+
+@pytest.mark.prove
+def test_without_growth_the_budget_holds(data: Embedded) -> None:
+    for calls in (1000, 5000):
+        rung, whole = 0, within_a_year(20.0, 5 * 10 * AXES)
+        for seed, domain in enumerate(sorted(set(data.domains))):
+            rng = np.random.default_rng(seed)
+            _, mean = known(data, domain, BASIS, rng)
+            within = learned(rng, mean, 10, calls, whole, GROWS[0])
+            rung += int(alarms(rng, mean, within, whole, GROWS[0], PANES)[0].sum())
+        tell(f"no growth, baseline of {calls}: {rung} false alarms of 20 allowed")
+        assert rung <= 20
 
 
 @pytest.mark.prove

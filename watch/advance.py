@@ -11,7 +11,7 @@ from watch.baseline import Baseline
 from watch.detector import Sample, gains_of
 from watch.lessons import Rules, teach
 from watch.sample import VOLUME
-from watch.series import Name, whole
+from watch.series import Name, mean_of, whole
 from watch.shape import edges_of, with_shapes
 from watch.state import ALARM, Watch, with_row
 
@@ -70,11 +70,24 @@ def _ring(watch: Watch, pane: int, calm: Ints, rules: Rules) -> list[Finding]:
     # That the middle moved says why the edges did: they ring when they alone did.
     moved = np.concatenate([watch.alarms["slot"], calm[rung]])
     rung &= ~np.isin(calm, edges_of(watch.bases, moved))
+    rung[_told_already(watch, calm, np.where(rung, levels, -np.inf))] = False
     new, slots = np.zeros(int(rung.sum()), ALARM), calm[rung]
     new["slot"], new["began"], new["level"] = slots, pane, levels[rung]
     new["above"], new["onset"] = watch.evidence.change(slots)
     watch.alarms = with_row(watch.alarms, new)
     return findings(watch, pane, slots, rules, "firing")
+
+
+def _told_already(watch: Watch, calm: Ints, levels: Floats) -> list[int]:
+    """Where axes ring whose mean is told of by another, which rang or says more."""
+    names = watch.slots.names
+    told, found = {mean_of(names[slot]) for slot in watch.alarms["slot"].tolist()}, []
+    for at in np.argsort(-levels, kind="stable")[: np.isfinite(levels).sum()].tolist():
+        mean = mean_of(names[calm[at]])
+        if mean is not None and mean in told:
+            found.append(at)
+        told.add(mean)
+    return found
 
 
 def _resolve(watch: Watch, pane: int, ringing: Ints, counts: Floats, rules: Rules) -> list[Finding]:

@@ -5,15 +5,22 @@ shown with the value that 95 in 100 samples of as many calls from the baseline i
 (statistics.md 4.3, 6.2), and none is compared with a fixed cut.
 """
 
+import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
 from agent.buckets import BINS, Floats
+from agent.catalog import AXES
+from watch.baseline import Baseline
 
 # Deciles of the baseline, as PSI is usually taken; half a call a group keeps it finite.
 _GROUPS, _HALF = 10, 0.5
+# Of fewer calls a distance is all chance.
+FEWEST = 50
 _DRAWS, _QUANTILE = 200, 0.95
+_FURTHEST_Z = NormalDist().inv_cdf(1 - (1 - _QUANTILE) / 2 / AXES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,14 @@ def distances(baseline: Floats, now: Floats, rng: np.random.Generator) -> dict[s
         name: Distance(float(values[name][0]), float(np.quantile(chance[name], _QUANTILE)))
         for name in values
     }
+
+
+def mean_distance(effect: float, n: float, base: Baseline) -> Distance:
+    """How far the mean of `n` embeddings moved along an axis, in standard deviations of a text;
+    by chance it moves less along the furthest of all axes (Bonferroni)."""
+    scale = math.sqrt(max(base.variance, 1e-12))
+    chance = math.sqrt(base.design_effect * (1 / n + 1 / base.calls))
+    return Distance(abs(effect) / scale, _FURTHEST_Z * chance)
 
 
 def _all(baseline: Floats, now: Floats) -> dict[str, Floats]:

@@ -8,15 +8,12 @@ from agent.buckets import BINS, Floats
 from agent.config import Config
 from agent.store import Transaction, watches
 from watch.advance import findings
-from watch.distances import distances
+from watch.distances import FEWEST, distances, mean_distance
 from watch.keeping import opened, rules_of
-from watch.series import View
+from watch.series import View, mean_of
 from watch.shape import ranks
 from watch.state import Watch
 from watch.telling import told
-
-# Of fewer calls since the alarm a distance is all chance.
-_FEWEST = 50
 
 
 def moved(tx: Transaction, config: Config, source: str) -> dict[bytes, dict[str, Any]]:
@@ -28,11 +25,14 @@ def moved(tx: Transaction, config: Config, source: str) -> dict[bytes, dict[str,
     watch = opened(stored, rules, rules.budget.slots)
     made, newest = {}, int(watch.last.max(initial=0))
     for alarm in watch.alarms:
-        held = _baseline(watch, int(alarm["slot"]))
-        if held is None or alarm["counts"].sum() < _FEWEST:
-            continue
-        found = distances(held, alarm["counts"], np.random.default_rng(int(alarm["began"])))
         (one,) = findings(watch, newest, np.array([alarm["slot"]]), rules, "firing")
+        held = _baseline(watch, int(alarm["slot"]))
+        if one.n < FEWEST or (held is None and not mean_of(one.name)):
+            continue
+        if held is None:
+            found = {"mean": mean_distance(one.effect, one.n, one.baseline)}
+        else:
+            found = distances(held, alarm["counts"], np.random.default_rng(int(alarm["began"])))
         made[told(one, newest).key] = {
             name: {"value": each.value, "by_chance": each.by_chance} for name, each in found.items()
         }

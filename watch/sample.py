@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.buckets import BINS, LOG_GAMMA, Floats, Ints
-from agent.catalog import metric_named
+from agent.catalog import metric_named, part_of
 from agent.columns import FAILURES
 from agent.experiments import ASIDE
 from agent.packing import PACKED_ZERO, read_total, read_words
@@ -147,7 +147,7 @@ def _missing(mine: Sequence[PaneRow], slots: Slots) -> Iterator[tuple[Name, int,
     for layer in Stacks([one.row for one in main]).layers:
         owners = [main[place].group.service for place in layer.places.tolist()]
         for at, metric in enumerate(layer.names):
-            if metric in _NEVER_MISSED:
+            if metric in _NEVER_MISSED or part_of(metric)[1]:
                 continue
             packed = layer.missing(at)
             for service, words, n in zip(owners, packed, layer.heads["n"][:, at], strict=True):

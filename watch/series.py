@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
 from abtest.mixture import Bools
 from agent.buckets import Ints
-from agent.catalog import metric_named
+from agent.catalog import metric_named, part_of
 from agent.packing import Opened, read_words
 from agent.panes import Group
 from agent.stacks import Layer
@@ -18,8 +18,13 @@ from agent.stacks import Layer
 WHOLE = "*"
 # What of a metric is watched: its mean; of an amount the mean of its ranks among the baseline's;
 # how far values lie from the baseline's middle, and which part lies beyond its last values; which
-# part of the calls has none. What is no metric of a call is a share: a part of the calls.
-View = Literal["level", "rank", "spread", "tail", "missing", "share"]
+# part of the calls has none. What is no metric of a call is a share: a part of the calls. Of the
+# mean of the texts' embeddings there is an axis for each coarse topic.
+Axis = Literal[
+    "axis 1", "axis 2", "axis 3", "axis 4", "axis 5", "axis 6", "axis 7", "axis 8"
+]  # fmt: skip
+View = Literal["level", "rank", "spread", "tail", "missing", "share"] | Axis
+_AXES: dict[str, Axis] = {axis.removeprefix("axis "): axis for axis in get_args(Axis)}
 
 
 class Name(NamedTuple):
@@ -45,6 +50,11 @@ class PaneRow:
 
     group: Group
     row: Opened
+
+
+def mean_of(name: Name) -> Name | None:
+    """What an axis has in common with the others of the same mean; None for what is no axis."""
+    return name._replace(view="level") if name.view in _AXES.values() else None
 
 
 # The versions of metrics by the digest of a panel.
@@ -81,7 +91,8 @@ class Slots:
             versions = _versions(digests, panels)
             for place in np.flatnonzero(asked).tolist():
                 metric = layer.names[place]
-                name = _named(one.group, metric, versions.get(metric, ""), whole)
+                version = versions.get(part_of(metric)[0], "")
+                name = _named(one.group, metric, version, whole)
                 if valued[place] or name is None:
                     found[place] = -1 if name is None else self.number(name)
                 elif len(self.silent) < _KNOWN and name not in self._numbers:
@@ -115,8 +126,9 @@ def _named(group: Group, metric: str, version: str | None, together: bool) -> Na
     if version is None or (together and group.segment):
         return None
     where = Group(group.service, WHOLE, "", "") if together else group
-    amount = metric_named(metric).kind == "amount"
-    return Name(*where, metric, version, "rank" if amount else "level")
+    view: View = "rank" if metric_named(metric).kind == "amount" else "level"
+    plain, part = part_of(metric)
+    return Name(*where, plain, version, _AXES.get(part, view))
 
 
 def _versions(digests: Iterable[str], panels: Panels) -> dict[str, str | None]:

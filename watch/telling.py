@@ -5,6 +5,8 @@ from typing import Any, cast
 from abtest.wording import moment
 from agent.findings import Finding, State
 from watch.advance import Finding as Alarm
+from watch.distances import FEWEST, mean_distance
+from watch.series import mean_of
 
 
 def told(alarm: Alarm, as_of: int) -> Finding:
@@ -42,7 +44,18 @@ def _rings(alarm: Alarm) -> str:
     return (
         f"{_whose(alarm)} {_moved(alarm)} since {moment(alarm.onset)}; it rang at"
         f" {moment(alarm.began)}, with evidence of {alarm.log_statistic:.1f} nats where"
-        f" {alarm.log_threshold:.1f} ring{since}{_deployed(alarm)}"
+        f" {alarm.log_threshold:.1f} ring{since}{_far(alarm)}{_deployed(alarm)}"
+    )
+
+
+def _far(alarm: Alarm) -> str:
+    """Of an axis how far the mean of the texts moved, once there are calls that tell."""
+    if alarm.n < FEWEST or not mean_of(alarm.name):
+        return ""
+    far = mean_distance(alarm.effect, alarm.n, alarm.baseline)
+    return (
+        f"; the texts' mean moved by {far.value:.2f} of a text's standard deviation"
+        f" ({far.by_chance:.2f} by chance)"
     )
 
 

@@ -3,11 +3,10 @@
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agent.errors import BadConfig
 from agent.record import Call, Score, unscored
@@ -15,63 +14,12 @@ from agent.scoring import NO_PROMPT, NO_RESPONSE, TOO_SHORT, Options, bounded, s
 from agent.scoring.engine import Want
 from agent.scoring.models import load_embedder
 from agent.scoring.relevance import mean_embedding, windowed
+from agent.scoring.topics import Topics
 
-# A centre for so many texts, and no more of them than this.
-_TEXTS_A_CENTRE, _MOST_CENTRES, _ROUNDS = 10, 300, 10
-# How far a baseline's own texts lie is told by texts that its centres were not made of: a fifth
-# at a time. Of their distances a thousand quantiles are kept.
-_PARTS, _QUANTILES = 5, 1001
-# The share of a baseline that lies nearer, to this power: 1/13 in the mean while nothing is new.
-_POWER = 12
-# Distances of one text differ by less than this from run to run.
-_ROUNDING = 1e-4
 FEWEST_TEXTS = 200
 _TEXTS = ("prompt", "response")
+_PARTS = [part.name for part in fields(Topics)]
 _ABSENT = {"prompt": NO_PROMPT, "response": NO_RESPONSE}
-
-Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Topics:
-    """What a baseline is about: centres [centres, width] of its unit embeddings, and quantiles of
-    how far other texts of it lie from the nearest."""
-
-    centres: Floats
-    quantiles: Floats
-
-    @classmethod
-    def fit(cls, rows: Floats) -> "Topics":
-        """The centres of unit embeddings [texts, width]."""
-        rows = rows[np.random.default_rng(0).permutation(len(rows))]
-        part = np.arange(len(rows)) % _PARTS
-        held = [_distance(rows[part == one], _centres(rows[part != one])) for one in range(_PARTS)]
-        levels = np.linspace(0.0, 1.0, _QUANTILES)
-        return cls(_centres(rows), np.quantile(np.concatenate(held), levels).astype(np.float32))
-
-    def novelty(self, rows: Floats) -> Floats:
-        """How far unit embeddings [texts, width] lie out among the baseline's: 0 near, 1 beyond."""
-        distances = _distance(rows, self.centres) - _ROUNDING
-        nearer = np.searchsorted(self.quantiles, distances) / _QUANTILES
-        scores: Floats = (nearer**_POWER).astype(np.float32)
-        return scores
-
-
-def _distance(rows: Floats, centres: Floats) -> Floats:
-    nearest: Floats = 1 - (rows @ centres.T).max(1)
-    return nearest
-
-
-def _centres(rows: Floats) -> Floats:
-    """Spherical k-means (Dhillon and Modha 2001) from the first rows."""
-    centres = rows[: min(max(1, len(rows) // _TEXTS_A_CENTRE), _MOST_CENTRES)].copy()
-    for _ in range(_ROUNDS):
-        nearest = (rows @ centres.T).argmax(1)
-        sums = np.zeros_like(centres)
-        np.add.at(sums, nearest, rows)
-        sizes = np.linalg.norm(sums, axis=1, keepdims=True)
-        centres = np.where(sizes > 0, sums / np.maximum(sizes, 1e-12), centres)
-    return centres
 
 
 @scorer("novelty")
@@ -117,9 +65,9 @@ class Novelty:
             elif text not in given:
                 row.append(unscored("no_baseline"))
             else:
-                mean = mean_embedding(given[text][:, heads:])
-                novelty = float(self._known[kind].novelty(mean[None])[0])
-                row.append(windowed(bounded(novelty), given[text]))
+                known, mean = self._known[kind], mean_embedding(given[text][:, heads:])[None]
+                score = windowed(bounded(float(known.novelty(mean)[0])), given[text])
+                row.append(replace(score, axes=tuple(known.places(mean)[0].tolist())))
         return row
 
     def learn(self, calls: Sequence[Call]) -> Mapping[str, Topics]:
@@ -135,7 +83,7 @@ class Novelty:
     def save(self, found: Mapping[str, Topics], path: Path) -> None:
         """Write topics, with the digest of their model; raises BadConfig where it cannot."""
         arrays = {f"{kind}_{part}": getattr(one, part)
-                  for kind, one in found.items() for part in ("centres", "quantiles")}  # fmt: skip
+                  for kind, one in found.items() for part in _PARTS}  # fmt: skip
         try:
             with path.open("wb") as file:
                 np.savez(file, model=np.array(self._model.digest), **arrays)
@@ -152,8 +100,8 @@ def _read(path: str, model: str) -> tuple[dict[str, Topics], str]:
     try:
         data = Path(path).expanduser().read_bytes()
         with np.load(io.BytesIO(data), allow_pickle=False) as held:
-            kinds = [kind for kind in _TEXTS if f"{kind}_centres" in held]
-            found = {k: Topics(held[f"{k}_centres"], held[f"{k}_quantiles"]) for k in kinds}
+            kinds = [kind for kind in _TEXTS if f"{kind}_axes" in held]
+            found = {k: Topics(*(held[f"{k}_{part}"] for part in _PARTS)) for k in kinds}
             made_by = str(held["model"])
     except OSError as error:
         raise BadConfig(key, f"{path} cannot be read ({type(error).__name__})") from None
