@@ -18,6 +18,7 @@ from agent.drift import Drift
 from agent.errors import BadConfig
 from agent.experiments import Experiment
 from agent.fairness import Fairness
+from agent.shadows import Shadow
 from agent.sla import Objective
 from agent.tree import Name, TopicName, Tree, Word
 
@@ -201,6 +202,8 @@ class Config(BaseSettings):
     alerts: Alerts = Alerts()
     # Off unless it stands in the configuration; `fairness: {}` is enough where `segments` are.
     fairness: Fairness | None = None
+    # Off unless it stands in the configuration.
+    shadow: Shadow | None = None
     intake: Intake = Intake()
     exporter: Exporter = Exporter()
     limits: Limits = Limits()
