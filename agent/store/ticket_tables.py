@@ -21,6 +21,9 @@ tickets = Table(
     Column("at", Float, nullable=False),  # when the production call began
     # 0 for one asked only for its stratum's sake: it counts in that segment alone.
     Column("common", Integer, nullable=False),
+    # The segments whose rows its pair counts in, a JSON list; "" is the row of all calls.
+    Column("counts_in", Text, nullable=False, server_default='[""]'),
+    Column("model", Text, nullable=False, server_default=""),  # the candidate's
     Column("state", String(16), nullable=False),
     Column("why", String(32), nullable=False, server_default=""),
     Column("tokens", BigInteger, nullable=False, server_default="0"),  # reserved, then spent
@@ -38,6 +41,17 @@ spent = Table(
     Column("candidate", String(64), primary_key=True),
     Column("hour", BigInteger, primary_key=True),
     *(Column(name, BigInteger, nullable=False) for name in ("calls", "tokens", "microusd")),
+)
+
+# How many calls of a value of a segment a candidate is asked in the hour of their starts.
+quotas = Table(
+    "quotas",
+    META,
+    Column("candidate", String(64), primary_key=True),
+    Column("segment", String(300), primary_key=True),
+    Column("hour", BigInteger, primary_key=True),
+    Column("calls", BigInteger, nullable=False),
+    Column("stored_at", Float, nullable=False),  # of history the hour is long gone
 )
 
 # Candidates that a person stopped.
