@@ -53,11 +53,11 @@ def send(road: InboxRoad, records: Records) -> None:
 
 
 def at_once(url: str, config: Config, sides: Sequence[Records]) -> list[Flush]:
-    """What a worker a side comes to, each a partition of its own, when all begin together."""
+    """What a worker a side comes to, each a partition of its own, when all write together."""
     gate, done = threading.Barrier(len(sides), timeout=30), list[Flush]()
 
     def meet(step: str) -> None:
-        if step == "begin":
+        if step == "write":
             gate.wait()
 
     def work(number: int, records: Records) -> None:

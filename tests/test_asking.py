@@ -1,7 +1,10 @@
 """Which calls candidates are asked: by the prompt alone, within caps, one a unit and day."""
 
+import re
+import textwrap
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,7 @@ from agent.asking import REASONS, share_for
 from agent.config import load_config
 from agent.errors import BadConfig
 from agent.store import Store, closing, open_store
-from agent.store.ticket_tables import quotas, tickets
+from agent.store.ticket_tables import TICKET_STATES, quotas
 from tests.road import InboxRoad, as_bytes, native
 from tests.shadowing import asking, at_once, flushed, rows, send, states
 
@@ -113,7 +116,7 @@ def test_only_the_services_that_are_named(store: Store) -> None:
 
 def test_a_stratum_is_always_asked_and_counts_in_its_own_row(any_store: Store) -> None:
     config = asking(rate=0.3, always=["tenant=acme"])
-    segment = {"tenant": "acme", "language": "de"}
+    segment = {"tenant": "acme", "language": "de", "undeclared": "x"}
     records = [native(n, segment=segment if n % 2 else {"tenant": "globex"}) for n in range(60)]
     road = flushed(any_store, config, records)
     asked, by_rate = {int(a.call.id[5:]) for a in road.listener.asks}, drawn(0.3, n=60)
@@ -195,18 +198,23 @@ def test_a_call_that_comes_back_after_its_days_is_not_asked_again(any_store: Sto
     assert states(any_store) == ["owed", "owed"]
 
 
-def test_workers_that_flush_at_once_keep_cap_and_unit(postgres_url: str) -> None:
-    """Five units, asked about by both workers: each enters once, and takes one place of the cap."""
-    config, store = asking(most_per_hour={"tenant": 6}), open_store(postgres_url)
+@pytest.mark.parametrize("cap", [None, 6])
+def test_workers_that_flush_at_once_keep_cap_and_unit(postgres_url: str, cap: int | None) -> None:
+    """Units of which both workers have calls enter once, and no cap is passed by both together."""
+    most = {} if cap is None else {"tenant": cap}
+    history = {"inbox": {"source": "backfill"}}
+    config, store = asking(more=history, most_per_hour=most), open_store(postgres_url)
+    if cap is not None:  # the row that both read is there
+        flushed(store, config, [native(99, segment={"tenant": "a"})])
     sides = [
-        [native(10 * worker + n, unit=f"u-{n}", segment={"tenant": "a"}) for n in range(5)]
+        [native(10 * worker + n, unit=f"u-{n + 5 * worker * bool(cap)}", segment={"tenant": "a"})
+         for n in range(5)]
         for worker in range(2)
-    ]
+    ]  # fmt: skip
     asked = [ask for done in at_once(postgres_url, config, sides) for ask in done.asks]
     assert len(asked) == 5 and len({ask.call.unit for ask in asked}) == 5
     with store.transaction() as tx:
-        assert tx.scalar(select(quotas.c.calls)) == 5
-        assert tx.scalar(select(func.count()).select_from(tickets)) == 5
+        assert tx.scalar(select(func.sum(quotas.c.calls))) == cap
     store.close()
 
 
@@ -238,3 +246,15 @@ def test_answers_are_read_without_being_named_as_a_source_of_their_own() -> None
     assert topics["vedette-shadow-answers"].source == "shadow"
     own = {"topics": {"llm-calls": {}, "vedette-shadow-answers": {"source": "live"}}}
     assert asking(more={"kafka": own}).kafka.topics["vedette-shadow-answers"].source == "live"
+
+
+def test_the_configuration_that_the_page_shows_is_taken(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "shadow.md").read_text(encoding="utf-8")
+    shown = [line for line in page.splitlines() if line.startswith("    ")]
+    file = tmp_path / "vedette.yaml"
+    file.write_text(textwrap.dedent("\n".join(shown)), encoding="utf-8")
+    config = load_config(file)
+    assert config.shadow is not None
+    assert config.shadow.candidates["next"].most_per_hour == {"tenant": 200}
+    reasons = set(re.findall(r"`([a-z_]+)`", "\n".join(re.findall(r"^\| `.*? \|", page, re.M))))
+    assert set(REASONS) | set(TICKET_STATES) == reasons
