@@ -256,7 +256,7 @@ SERIES: tuple[Series, ...] = (
            "Calls that were drawn for a candidate and that it is not asked, by reason."),
     Series("vedette_shadow_tickets", "gauge", ("candidate", "state"), "tickets",
            "Tickets of the last 24 hours by state, once a minute: owed, reserved and sent are out;"
-           " all together are the calls that were drawn and not skipped."),
+           " all together are the calls that were drawn and not skipped, and probes."),
     Series("vedette_open_panes", "gauge", (), "panes",
            "Panes that still take calls."),
     Series("vedette_label_overflow_total", "counter", ("label",), "values",

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 
-from agent.errors import StoreDown
+from agent.errors import BadRecord, StoreDown
 from agent.record import Ask
 from consumers.pump.sender import Sender
 
@@ -25,8 +25,11 @@ class RequestsTopic:
         """Send asks, each under its ticket; never waits for an acknowledgement."""
         if time.monotonic() < self._again_at:
             return
-        try:
-            for ask in asks:
+        for ask in asks:
+            try:
                 self._sender.send(self._topic, self._to_bytes(ask), key=ask.ticket)
-        except (StoreDown, ValueError):
-            self._again_at = time.monotonic() + _RETRY_S
+            except (BadRecord, ValueError):
+                continue  # too large, or a text that has no form
+            except StoreDown:
+                self._again_at = time.monotonic() + _RETRY_S
+                return

@@ -26,7 +26,8 @@ Records = Sequence[dict[str, Any]]
 
 def asking(wait_s: float = 600.0, more: dict[str, Any] | None = None, **candidate: Any) -> Config:
     """A configuration in which the candidate `new` is asked every call."""
-    plain = {"url": "http://127.0.0.1:1/v1", "model": "b", "rate": 1.0, "budget": {"calls": 10**6}}
+    plain = {"url": "http://127.0.0.1:1/v1", "private": True, "model": "b", "rate": 1.0,
+             "budget": {"calls": 10**6}}  # fmt: skip
     shadow = {"candidates": {"new": plain | candidate}, "wait_s": wait_s}
     return load_config(
         segments=("tenant", "language"), panes={"request_timeout_s": 0.0}, shadow=shadow,

@@ -231,7 +231,7 @@ def test_workers_that_flush_at_once_keep_cap_and_unit(postgres_url: str, cap: in
     ],
 )
 def test_what_does_not_go_together_is_refused(more: dict[str, Any], key: str) -> None:
-    candidate = {"url": "http://127.0.0.1:1/v1", "model": "b", "budget": {"calls": 1}}
+    candidate = {"url": "https://llm.example/v1", "model": "b", "budget": {"calls": 1}}
     shadow: dict[str, Any] = {"candidates": {"new": candidate}}
     for name, value in more.items():
         (candidate if name in ("always", "most_per_hour") else shadow)[name] = value

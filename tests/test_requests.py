@@ -4,7 +4,7 @@ from typing import cast
 
 import pytest
 
-from agent.errors import StoreDown
+from agent.errors import BadRecord, StoreDown
 from agent.record import Ask, Call
 from consumers.pump.admin import topic_roles
 from consumers.pump.sender import Sender
@@ -39,6 +39,17 @@ def test_each_ask_is_sent_under_its_ticket() -> None:
     assert broker.taken == [("asks", bytes([n]) * 16, f"c-{n}".encode()) for n in range(3)]
 
 
+def test_an_ask_that_has_no_form_costs_no_other() -> None:
+    def named(ask: Ask) -> bytes:
+        if ask.call.id == "c-1":
+            raise BadRecord("encoding")
+        return as_name(ask)
+
+    broker = Broker()
+    RequestsTopic(cast(Sender, broker), "asks", named)(ASKS)
+    assert [value for _, _, value in broker.taken] == [b"c-0", b"c-2"]
+
+
 def test_a_broker_that_is_away_is_left_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     broker, now = Broker(), [100.0]
     monkeypatch.setattr("consumers.requests.time.monotonic", lambda: now[0])
@@ -55,4 +66,4 @@ def test_a_broker_that_is_away_is_left_alone_for_a_while(monkeypatch: pytest.Mon
 def test_the_topic_of_requests_is_made_and_is_no_input() -> None:
     roles = topic_roles(asking())
     assert roles["vedette-shadow-requests"] == "shadow requests"
-    assert roles["vedette-shadow-answers"] == "input (native)"
+    assert roles["vedette-shadow-answers"] == "shadow answers"

@@ -2,10 +2,12 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import func, select
 
+from agent.buckets import event_key
 from agent.pairs import PAIR
 from agent.panes import Group
 from agent.record import Ask
@@ -119,6 +121,26 @@ def test_an_answer_that_comes_as_its_ticket_expires_is_folded_once(postgres_url:
     assert row.summaries["error"].mean() == pytest.approx(ends.get("expired", 0) / 60)
     for one in (other, store):
         one.close()
+
+
+def test_a_probe_has_a_ticket_of_its_own_and_no_pair(any_store: Store) -> None:
+    road = flushed(any_store, asking(), [native(1)])
+    (ask,) = road.listener.asks
+    mark_sent(any_store, [ask])
+    send(road, [answer(ask)])
+    with any_store.transaction() as tx:
+        probe = tickets.owe_probe(tx, ask.ticket, "typos", time.time(), 600.0)
+        assert tickets.owe_probe(tx, ask.ticket, "typos", time.time(), 600.0) is None
+        assert tickets.owe_probe(tx, bytes(16), "typos", time.time(), 600.0) is None
+    assert probe == event_key("ticket", "new", "support", "call-1", "typos")
+    through, pairs = closed(any_store, road)  # no pane waits for it
+    assert through == pairs
+    again = replace(ask, ticket=probe)
+    mark_sent(any_store, [again])
+    send(road, [answer(again, variant="probe:new")])
+    closed(any_store, road)
+    assert counted(any_store) == {"answered": 2}
+    assert paired(any_store)[MAIN].calls.words == {PAIR: 1}
 
 
 def test_an_end_gives_up_what_is_out(any_store: Store) -> None:

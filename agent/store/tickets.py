@@ -11,7 +11,6 @@ from sqlalchemy import Connection, Table, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from agent.buckets import event_key
-from agent.experiments import SHADOW
 from agent.record import Call
 from agent.store.tables import closing, entered
 from agent.store.ticket_tables import TICKET_STATES, paired, quotas, tickets
@@ -53,6 +52,20 @@ def ticket_of(call_id: str) -> bytes | None:
 def owe(tx: Connection, rows: Sequence[Mapping[str, Any]]) -> set[bytes]:
     """Enter tickets; which of them are new, and so may be asked."""
     return _entered_first(tx, tickets, rows)
+
+
+def owe_probe(tx: Connection, ticket: bytes, probe: str, now: float, wait_s: float) -> bytes | None:
+    """Owe the same call with its prompt changed; the key, or None where that is owed already.
+
+    It is in no pair, and no pane waits for it.
+    """
+    row = tx.execute(select(tickets).where(tickets.c.key == ticket)).one_or_none()
+    if row is None:
+        return None
+    key = ticket_key(row.candidate, row.service, row.pair, probe)
+    own = {"key": key, "probe": probe, "common": 0, "counts_in": "[]", "state": "owed", "why": ""}
+    own |= {"tokens": 0, "microusd": 0, "expires_at": now + wait_s, "stored_at": now}
+    return key if owe(tx, [{**row._mapping, **own}]) else None
 
 
 def enter_units(tx: Connection, keys: Iterable[bytes], now: float) -> set[bytes]:
@@ -97,10 +110,10 @@ def settle(tx: Connection, answers: Iterable[Call]) -> None:
     A ticket that was given up stays so: its failure may be in a closed pane.
     """
     told = [
-        {"ticket": key, "who": call.variant.removeprefix(SHADOW),
+        {"ticket": key, "who": call.variant.partition(":")[2],
          "to": "answered" if call.status == "ok" else "failed"}
         for call in answers
-        if call.variant.startswith(SHADOW) and (key := ticket_of(call.id)) is not None
+        if (key := ticket_of(call.id)) is not None
     ]  # fmt: skip
     if told:
         here = tickets.c.key == bindparam("ticket"), tickets.c.candidate == bindparam("who")
