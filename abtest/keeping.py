@@ -12,7 +12,7 @@ from agent.config import Config
 from agent.errors import StoreDown
 from agent.experiments import Experiment
 from agent.packing import open_row
-from agent.store import Transaction, experiments, reads
+from agent.store import Transaction, experiments, reads, tickets
 from agent.store.experiments import StoredRun
 from agent.store.reads import StoredPane
 from agent.store.units import UnitSpan, unit_rows
@@ -73,7 +73,8 @@ def _caught_up(
     entering: bool = False, drawing: bool = True,
 ) -> tuple[list[Run], bool]:  # fmt: skip
     experiment = config.experiments[name]
-    times = reads.closed_times(tx)
+    # A pane's pairs are whole when no ticket of it is out, which its calls do not wait for.
+    times = tickets.paired_times(tx) if experiment.paired else reads.closed_times(tx)
     runs, moved = _opened(experiment, stored, times, now)
     known, width = experiments.all_panels(tx), config.panes.width_s
     for source, closed in sorted(times.items()):

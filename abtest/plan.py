@@ -20,7 +20,7 @@ from agent.experiments import PAIRED, SHADOW, Experiment
 from agent.packing import open_row
 from agent.panes import Row
 from agent.stacks import Stacks
-from agent.store import Transaction, reads
+from agent.store import Transaction, reads, tickets
 from agent.summaries import BoundedHistogram
 
 
@@ -67,7 +67,7 @@ def plan(tx: Transaction, config: Config, name: str, effect: float, now: float) 
 def _pairs(tx: Transaction, config: Config, experiment: Experiment, arm: str) -> Row:
     label = PAIRED + experiment.variant(arm).removeprefix(SHADOW)
     blobs = []
-    for source, through in sorted(reads.closed_times(tx).items()):
+    for source, through in sorted(tickets.paired_times(tx).items()):
         service = experiment.service or config.service
         panes = reads.stored_panes(tx, source, 0.0, through, service, (label,))
         blobs += [pane.blob for pane in panes if not pane.group.segment]

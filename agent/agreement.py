@@ -21,6 +21,7 @@ def check(config: "Config") -> None:
             if metric.startswith("slo_") and metric.removeprefix("slo_") not in config.slo:
                 raise BadConfig(f"experiments.{name}", f"names {metric}, which is not in slo")
     _check_segments(config)
+    _check_shadow(config)
 
 
 def _check_segments(config: "Config") -> None:
@@ -32,3 +33,25 @@ def _check_segments(config: "Config") -> None:
     for key in (config.drift.mix or ()) if config.drift is not None else ():
         if key not in (*config.segments, "model"):
             raise BadConfig("drift.mix", f"names {key}, which `segments` does not declare")
+
+
+def _check_shadow(config: "Config") -> None:
+    shadow, kafka = config.shadow, config.kafka
+    if shadow is None:
+        return
+    if shadow.requests in (*kafka.topics, shadow.answers):
+        raise BadConfig("shadow.requests", f"is {shadow.requests}, which is an input")
+    for name in (kafka.dead_letters, kafka.scored, config.alerts.topic):
+        if name in (shadow.requests, shadow.answers):
+            raise BadConfig("shadow", f"writes to {name}, which is for something else")
+    for name, candidate in shadow.candidates.items():
+        key = f"shadow.candidates.{name}"
+        for segment in (*(one.partition("=")[0] for one in candidate.always),
+                        *candidate.most_per_hour):  # fmt: skip
+            if segment not in config.segments:
+                raise BadConfig(key, f"names {segment}, which `segments` does not declare")
+        if shadow.wait_s <= candidate.timeout_s:
+            why = f"is not longer than timeout_s of {name}: its slow answers would count as failed"
+            raise BadConfig("shadow.wait_s", why)
+        if name in config.intake.silent_models:
+            raise BadConfig(key, "is a silent model of LiteLLM too: both would be one variant")

@@ -263,6 +263,11 @@ SERIES: tuple[Series, ...] = (
     Series("vedette_slo_error_budget_remaining_ratio", "gauge", ("service", "objective"), "ratio",
            "The part of the error budget of an objective's period that is left, negative where it"
            " is overspent."),
+    Series("vedette_shadow_skipped_total", "counter", ("candidate", "reason"), "calls",
+           "Calls that were drawn for a candidate and that it is not asked, by reason."),
+    Series("vedette_shadow_tickets", "gauge", ("candidate", "state"), "tickets",
+           "Tickets of the last 24 hours by state, once a minute: owed, reserved and sent are out;"
+           " all together are the calls that were drawn and not skipped, and probes."),
     Series("vedette_open_panes", "gauge", (), "panes",
            "Panes that still take calls."),
     Series("vedette_label_overflow_total", "counter", ("label",), "values",

@@ -18,6 +18,7 @@ from agent.drift import Drift
 from agent.errors import BadConfig
 from agent.experiments import Experiment
 from agent.fairness import Fairness
+from agent.shadows import Shadow
 from agent.sla import Objective
 from agent.tree import Name, TopicName, Tree, Word
 
@@ -201,6 +202,8 @@ class Config(BaseSettings):
     alerts: Alerts = Alerts()
     # Off unless it stands in the configuration; `fairness: {}` is enough where `segments` are.
     fairness: Fairness | None = None
+    # Off unless it stands in the configuration.
+    shadow: Shadow | None = None
     intake: Intake = Intake()
     exporter: Exporter = Exporter()
     limits: Limits = Limits()
@@ -232,8 +235,19 @@ def load_config(path: Path | None = None, **overrides: Any) -> Config:
         if first["type"] == "extra_forbidden":
             message = "unknown key"
         raise BadConfig(key, message) from None
+    config = _with_answers(config)
     check(config)
     return config
+
+
+def _with_answers(config: Config) -> Config:
+    """Answers of candidates are an input, and a source of their own: a candidate's backlog must
+    not hold back the panes of production."""
+    if config.shadow is None or config.shadow.answers in config.kafka.topics:
+        return config
+    answers = {config.shadow.answers: Topic(format="native", source="shadow")}
+    kafka = config.kafka.model_copy(update={"topics": config.kafka.topics | answers})
+    return config.model_copy(update={"kafka": kafka})
 
 
 class _Loader(yaml.SafeLoader):

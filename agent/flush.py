@@ -18,7 +18,7 @@ from agent.panes import (
     RowKey,
     fold,
     groups_of,
-    is_late,
+    is_left_out,
     pane_of,
     place,
 )
@@ -237,8 +237,7 @@ class Sheet:
         closed = self._closed.get(source, 0.0)
         late = np.array(
             [
-                is_late(call.at, arrival, panes.width_s, panes.allowed_lateness_s)
-                or pane_of(call.at, panes.width_s) + panes.width_s <= closed
+                is_left_out(call.at, arrival, closed, panes.width_s, panes.allowed_lateness_s)
                 for call, arrival, _, _ in events
             ],
             dtype=np.bool_,

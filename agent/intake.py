@@ -251,10 +251,20 @@ def pack_half(half: Half, scores: Mapping[str, Score], was: Originals) -> bytes:
     call["contexts"] = [redact(text) for text in call["contexts"]]
     for message in call["messages"]:
         message["content"] = redact(message["content"])
+    call["parameters"] = _redacted(call["parameters"])
     held = {name: [s.value, s.status, s.why, s.axes] for name, s in scores.items()}
     hashes = {text: [key.hex(), chars] for text, (key, chars) in came.items()}
     body = {"key": half.key, "side": half.side, "call": call, "scores": held, "was": hashes}
     return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _redacted(value: Any) -> Any:
+    """A JSON value with every text in it redacted."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {key: _redacted(each) for key, each in value.items()}
+    return [_redacted(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def unpack_half(row: Any) -> Waiting:
@@ -263,7 +273,8 @@ def unpack_half(row: Any) -> Waiting:
     call = body["call"]
     for name in ("contexts", "flags"):
         call[name] = tuple(call[name])
-    call["segment"] = tuple((key, value) for key, value in call["segment"])
+    for name in ("segment", "parameters"):
+        call[name] = tuple((key, value) for key, value in call[name])
     call["messages"] = tuple(Message(**message) for message in call["messages"])
     half = Half(body["key"], body["side"], Call(**call))
     scores = {n: Score(*parts[:3], *map(tuple, parts[3:])) for n, parts in body["scores"].items()}

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from agent import flush
+from agent.asking import Asked, Stored, owe_asks
 from agent.buckets import event_key
 from agent.columns import (
     axis_columns,
@@ -28,10 +29,10 @@ from agent.examples import keep_examples
 from agent.flush import Books, Fenced, Met, Partition, Scored
 from agent.intake import Plan, Reading, Waiting, half_keys, make_plan, unpack_half
 from agent.panes import Column, PaneBook
-from agent.record import Call, DeadLetter
+from agent.record import Ask, Call, DeadLetter
 from agent.score import Panel, Scores
 from agent.scoring.languages import LANGUAGE, with_language
-from agent.store import Store, experiments, halves, writes
+from agent.store import Store, Transaction, experiments, halves, tickets, writes
 
 # Slices of a batch: models on a CPU take minutes for a whole one, which looks like a stall. This
 # many calls of the longest texts take about one minute on two cores.
@@ -49,6 +50,9 @@ class Flush:
     ledgers: dict[str, Counter[str]] = field(default_factory=dict)
     letters: list[DeadLetter] = field(default_factory=list)
     open_panes: int = 0
+    # What candidates are to be asked, and by (candidate, reason) what they are not.
+    asks: list[Ask] = field(default_factory=list)
+    skipped: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 class Monitor:
@@ -169,11 +173,30 @@ class Monitor:
             flush.write_calls(tx, scored, rows, accepted, self.config, now)
             keep_examples(tx, scored, readings, accepted, self.config, now)
             writes.insert_dead_letters(tx, plan.letters, now)
+            asked = self._ask(tx, readings, plan, accepted, closed, now)
             self.step("advance")
             flush.advance(tx, readings, plan)
             self.step("commit")
         self.step("committed")
-        return self._done(readings, scored, accepted, closed)
+        done = self._done(readings, scored, accepted, closed)
+        done.asks, done.skipped = asked.asks, asked.skipped
+        return done
+
+    def _ask(
+        self, tx: Transaction, readings: Sequence[Reading], plan: Plan, accepted: Sequence[int],
+        closed: dict[str, float], now: float,
+    ) -> Asked:  # fmt: skip
+        """Settle the tickets that are answered here, and owe what is to be asked."""
+        works = [plan.work[i] for i in accepted]
+        tickets.settle(tx, (work.call for work in works if work.call.origin == "shadow"))
+        if self.config.shadow is None:
+            return Asked()
+        sources = [reading.position.source for reading in readings]
+        found = [
+            Stored(w.call, w.key, sources[w.part], closed.get(sources[w.part], 0.0), w.arrival)
+            for w in works
+        ]
+        return owe_asks(tx, self.config, found, now)
 
     def _enter_panel(self) -> None:
         # In a transaction of its own: workers of one panel would wait for each other's flush.

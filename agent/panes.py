@@ -127,6 +127,12 @@ def is_late(at: float, arrival: float, width_s: int, lateness_s: float) -> bool:
     return arrival > pane_of(at, width_s) + width_s + lateness_s
 
 
+def is_left_out(at: float, arrival: float, closed: float, width_s: int, lateness_s: float) -> bool:
+    """Whether a call stands beside its pane: it is late, or its pane is closed."""
+    late = is_late(at, arrival, width_s, lateness_s)
+    return late or pane_of(at, width_s) + width_s <= closed
+
+
 def groups_of(call: Call, segments: Sequence[str]) -> list[Group]:
     """The group of a call and its declared segments, each a marginal of its own."""
     main = Group(call.service, call.model, call.variant)

@@ -1,7 +1,7 @@
 """The frozen types that cross folders."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Status = Literal["ok", "error", "timeout"]
 Origin = Literal["production", "shadow", "dataset"]
@@ -49,6 +49,32 @@ class Call:
     pair: str | None = None
     feedback: float | None = None
     flags: tuple[str, ...] = ()
+    # Sampling parameters of the request (`temperature`, `seed`, ...) as JSON values.
+    parameters: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a candidate is asked, and the ticket that allows it."""
+
+    ticket: bytes
+    candidate: str
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a candidate said, or how it failed; tokens and cost as it reported them."""
+
+    status: Status
+    text: str | None = None
+    error: str | None = None
+    finish: str | None = None
+    latency_s: float | None = None
+    ttft_s: float | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    cost_usd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from consumers.metrics import Tally
 
 VERDICTS = ("better", "worse", "equivalent", "not_worse", "not_yet", "invalid")
 _OURS = tuple(f"vedette_{part}_" for part in ("drift", "experiment", "finding", "ledger", "slo"))
+_TICKETS = "vedette_shadow_tickets"
 _FINDINGS = tuple(row.name for row in SERIES if row.name.startswith("vedette_finding_"))
 # Six numbers each: 1,200 series.
 _SHOWN_MAX = 200
@@ -59,6 +60,10 @@ class Gauges:
         """Show what is missing between what was received and its ends."""
         self._tally.show("vedette_ledger_gap_calls", (), n)
 
+    def tickets(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """Show how many tickets of each candidate are in each state, and no others."""
+        self._tally.show_all(((_TICKETS, key, n) for key, n in counts.items()), only=[_TICKETS])
+
     def drift(self, labels: Labels, firing: bool) -> None:
         """Show whether a series (service, model, variant, segment, metric) left its baseline."""
         self._tally.show("vedette_drift_firing", labels, firing)
@@ -70,7 +75,8 @@ class Gauges:
 
     def resign(self) -> None:
         """Show nothing any more: another process closes panes now."""
-        self._tally.show_all((), only=[row.name for row in SERIES if row.name.startswith(_OURS)])
+        ours = [row.name for row in SERIES if row.name.startswith((*_OURS, _TICKETS))]
+        self._tally.show_all((), only=ours)
 
 
 def labels_of(one: Finding) -> Labels:

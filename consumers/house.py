@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from agent.config import Config
 from agent.intake import Reading
 from agent.monitor import Fenced, Monitor
-from agent.store import Store, closing, halves, positions, reads
+from agent.store import Store, closing, halves, positions, reads, tickets
 from agent.store.positions import Attempt
 from agent.store.writes import Position
 from consumers.listener import Listener
@@ -117,8 +117,9 @@ class House:
         if time.monotonic() >= self._next_ledger:
             self._next_ledger = time.monotonic() + _LEDGER_S
             with self.store.transaction() as tx:
-                gap = reads.ledger(tx).gap
+                gap, counts = reads.ledger(tx).gap, tickets.counts(tx, self._clock())
             self.listener.ledger(gap)
+            self.listener.tickets(counts)
 
     def _resign(self) -> None:
         """Forget what is true while we are the closer; when we are again, it is told anew."""

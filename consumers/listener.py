@@ -1,6 +1,6 @@
 """What the worker and its house say of what they did."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from agent.findings import Finding
 from agent.monitor import Flush
@@ -25,6 +25,9 @@ class Listener:
 
     def ledger(self, gap: int) -> None:
         """So many calls are missing between what was received and its ends."""
+
+    def tickets(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """So many tickets of each candidate are in each state."""
 
     def closed(self, source: str, through: float) -> None:
         """The panes of a source are closed up to a time."""

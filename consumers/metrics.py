@@ -86,6 +86,12 @@ class Tally:
         """Count stored calls that did not reach the topic of scored calls."""
         self._count("vedette_scored_unpublished_total", (), n)
 
+    def skipped(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """Count calls by the candidate that is not asked them, and why."""
+        with self._lock:
+            for labels, n in counts.items():
+                self._add("vedette_shadow_skipped_total", labels, n)
+
     def lost(self, topic: str, n: int) -> None:
         """Count records that were gone before they were read."""
         self._count("vedette_records_lost_total", (topic,), n)

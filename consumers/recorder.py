@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 
 import numpy as np
@@ -15,6 +15,7 @@ from agent.config import Config
 from agent.errors import StoreDown
 from agent.findings import Finding
 from agent.monitor import Flush
+from agent.record import Ask
 from agent.store import Store
 from agent.store.tables import CALL_OUTCOMES, RECORD_OUTCOMES
 from consumers.alerts import SENTENCE_CHARS
@@ -55,11 +56,13 @@ class Recorder(Listener):
         ways: Sequence[Way] = (),
         sender: Sender | None = None,
         scored: ScoredTopic | None = None,
+        ask: Callable[[Sequence[Ask]], None] | None = None,
     ) -> None:
         self.tally, self.health = shown
         self._gauges = Gauges(self.tally)
         self._teller = Teller(config, store, self.tally, ways)
         self._config, self._store, self._sender, self._scored = config, store, sender, scored
+        self._ask = ask
         self._next_publish = 0.0
         self._step, self._step_began = "start", time.perf_counter()
 
@@ -80,9 +83,12 @@ class Recorder(Listener):
             self.tally.dead_letter(reason, n)
         self.tally.open_panes(flush.open_panes)
         self.tally.flush(len(flush.calls))
+        self.tally.skipped(flush.skipped)
         self._observe(flush)
         if self._scored is not None:
             self.tally.unpublished(self._scored.publish(flush))
+        if flush.asks and self._ask is not None:
+            self._ask(flush.asks)
 
     def _observe(self, flush: Flush) -> None:
         groups: dict[tuple[str, str, str], list[int]] = defaultdict(list)
@@ -107,6 +113,10 @@ class Recorder(Listener):
     def ledger(self, gap: int) -> None:
         """Whether what was received is the sum of its ends."""
         self._gauges.ledger_gap(gap)
+
+    def tickets(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """How many tickets of each candidate are in each state."""
+        self._gauges.tickets(counts)
 
     def lag(self, partition: Partition, records: int | None) -> None:
         """How many records of a partition are unread."""

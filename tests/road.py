@@ -1,11 +1,13 @@
 """What tests of the road share: a worker on a store, fed by the inbox or by a broker."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from agent.config import Config, load_config
 from agent.monitor import Flush, Monitor
+from agent.record import Ask
 from agent.score import Panel
 from agent.store import Store
 from consumers.inbox import Inbox
@@ -22,9 +24,13 @@ class Quiet(Listener):
         self.letters: list[str] = []
         self.why_not_ready = ""
         self.flushes = 0
+        self.asks: list[Ask] = []
+        self.skipped: Counter[tuple[str, str]] = Counter()
 
     def flushed(self, flush: Flush, waited_s: float) -> None:
         self.flushes += 1
+        self.asks += flush.asks
+        self.skipped += flush.skipped
         self.letters += [letter.reason for letter in flush.letters]
 
     def lost(self, topic: str, records: int) -> None:

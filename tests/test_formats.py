@@ -143,12 +143,12 @@ def test_texts_are_capped_and_cleaned_and_say_so() -> None:
     assert call.prompt == "x" * 100
     assert call.response == "a\ufffdb"
     assert call.model == "m" * 128
-    assert call.flags == ("sanitised", "truncated")
+    assert call.flags == ("prompt_truncated", "sanitised", "truncated")
 
 
 def test_a_redactors_placeholder_is_no_text() -> None:
     call = one(record(prompt="redacted-by-litellm", response="REDACTED"))
-    assert (call.prompt, call.response, call.flags) == (None, None, ("redacted",))
+    assert (call.prompt, call.response, call.flags) == (None, None, ("prompt_redacted", "redacted"))
 
 
 def test_a_segment_holds_sixteen_pairs() -> None:

@@ -45,7 +45,10 @@ HOMES: dict[str, tuple[str, ...]] = {
     "rich": ("consumers/cli",),
     "pydantic": tuple(
         f"agent/{name}.py"
-        for name in ("alerts", "config", "drift", "experiments", "fairness", "sla", "tree")
+        for name in (
+            *("alerts", "config", "drift", "experiments", "fairness", "shadows", "sla"),
+            "tree",
+        )
     ),
     "pydantic_settings": ("agent/config.py",),
     "yaml": ("agent/config.py", "consumers/cli_rules.py"),

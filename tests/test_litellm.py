@@ -147,7 +147,8 @@ def test_an_image_is_dropped_and_flagged() -> None:
 def test_redacted_texts_are_absent() -> None:
     text = "redacted-by-litellm"
     call = one(messages=[{"role": "user", "content": text}], response={"text": text})
-    assert (call.prompt, call.response, call.flags) == (None, None, ("redacted",))
+    told = ("prompt_redacted", "redacted")
+    assert (call.prompt, call.response, call.flags) == (None, None, told)
 
 
 @pytest.mark.parametrize("kind", ["aembedding", "embedding", "image_generation", "arerank"])

@@ -98,6 +98,20 @@ def test_a_call_is_not_the_pair_of_another_service(any_store: Store) -> None:
     assert Call("x", 0.0, "m").pair is None
 
 
+def test_a_mirror_that_knows_only_the_trace_meets_the_one_call_of_it(any_store: Store) -> None:
+    """As LiteLLM's silent twins: both sides say their trace."""
+    silent = {"variant": "shadow:new", "model": "b"}
+    records = [
+        native(0, pair="t-0"), native(0, id="s-0", pair="t-0", **silent),
+        # Of a trace with two calls nobody knows whose answer a twin is.
+        native(1, pair="t-1"), native(2, pair="t-1"), native(1, id="s-1", pair="t-1", **silent),
+        native(3, pair="t-3"), *(native(3, id=f"s-3{n}", pair="t-3", **silent) for n in "ab"),
+        native(4, pair="t-4", service="billing"), native(4, id="s-4", pair="t-4", **silent),
+    ]  # fmt: skip
+    rows = closed(any_store, records)
+    assert rows[MAIN].calls.words == {PAIR: 1, UNMATCHED: 1}
+
+
 @pytest.mark.parametrize("effect", [0.0, 0.1])
 def test_a_self_test_in_pairs_finds_nothing_or_is_invalid(
     store: Store, rng: np.random.Generator, effect: float

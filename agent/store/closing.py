@@ -7,8 +7,10 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, func, select, update
 
 from agent.config import Config
-from agent.panes import HOUR_S, MINUTE_S, merged
-from agent.store.pairs import Span, close_pairs
+from agent.experiments import PAIRED
+from agent.panes import HOUR_S, MINUTE_S, merged, pane_of
+from agent.store import pairs, tickets
+from agent.store.pairs import Span
 from agent.store.positions import progress_of
 from agent.store.tables import (
     calls,
@@ -23,42 +25,64 @@ from agent.store.tables import (
     seen,
     texts,
 )
+from agent.store.ticket_tables import quotas, spent
+from agent.store.ticket_tables import tickets as asked
 from agent.store.writes import upsert
 from agent.watermark import closable_through
 
 _DAY_S = 86_400.0
 # One transaction merges at most this much time that has rows, so that flushes never wait long.
 _PANES_AT_ONCE = 360
+# Or makes the pairs of so many calls.
+_CALLS_AT_ONCE = 20_000
 # And deletes at most so many rows of a table, well within the time that a statement may take.
 _ROWS_AT_ONCE = 5000
 _GROUP = ("service", "model", "variant", "segment")
 
 
 def close_panes(tx: Connection, source: str, config: Config, now: float) -> float | None:
-    """Close what may be closed of a source; how far it is closed now, None when nothing moved."""
+    """Close what may be closed of a source, and make its pairs as far as no ticket is out.
+
+    How far it is closed now; None when nothing moved.
+    """
     old = tx.scalar(
         select(closing.c.closed_through).where(closing.c.source == source).with_for_update()
     )
+    if old is None:
+        return None
     width, lateness = config.panes.width_s, config.panes.allowed_lateness_s
     target = closable_through(progress_of(tx, source), source in config.backfill, width, lateness)
-    if old is None or target is None or target <= old:
+    start, through = tickets.paired_times(tx)[source], float(old)
+    if target is not None and target > old:
+        through = _advance(tx, source, through, target, config, now)
+    tickets.expire(tx, now)
+    end = _pair(tx, source, (start, through), config, now)
+    if end == start and through == old:
         return None
-    return _advance(tx, source, float(old), target, config, now)
+    tickets.set_paired(tx, source, end)
+    return through
 
 
 def finish_source(tx: Connection, source: str, config: Config, now: float) -> float | None:
-    """Close all of a source that has come to its end, whole hours at a time."""
+    """Close all of a source that has come to its end, whole hours at a time; what candidates have
+    not answered by now they do not answer."""
     old = tx.scalar(
         select(closing.c.closed_through).where(closing.c.source == source).with_for_update()
     )
     last = tx.scalar(select(func.max(open_panes.c.pane)).where(open_panes.c.source == source))
-    if old is None or last is None:
+    if old is None:
         return None
-    end = float((last // HOUR_S + 1) * HOUR_S)
-    through: float | None = None
-    while through is None or through < end:
-        through = _advance(tx, source, float(old if through is None else through), end, config, now)
-    return through
+    start, through = tickets.paired_times(tx)[source], float(old)
+    end = through if last is None else float((last // HOUR_S + 1) * HOUR_S)
+    while through < end:
+        through = _advance(tx, source, through, end, config, now)
+    while tickets.expire(tx, now, source):
+        pass
+    end = start
+    while (reached := _pair(tx, source, (end, through), config, now)) > end:
+        end = reached
+    tickets.set_paired(tx, source, end)
+    return through if end > start or through > old else None
 
 
 def _advance(
@@ -73,11 +97,7 @@ def _advance(
         closed = here, open_panes.c.pane + width <= through
         _write(tx, source, width, tx.execute(select(open_panes).where(*closed)), width, now)
         tx.execute(delete(open_panes).where(*closed))
-        late_s, segments = config.panes.allowed_lateness_s, config.segments
-        _pair(tx, Span(source, float(ready[0]), through, width, late_s, segments), now)
-    for level, finer in ((MINUTE_S, width), (HOUR_S, MINUTE_S)):
-        if finer < level:
-            _roll_up(tx, source, level, finer, (old, through), now)
+    _roll_up(tx, source, width, (old, through), now)
     tx.execute(
         update(closing)
         .where(closing.c.source == source, closing.c.closed_through == old)
@@ -86,26 +106,57 @@ def _advance(
     return through
 
 
-def _pair(tx: Connection, span: Span, now: float) -> None:
-    rows = [
-        {"level_s": span.width_s, "pane": key.pane, "source": span.source, **key.group._asdict()}
-        | {"late": 0, "calls": row.calls.total(), "summaries": row.to_bytes(), "closed_at": now}
-        for key, row in sorted(close_pairs(tx, span, now).items(), key=lambda item: item[0])
-    ]
-    upsert(tx, panes, rows)
+def _pair(
+    tx: Connection, source: str, span: tuple[float, float], config: Config, now: float
+) -> float:
+    """Make the pairs of these closed panes, before the first whose ticket is out; how far.
+
+    Production panes do not wait for this, so what is made here is rolled up by itself.
+    """
+    (start, through), width = span, config.panes.width_s
+    out = tickets.first_out(tx, source)
+    end = max(start, through if out is None else min(through, float(pane_of(out, width))))
+    if end > start and pairs.are_there(tx):
+        end = _within(tx, start, end, width)
+        lateness, segments = config.panes.allowed_lateness_s, config.segments
+        made = pairs.close_pairs(tx, Span(source, start, end, width, lateness, segments), now)
+        same = {"level_s": width, "source": source, "late": 0, "closed_at": now}
+        rows = [
+            {**same, "pane": key.pane, **key.group._asdict()}
+            | {"calls": row.calls.total(), "summaries": row.to_bytes()}
+            for key, row in sorted(made.items(), key=lambda item: item[0])
+        ]
+        upsert(tx, panes, rows)
+        _roll_up(tx, source, width, (start, end), now, paired=True)
+    return end
+
+
+def _within(tx: Connection, start: float, end: float, width_s: int) -> float:
+    """As much of a span as one transaction may read the calls of, one pane at least."""
+    there = select(calls.c.at).where(calls.c.at >= start, calls.c.at < end).order_by(calls.c.at)
+    at = tx.scalar(there.offset(_CALLS_AT_ONCE).limit(1))
+    return end if at is None else max(float(pane_of(at, width_s)), start + width_s)
 
 
 def _roll_up(
-    tx: Connection, source: str, level: int, finer: int, moved: tuple[float, float], now: float
+    tx: Connection,
+    source: str,
+    width: int,
+    moved: tuple[float, float],
+    now: float,
+    paired: bool = False,
 ) -> None:
-    first, last = (int(edge // level) * level for edge in moved)
-    if last <= first:
-        return
-    rows = select(panes).where(
-        and_(panes.c.level_s == finer, panes.c.source == source, panes.c.late == 0),
-        and_(panes.c.pane >= first, panes.c.pane < last),
-    )
-    _write(tx, source, level, tx.execute(rows), level, now)
+    """Merge the panes that were closed into minutes and hours, those of pairs or all others."""
+    mine = panes.c.variant.startswith(PAIRED)
+    for level, finer in ((MINUTE_S, width), (HOUR_S, MINUTE_S)):
+        first, last = (int(edge // level) * level for edge in moved)
+        if finer == level or last <= first:
+            continue
+        rows = select(panes).where(
+            and_(panes.c.level_s == finer, panes.c.source == source, panes.c.late == 0),
+            and_(panes.c.pane >= first, panes.c.pane < last, mine if paired else ~mine),
+        )
+        _write(tx, source, level, tx.execute(rows), level, now)
 
 
 def _write(
@@ -145,12 +196,17 @@ def prune(tx: Connection, config: Config, now: float) -> bool:
         (examples, 0.0 if shown is None else shown.days),
         (dead_letters, keep.dead_letter_days),
         (entered, keep.calls_days),
+        (asked, keep.calls_days),
     ):
         key = next(iter(table.primary_key))
         old = select(key).where(table.c.stored_at < now - days * _DAY_S).limit(_ROWS_AT_ONCE)
         full |= tx.execute(delete(table).where(key.in_(old))).rowcount == _ROWS_AT_ONCE
-    for row in list(tx.execute(select(closing))):
-        _prune_panes(tx, row.source, row.closed_through, config, now)
+    # Pairs of panes that were rolled up meanwhile are still to be rolled up, beside their calls.
+    for source, through in tickets.paired_times(tx).items():
+        _prune_panes(tx, source, through, config, now)
+    oldest = now - keep.calls_days * _DAY_S
+    tx.execute(delete(spent).where(spent.c.hour >= 0, spent.c.hour < oldest))
+    tx.execute(delete(quotas).where(quotas.c.stored_at < oldest))
     read = select(func.min(offsets.c.next)).where(offsets.c.topic == "inbox", offsets.c.next >= 0)
     tx.execute(delete(inbox).where(inbox.c.id < read.scalar_subquery()))
     return full

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, select, update
 
 from agent.store.tables import calls, dead_letters, examples, halves, texts
+from agent.store.ticket_tables import tickets
 from agent.store.writes import unpack_headers
 
 _CHUNK = 500
@@ -54,14 +55,21 @@ def mark_replayed(tx: Connection, ids: Sequence[int], now: float) -> None:
 
 
 def forget(tx: Connection, unit: str) -> dict[str, int]:
-    """Delete a subject's call rows, texts, examples, waiting halves, dead letters; how many each.
+    """Delete a subject's call rows with their twins', texts, examples, tickets, waiting halves and
+    dead letters; how many each.
 
     Sums in panes stay: they hold no subject. The `seen` keys stay, so that a repeat counts once.
     """
-    keys = select(calls.c.key).where(calls.c.unit == unit)
+    mine, asked = calls.alias("mine"), calls.alias("asked")
+    own = asked.c.unit == unit, asked.c.origin == "production", asked.c.service == mine.c.service
+    met = (asked.c.id == mine.c.pair) | (asked.c.pair == mine.c.pair)
+    # What a candidate was asked is what the subject asked.
+    twin = (mine.c.origin == "shadow") & select(asked.c.key).where(*own, met).exists()
+    keys = select(mine.c.key).where((mine.c.unit == unit) | twin)
     done = {"texts": tx.execute(delete(texts).where(texts.c.key.in_(keys))).rowcount}
+    done["tickets"] = tx.execute(delete(tickets).where(tickets.c.call_key.in_(keys))).rowcount
     done["examples"] = tx.execute(delete(examples).where(examples.c.call_key.in_(keys))).rowcount
-    done["calls"] = tx.execute(delete(calls).where(calls.c.unit == unit)).rowcount
+    done["calls"] = tx.execute(delete(calls).where(calls.c.key.in_(keys))).rowcount
     needle = unit.encode()
     for name, table, body in (
         ("dead_letters", dead_letters, dead_letters.c.value),

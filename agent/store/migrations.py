@@ -10,6 +10,7 @@ from sqlalchemy import Column, Connection, String, Table, insert, inspect, selec
 from agent.findings import Finding
 from agent.store.findings import row_of
 from agent.store.tables import BY_PAIR, BY_START, BY_TIME, META, findings
+from agent.store.ticket_tables import tickets
 
 migrations = Table("migrations", META, Column("name", String(64), primary_key=True))
 
@@ -69,6 +70,11 @@ def m006_examples(connection: Connection) -> None:
     META.create_all(connection)
 
 
+def m007_tickets(connection: Connection) -> None:
+    """What candidates are asked and may cost, and how far pairs are made."""
+    tickets.metadata.create_all(connection)
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     m001_first_tables,
     m002_experiments,
@@ -76,6 +82,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     m004_findings_of_every_kind,
     m005_baselines,
     m006_examples,
+    m007_tickets,
 )
 
 

@@ -3,24 +3,31 @@
 2026-11-24: folding a pair when its second call arrives needs a lock between workers and takes
 pairs in the order of completion, which biases a slow candidate (statistics.md 3.4). At closing
 both rows are there or late, one process looks, and the order is that of the requests.
+
+A ticket says that its pair is one whatever the answer's own time is, in which rows it counts, and
+that the candidate failed where no answer came. A twin without one was mirrored by somebody else.
 """
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, select
 
 from agent.buckets import event_key
+from agent.catalog import metric_named
 from agent.experiments import PAIRED, SHADOW
 from agent.pairs import LATE, REPEATED, UNMATCHED, Outcome, Pair, paired_row
 from agent.panes import Group, Row, RowKey, is_late, pane_of
 from agent.store.experiments import enter
 from agent.store.tables import calls, offsets
+from agent.store.ticket_tables import tickets
+from agent.store.tickets import SETTLED, answer_id, ticket_of
 
 _DAY_S = 86_400
+_CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,37 +42,51 @@ class Span:
     segments: Sequence[str]
 
 
+def are_there(tx: Connection) -> bool:
+    """Whether any call may be one of a pair."""
+    twins = select(calls.c.key).where(calls.c.pair.is_not(None)).limit(1)
+    asked = select(tickets.c.key).limit(1)
+    return tx.scalar(twins) is not None or tx.scalar(asked) is not None
+
+
 def close_pairs(tx: Connection, span: Span, now: float) -> dict[RowKey, Row]:
     """The rows of every pair whose production call lies in the span, and counts of lost twins."""
-    if tx.scalar(select(calls.c.key).where(calls.c.pair.is_not(None)).limit(1)) is None:
-        return {}
-    found = [row for row in tx.execute(_twins(span)) if not _is_late(row, span)]
-    fresh = _first_of_their_day(tx, found, now)
-    groups: dict[tuple[RowKey, str], list[Any]] = defaultdict(list)
-    for row in found:
-        at = pane_of(row.control_at, span.width_s)
-        for group in _groups(row, span.segments):
-            groups[RowKey(at, group), "" if row.key in fresh else REPEATED].append(row)
+    groups: dict[RowKey, list[Pair]] = defaultdict(list)
     made: dict[RowKey, Row] = {}
-    for (key, outcome), rows in groups.items():
-        if outcome:
-            made.setdefault(key, Row()).calls.add(outcome, len(rows))
-        else:
-            made.setdefault(key, Row()).merge(_folded(rows, key.group.variant))
+    found = list(tx.execute(_twins(span)))
+    asked = _tickets_of(tx, [row.id for row in found])
+    mirrored = [row for row in found if row.id not in asked and not _is_late(row, span)]
+    traces = _traces(tx, mirrored)
+    whole = [row for row in mirrored if row.pair == row.control_id or traces[_trace(row)] == 1]
+    fresh = _first_of_their_day(tx, whole, now)
+    for row in whole:
+        for group in _groups(row, span.segments):
+            key = RowKey(pane_of(row.control_at, span.width_s), group)
+            if row.key in fresh:
+                groups[key].append(_mirrored(row))
+            else:
+                made.setdefault(key, Row()).calls.add(REPEATED)
+    for key, pair in _ticketed(tx, span):
+        groups[key].append(pair)
+    for key, pairs in groups.items():
+        made.setdefault(key, Row()).merge(paired_row(pairs, key.group.variant))
     _count_lost(tx, span, made)
     return made
 
 
 def _twins(span: Span) -> Any:
     control, twin = calls.alias("control"), calls.alias("twin")
+    # A mirror that cannot know the call's id says the trace that both have.
+    meets = (twin.c.pair == control.c.id) | (twin.c.pair == control.c.pair)
     return (
         select(
-            *(twin.c.key, twin.c.service, twin.c.model, twin.c.variant, twin.c.status),
-            *(twin.c.scores, twin.c.arrival, control.c.at.label("control_at"), control.c.unit),
-            *(control.c.segment, control.c.status.label("control_status")),
-            *(control.c.scores.label("control_scores"), control.c.arrival.label("control_arrival")),
+            *(twin.c.key, twin.c.id, twin.c.pair, twin.c.service, twin.c.model, twin.c.variant),
+            *(twin.c.status, twin.c.scores, twin.c.arrival, control.c.at.label("control_at")),
+            *(control.c.id.label("control_id"), control.c.unit, control.c.segment),
+            *(control.c.status.label("control_status"), control.c.scores.label("control_scores")),
+            control.c.arrival.label("control_arrival"),
         )
-        .join(twin, (twin.c.pair == control.c.id) & (twin.c.service == control.c.service))
+        .join(twin, meets & (twin.c.service == control.c.service))
         .join(offsets, _in_source(control, span.source))
         .where(control.c.at >= span.start, control.c.at < span.end)
         .where(control.c.origin == "production", twin.c.variant.startswith(SHADOW))
@@ -82,6 +103,25 @@ def _is_late(row: Any, span: Span) -> bool:
     # Of both records alone, so that no restart changes it.
     arrival = max(row.arrival, row.control_arrival)
     return is_late(row.control_at, arrival, span.width_s, span.lateness_s)
+
+
+def _trace(row: Any) -> tuple[str, str, str]:
+    return row.service, row.pair, row.variant
+
+
+def _traces(tx: Connection, rows: Sequence[Any]) -> Counter[tuple[str, str, str]]:
+    """How many meetings are possible in each trace: in one with several calls nobody knows whose
+    answer a twin is."""
+    wanted = sorted({row.pair for row in rows if row.pair != row.control_id})
+    columns = calls.c.service, calls.c.pair, calls.c.origin, calls.c.variant
+    made: Counter[tuple[str, str, str]] = Counter()
+    for at in range(0, len(wanted), _CHUNK):
+        query = select(*columns).where(calls.c.pair.in_(wanted[at : at + _CHUNK]))
+        made.update(
+            (row.service, row.pair, "" if row.origin == "production" else row.variant)
+            for row in tx.execute(query)
+        )
+    return Counter({key: made[key] * made[(*key[:2], "")] for key in made if key[2]})
 
 
 def _first_of_their_day(tx: Connection, found: Sequence[Any], now: float) -> set[bytes]:
@@ -104,13 +144,9 @@ def _groups(row: Any, segments: Sequence[str]) -> list[Group]:
     return [main] + [main._replace(segment=f"{k}={held[k]}") for k in segments if k in held]
 
 
-def _folded(rows: Sequence[Any], variant: str) -> Row:
-    pairs = [
-        Pair(bytes(row.key), _outcome(row.control_status, row.control_scores),
-             _outcome(row.status, row.scores))
-        for row in rows
-    ]  # fmt: skip
-    return paired_row(pairs, variant)
+def _mirrored(row: Any) -> Pair:
+    control = _outcome(row.control_status, row.control_scores)
+    return Pair(bytes(row.key), control, _outcome(row.status, row.scores))
 
 
 def _outcome(status: str, scores: str) -> Outcome:
@@ -119,22 +155,76 @@ def _outcome(status: str, scores: str) -> Outcome:
     return Outcome(status, values, why)
 
 
+def _ticketed(tx: Connection, span: Span) -> Iterator[tuple[RowKey, Pair]]:
+    """The pairs of the span's tickets, once for each row that they count in."""
+    here = tickets.c.source == span.source, tickets.c.at >= span.start, tickets.c.at < span.end
+    query = select(tickets).where(*here, tickets.c.probe == "", tickets.c.state.in_(SETTLED))
+    rows = list(tx.execute(query.order_by(tickets.c.at, tickets.c.key)))
+    for at in range(0, len(rows), _CHUNK):
+        part = rows[at : at + _CHUNK]
+        controls = _outcomes(tx, calls.c.key, [bytes(row.call_key) for row in part])
+        answers = _outcomes(tx, calls.c.id, [answer_id(bytes(row.key)) for row in part])
+        for row in part:
+            control = controls.get(bytes(row.call_key))
+            answer = answers.get(answer_id(bytes(row.key)))
+            if row.state == "expired" and control is not None:
+                answer = unanswered(control)
+            if control is None or answer is None:
+                continue  # somebody was forgotten
+            pane = pane_of(row.at, span.width_s)
+            group = Group(row.service, row.model, PAIRED + row.candidate)
+            for segment in json.loads(row.counts_in):
+                key = RowKey(pane, group._replace(segment=segment))
+                yield key, Pair(bytes(row.key), control, answer)
+
+
+def _outcomes(tx: Connection, column: Any, keys: Sequence[Any]) -> dict[Any, Outcome]:
+    query = select(column, calls.c.status, calls.c.scores).where(column.in_(keys))
+    return {key: _outcome(status, scores) for key, status, scores in tx.execute(query)}
+
+
+def unanswered(control: Outcome) -> Outcome:
+    """A candidate that did not answer in time: what was asked scores as it does on the other side,
+    and what would be of an answer failed."""
+    asked = {
+        name: value
+        for name, value in control.values.items()
+        if metric_named(name).text in ("prompt", "contexts")
+    }
+    return Outcome("timeout", asked | {"error": 1.0})
+
+
 def _count_lost(tx: Connection, span: Span, made: dict[RowKey, Row]) -> None:
     """Twins of this span whose production call is unknown, or whose pane they came too late for."""
     control = calls.alias("control")
     query = (
-        select(calls.c.at, calls.c.service, calls.c.model, calls.c.variant, calls.c.arrival,
-               control.c.at.label("control_at"), control.c.arrival.label("control_arrival"))
-        .outerjoin(control, (control.c.id == calls.c.pair) & (control.c.service == calls.c.service)
-                   & (control.c.origin == "production"))
+        select(calls.c.key, calls.c.id, calls.c.at, calls.c.service, calls.c.model, calls.c.variant,
+               calls.c.arrival, control.c.at.label("control_at"),
+               control.c.arrival.label("control_arrival"))
+        .outerjoin(control, ((control.c.id == calls.c.pair) | (control.c.pair == calls.c.pair))
+                   & (control.c.service == calls.c.service) & (control.c.origin == "production"))
         .join(offsets, _in_source(calls, span.source))
         .where(calls.c.at >= span.start, calls.c.at < span.end, calls.c.pair.is_not(None))
         .where(calls.c.variant.startswith(SHADOW))
     )  # fmt: skip
-    rows = list(tx.execute(query))
+    rows = list({row.key: row for row in tx.execute(query)}.values())
+    states = _tickets_of(tx, [row.id for row in rows])
+    rows = [row for row in rows if states.get(row.id) not in ("answered", "failed")]
     matched = [row for row in rows if row.control_at is not None]
     _add(made, span, UNMATCHED, (row for row in rows if row.control_at is None))
-    _add(made, span, LATE, (row for row in matched if _is_late(row, span)))
+    late = (row for row in matched if row.id in states or _is_late(row, span))
+    _add(made, span, LATE, late)
+
+
+def _tickets_of(tx: Connection, ids: Iterable[str]) -> dict[str, str]:
+    """The states of the tickets that calls with these ids answer."""
+    wanted = {key: one for one in ids if (key := ticket_of(one)) is not None}
+    keys, found = sorted(wanted), {}
+    for at in range(0, len(keys), _CHUNK):
+        query = select(tickets.c.key, tickets.c.state)
+        for key, state in tx.execute(query.where(tickets.c.key.in_(keys[at : at + _CHUNK]))):
+            found[wanted[bytes(key)]] = state
+    return found
 
 
 def _add(made: dict[RowKey, Row], span: Span, outcome: str, rows: Iterable[Any]) -> None:

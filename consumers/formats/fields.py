@@ -44,6 +44,8 @@ _RFC3339 = re.compile(
 # Redaction switches of LiteLLM and of the OpenInference and OTel instrumentations.
 _PLACEHOLDERS = {"redacted-by-litellm", "redacted", "[redacted]", "<redacted>", "__redacted__"}
 _PLACEHOLDER_CHARS = max(map(len, _PLACEHOLDERS))
+# A prompt without what these took is another question: a candidate is not asked it.
+_LOST = ("redacted", "truncated")
 
 
 class Reading:
@@ -61,6 +63,11 @@ class Reading:
         """Add a flag once; flags are kept in alphabetical order."""
         if flag not in self.flags:
             self.flags = tuple(sorted((*self.flags, flag)))
+
+    def asked(self, before: tuple[str, ...]) -> None:
+        """Say that what was noted since the prompt began was lost from the prompt."""
+        lost = [f"prompt_{flag}" for flag in self.flags if flag in _LOST]
+        self.flags = tuple(sorted({*before, *self.flags, *lost}))
 
 
 def identifier(value: Any, reading: Reading) -> str:

@@ -58,6 +58,7 @@ VARIANT = (
 )
 OWN_SHADOW = ("vedette.shadow", "http.request.header.x-vedette-shadow")
 ENVIRONMENT = "deployment.environment.name"
+INVOCATION = "llm.invocation_parameters"
 
 # Texts: whole messages, else flattened ones (PREFIX.N[.message].role and so on), else older wholes.
 PROMPT = ("gen_ai.input.messages",)
@@ -119,7 +120,7 @@ def model_of(attributes: Attributes, reading: Reading) -> str | None:
     model = word(attributes, MODEL, reading)
     if model is not None:
         return model
-    for key in ("llm.invocation_parameters", "input.value"):
+    for key in (INVOCATION, "input.value"):
         request = parsed_or_text(attributes.get(key))
         if isinstance(request, dict) and isinstance(request.get("model"), str):
             return fields.name(request["model"], reading)

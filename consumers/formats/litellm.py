@@ -18,6 +18,7 @@ from agent.errors import BadRecord
 from agent.record import Call, Filtered, Origin, Status
 from consumers.formats import fields, messages
 from consumers.formats.fields import Reading
+from consumers.formats.parameters import parameters
 
 # Keys that only this payload has; two of them make a LiteLLM record.
 MARKS = ("startTime", "litellm_call_id", "call_type", "model_group", "response_cost")
@@ -65,6 +66,7 @@ def call(document: dict[str, Any], config: Config, arrival: float) -> Call | Fil
         response=response,
         finish=finish,
         pair=_pair(document, config, reading),
+        parameters=parameters(_object(document, "model_parameters"), reading),
         **_belongs(document, config, reading),
         **_measured(document, reading),
         flags=reading.flags,

@@ -3,7 +3,8 @@
 OpenAI chat and Responses, Anthropic messages, Google generate_content and the OpenTelemetry GenAI
 messages. A part that is no text (an image, a tool call) is left out and the call is flagged:
 "parts_dropped" in a prompt (a candidate would not be asked the same question), "tool_call" or
-"answer_parts_dropped" in an answer.
+"answer_parts_dropped" in an answer. What a redactor or a cap took from the prompt is flagged
+"prompt_redacted" or "prompt_truncated" besides: whom to ask is decided by the prompt alone.
 """
 
 from collections.abc import Iterator
@@ -36,6 +37,14 @@ _ROLES = {"human": "user", "model": "assistant", "ai": "assistant"}
 
 def conversation(value: Any, reading: Reading) -> tuple[str | None, tuple[Message, ...]]:
     """The user's last text and all turns, from a text, a list of turns or one turn."""
+    before, reading.flags = reading.flags, ()
+    found = _conversation(value, reading)
+    if before or reading.flags:
+        reading.asked(before)
+    return found
+
+
+def _conversation(value: Any, reading: Reading) -> tuple[str | None, tuple[Message, ...]]:
     if isinstance(value, str):
         return fields.text(value, reading), ()
     if isinstance(value, dict):

@@ -10,11 +10,16 @@ from agent.errors import BadRecord
 from agent.record import Call, Feedback, Message
 from consumers.formats import fields, messages
 from consumers.formats.fields import Reading
+from consumers.formats.parameters import parameters
 
 
 def _prompt(value: Any, reading: Reading) -> tuple[str | None, tuple[Message, ...]]:
     if type(value) is str:
-        return fields.text(value, reading), ()
+        before, reading.flags = reading.flags, ()
+        said = fields.text(value, reading)
+        if before or reading.flags:
+            reading.asked(before)
+        return said, ()
     if isinstance(value, list) and all(map(_is_turn, value)):
         return messages.conversation(value, reading)
     raise BadRecord("bad_text")
@@ -51,11 +56,12 @@ FIELDS: dict[str, Callable[[Any, Reading], Any]] = {
     "origin": fields.word_of("production", "shadow", "dataset"),
     "pair": fields.identifier,
     "feedback": fields.judgement,
+    "parameters": parameters,
 }
 _REQUIRED = (("id", "bad_id"), ("at", "bad_time"), ("model", "bad_model"))
 
 
-# A frozen class sets each of its 26 fields by a call: 2.0 microseconds of a record's 8. The same
+# A frozen class sets each of its 27 fields by a call: 2.0 microseconds of a record's 8. The same
 # slots in a class that is not frozen take 0.5, and are a Call from the moment they leave here.
 _Thawed = make_dataclass(
     "_Thawed", [(f.name, Any, field(default=f.default)) for f in of(Call)], slots=True

@@ -15,6 +15,7 @@ from agent.errors import BadRecord
 from agent.record import Call, Filtered, Half, Item, Reject
 from consumers.formats import events, fields, genai
 from consumers.formats.fields import Reading
+from consumers.formats.parameters import of_span
 from consumers.formats.telemetry import SERVER, Attributes, Batch, Event, LogEvent, Span
 
 _ID = re.compile(r"(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}", re.ASCII)
@@ -129,6 +130,9 @@ def _shared(
         "unit": genai.word(attributes, genai.UNIT, reading),
         "session": genai.word(attributes, genai.SESSION, reading),
         "segment": _segment(attributes, resource, config, reading),
+        "parameters": of_span(
+            attributes, genai.parsed_or_text(attributes.get(genai.INVOCATION)), reading
+        ),
     }
     for name, read, aliases in _AMOUNTS:
         value = genai.first(attributes, aliases)

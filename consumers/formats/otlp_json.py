@@ -87,9 +87,9 @@ def _attributes(owner: dict[str, Any]) -> Attributes:
 def _pairs(owner: dict[str, Any], key: str, depth: int) -> Attributes:
     rows = ((row.get("key"), row.get("value")) for row in _rows(owner, key))
     return {
-        name: _value(value, depth)
+        name: _value(value, depth) if is_read(name) else None
         for name, value in rows
-        if isinstance(name, str) and is_read(name)
+        if isinstance(name, str)
     }
 
 

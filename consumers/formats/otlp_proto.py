@@ -127,7 +127,7 @@ def _log(record: Any, resource: Attributes) -> LogEvent:
 
 
 def _attributes(rows: Iterable[Any]) -> Attributes:
-    return {row.key: _value(row.value, 0) for row in rows if is_read(row.key)}
+    return {row.key: _value(row.value, 0) if is_read(row.key) else None for row in rows}
 
 
 def _value(value: Any, depth: int) -> Any:

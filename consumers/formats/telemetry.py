@@ -10,7 +10,8 @@ VALUE_DEPTH = 64
 
 Attributes = dict[str, Any]
 
-# Never read, and large: schemas of tools, vectors, and the traces and messages of errors.
+# Never read, and large: schemas of tools, vectors, and the traces and messages of errors. Their
+# keys stay, without a value.
 _UNREAD = (
     "gen_ai.tool.definitions",
     "exception.stacktrace",

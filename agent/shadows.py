@@ -1,0 +1,107 @@
+"""Candidates that are asked what production was asked, and what they may cost."""
+
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
+
+from agent.tree import Name, TopicName, Tree
+
+# A declared segment and its value.
+Stratum = Annotated[str, StringConstraints(pattern=r"^[^=\x00-\x1f]{1,64}=[^\x00-\x1f]{1,128}$")]
+
+
+class Budget(Tree):
+    """The most that a candidate may be asked and cost, an hour and in all; None: no bound."""
+
+    calls_per_hour: int | None = Field(default=None, ge=0)
+    calls: int | None = Field(default=None, ge=0)
+    tokens_per_hour: int | None = Field(default=None, ge=0)
+    tokens: int | None = Field(default=None, ge=0)
+    usd_per_hour: float | None = Field(default=None, ge=0)
+    usd: float | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> "Budget":
+        if all(bound is None for bound in dict(self).values()):
+            raise ValueError("must bound something, such as calls_per_hour: 1000")
+        return self
+
+
+class Price(Tree):
+    """US dollars for a million tokens."""
+
+    input: float = Field(default=0.0, ge=0)
+    output: float = Field(default=0.0, ge=0)
+
+
+class Breaker(Tree):
+    """So many failures in a row stop the asking; after a while one call tries again."""
+
+    failures: int = Field(default=5, ge=1)
+    open_s: float = Field(default=30.0, gt=0)
+    # Each try that fails doubles the wait up to this.
+    most_s: float = Field(default=600.0, gt=0)
+
+
+class Candidate(Tree):
+    """A model that is asked: an OpenAI-compatible endpoint, or a folder of a local model."""
+
+    url: str | None = None
+    folder: Path | None = None
+    # The name that the endpoint knows; its calls stand under it.
+    model: str
+    key: SecretStr | None = None
+    key_file: Path | None = None
+    # The share of the calls that it is asked, of these services or of all.
+    rate: float = Field(default=0.01, ge=0, le=1)
+    services: tuple[str, ...] = ()
+    # Always asked: their pairs beyond `rate` count in their own segment only.
+    always: tuple[Stratum, ...] = ()
+    # The most that it is asked an hour for each value of a declared segment.
+    most_per_hour: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    # Prompts with personal data are sent only to a trusted one; the others skip them.
+    trusted: bool = False
+    # Loopback and private addresses are refused unless this is set.
+    private: bool = False
+    concurrency: int = Field(default=4, ge=1, le=256)
+    timeout_s: float = Field(default=60.0, gt=0, le=600)
+    answer_bytes: int = Field(default=1 << 20, ge=1024)
+    # Asked for and reserved where the request does not say how much it wants.
+    answer_tokens: int = Field(default=1024, ge=1)
+    stream: bool = True
+    budget: Budget
+    price: Price = Price()
+    breaker: Breaker = Breaker()
+    # The share of its answers that are asked again with a changed prompt.
+    probes: float = Field(default=0.0, ge=0, le=1)
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, url: str | None) -> str | None:
+        if url is not None:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("must be an http:// or https:// address")
+            if parts.username or parts.password or parts.query or parts.fragment:
+                raise ValueError("holds more than a host and a path; the key stands in `key`")
+        return url
+
+    @model_validator(mode="after")
+    def _is_one_of_two(self) -> "Candidate":
+        if (self.url is None) == (self.folder is None):
+            raise ValueError("needs either `url` or `folder`")
+        return self
+
+
+class Shadow(Tree):
+    """Who is asked, and through which topics."""
+
+    candidates: dict[Name, Candidate] = Field(min_length=1, max_length=20)
+    # The scorers write what is to be asked to `requests`, and read answers from `answers`.
+    requests: TopicName = "vedette-shadow-requests"
+    answers: TopicName = "vedette-shadow-answers"
+    group: str = "vedette-shadow"
+    # A ticket that is not settled by then is given up.
+    wait_s: float = Field(default=600.0, gt=0, le=3600)
