@@ -3,7 +3,7 @@
 import asyncio
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -159,6 +159,23 @@ def test_a_batch_holds_the_oldest_and_those_nearest_it_in_length(model: LocalMod
     big = asked(9_000, 9_000, 10)
     assert model.together(big) == [0], "18,000 tokens are beyond the budget of 16,384"
     assert model.together(asked(*[10] * 20)) == list(range(8))
+
+
+def test_what_does_not_fit_into_memory_is_asked_in_halves(
+    model: LocalModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, whole, fits = said(model.ask(calls())), model._generate, 2
+
+    def tight(questions: Sequence[Question]) -> object:
+        if len(questions) > fits:
+            raise torch.cuda.OutOfMemoryError
+        return whole(questions)
+
+    monkeypatch.setattr(model, "_generate", tight)
+    assert said(model.ask(calls())) == wanted
+    fits = 0
+    (lost,) = model.ask(calls(1))
+    assert (lost.status, lost.error) == ("error", "out of memory")
 
 
 def test_a_folder_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:

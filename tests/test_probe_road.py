@@ -2,6 +2,7 @@
 
 import json
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from agent.config import load_config
 from agent.errors import BadConfig
 from agent.experiments import ASIDE
 from agent.panes import Group, Row
+from agent.probes import METRIC_OF
 from agent.rules.rule import PRODUCTION
 from agent.score import Panel
 from agent.scoring import Options, load
@@ -125,6 +127,17 @@ def test_the_command_prints_levels_as_a_table_and_as_json(url: str, tmp_path: Pa
     for wrong in ("probe:next@", "@/", "probe:next@yesterday/"):
         with pytest.raises(BadConfig, match=r"^--of: "):
             asked(url, tmp_path, "--of", wrong)
+
+
+def test_the_configuration_that_the_page_shows_is_accepted(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "probes.md").read_text(encoding="utf-8")
+    block = re.search(r"^    shadow:\n(?:     .*\n)+", page, re.M)
+    assert block is not None
+    (tmp_path / "v.yaml").write_text(textwrap.dedent(block[0]))
+    shadow = load_config(tmp_path / "v.yaml").shadow
+    assert shadow is not None and shadow.candidates["next"].probes == 0.1
+    shown = re.findall(r"^\| `(\w+)` \|", page, re.M)
+    assert shown == [*METRIC_OF.values(), "fairness_length"]
 
 
 @pytest.mark.parametrize("variant", [f"{prefix}next" for prefix in ASIDE])
