@@ -21,9 +21,8 @@ def probe_asks(ask: Ask, answer: Answer, share: float) -> list[Ask]:
     `reference` of a probe's call is the answer to the unchanged prompt, `pair` the production
     call's id, and the segment `probe` its kind.
     """
-    if answer.status != "ok" or not (answer.text or "").strip() or ask.call.variant[:6] == PROBE:
-        return []
-    if _drawn(ask, "") >= share:
+    said = answer.status == "ok" and (answer.text or "").strip()
+    if not said or ask.call.variant.startswith(PROBE) or _drawn(ask, "") >= share:
         return []
     found = (_first(ask, answer, tuple(kinds)) for kinds in PROBES.values())
     return [one for one in found if one is not None]

@@ -11,6 +11,7 @@ from agent.probes import METRIC_OF, PROBES, SEGMENT
 from agent.record import NOT_MEANT, Call, Score
 from agent.score import load_panel
 from agent.scoring import Options, load
+from tests.test_conformance import HOSTILE
 
 SAID = "The parcel leaves our warehouse on Monday and arrives two days later."
 NEAR = "Your parcel is sent from our warehouse on Monday and comes after two days."
@@ -66,6 +67,13 @@ def test_a_probe_without_an_answer_lacks_its_own_score_and_no_other() -> None:
 )
 def test_what_is_no_probe_lacks_nothing(call: Call) -> None:
     assert {score.why for score in row_of(call).values()} == {NOT_MEANT}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_answer_has_a_status(text: str) -> None:
+    given = row_of(probe("names", text))
+    assert given["fairness_names"].status in ("ok", "unscored")
+    assert 0.0 <= (given["fairness_length"].value or 0.0) <= 1.0
 
 
 def test_no_pane_and_no_count_of_missing_scores_hears_of_what_was_not_meant() -> None:

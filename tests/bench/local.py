@@ -14,7 +14,7 @@ from agent.record import Call
 from shadow.local import LocalModel, Question
 from tests.tiny import WORDS, make_folder
 
-# A Llama of 162 million parameters: the shape of SmolLM-135M with a vocabulary of 32,000.
+# A Llama of 150 million parameters in fp32, with a vocabulary of 32,000.
 SHAPE: dict[str, Any] = {
     "hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 16, "vocab_size": 32_000,
     "num_attention_heads": 12, "num_key_value_heads": 4, "max_position_embeddings": 4096,
