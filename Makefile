@@ -47,6 +47,7 @@ bench: $(READY) ## what this machine does, as a table
 	$(BIN)/python -m tests.bench.readout
 	$(BIN)/python -m tests.bench.watch
 	$(BIN)/python -m tests.bench.burn
+	$(BIN)/python -m tests.bench.local
 	$(BIN)/vedette bench engine
 
 clean: ## remove .venv and everything else that was made here

@@ -27,12 +27,18 @@ _DOUBT = "chosen after the fact: other differences between the arms' calls may b
 
 def arm_row(tx: Transaction, config: Config, experiment: Experiment, arm: str) -> Row:
     """All closed panes of an arm in its period."""
-    start, end = experiment.period(arm)
-    service, wanted = experiment.service or config.service, experiment.arms[arm].model
+    service, model = experiment.service or config.service, experiment.arms[arm].model
+    return variant_row(tx, service, experiment.variant(arm), model, experiment.period(arm))
+
+
+def variant_row(
+    tx: Transaction, service: str, variant: str, wanted: str | None, span: tuple[float, float]
+) -> Row:
+    """All closed panes of a variant, of one model only where that is named, within [start, end)."""
     blobs = []
     for source, through in sorted(reads.closed_times(tx).items()):
-        span = start, min(end, through)
-        panes = reads.stored_panes(tx, source, *span, service, (experiment.variant(arm),))
+        here = span[0], min(span[1], through)
+        panes = reads.stored_panes(tx, source, *here, service, (variant,))
         blobs += [
             pane.blob
             for pane in panes
@@ -66,7 +72,7 @@ def _mean_line(
 ) -> Line:
     fail = worst_of(experiment.good_end(metric), "worst")
     primary = metric == experiment.primary
-    counts = np.stack([_counts(row, metric, fail) for row in (control, mine)])
+    counts = np.stack([filled_counts(row, metric, fail) for row in (control, mine)])
     lower, upper = interval(GRID, counts, experiment.alpha / 2)
     (level, n), (mean, m) = (mean_of(row, metric, fail) for row in (control, mine))
     return Line(
@@ -78,7 +84,8 @@ def _mean_line(
     )  # fmt: skip
 
 
-def _counts(row: Row, metric: str, fail: float) -> Floats:
+def filled_counts(row: Row, metric: str, fail: float) -> Floats:
+    """The counts of a metric [bins] with failed calls as the score `fail`."""
     held = RowCounts(row)
     counts = held.counts(metric)
     counts[round(fail * BINS)] += held.missing(metric, FAILURES)

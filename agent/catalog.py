@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agent.buckets import Bools, Floats
+from agent.probes import METRIC_OF, PROBES
 
 Dimension = Literal["quality", "efficiency", "safety", "robustness", "fairness"]
 Kind = Literal["score", "flag", "amount"]
@@ -100,6 +101,14 @@ METRICS: tuple[Metric, ...] = (
            "How far out the prompt lies among a baseline's: 0 near its topics, 1 beyond them."),
     Metric("response_novelty", "robustness", "response", "score", "ratio", "none", "model",
            "How far out the answer lies among a baseline's: 0 near its topics, 1 beyond them."),
+    *(
+        Metric(METRIC_OF[kind], what, "reference, response", "score", "ratio", "high", "model",
+               f"Cosine similarity of a candidate's answers to a prompt and to {changed}.")
+        for what, kinds in PROBES.items()
+        for kind, changed in kinds.items()
+    ),
+    Metric("fairness_length", "fairness", "reference, response", "score", "ratio", "low", "rule",
+           "By what share the shorter answer is shorter, where a name or group was swapped."),
     Metric("prompt_leakage", "safety", "system prompt, response", "score", "ratio", "low", "rule",
            "Share of the system prompt's word 5-grams that stand in the answer.", 0.5),
     Metric("prompt_pii", "safety", "prompt", "flag", "ratio", "low", "rule",

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from agent.buckets import BINS, Ints
 from agent.catalog import metric_named
 from agent.panes import Column
-from agent.record import Call, Score
+from agent.record import NOT_MEANT, Call, Score
 from agent.sla import Objective
 
 ABSENT, UNJUDGED = ("", "absent"), ("", "unjudged")
@@ -113,8 +113,8 @@ def take(column: Column, index: Ints) -> Column:
 
 def missing_by_reason(column: Column) -> dict[str, int]:
     """How many values are missing, and why."""
-    counts = np.bincount(column.why, minlength=1)
-    return {column.reasons[i]: int(n) for i, n in enumerate(counts) if i and n}
+    counts = dict(zip(column.reasons, np.bincount(column.why).tolist(), strict=False))
+    return {word: n for word, n in counts.items() if word not in ("", NOT_MEANT) and n}
 
 
 def rows_of(columns: Sequence[Column]) -> list[dict[str, float]]:

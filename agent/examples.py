@@ -7,6 +7,7 @@ from typing import Any
 
 from agent.buckets import event_key
 from agent.config import Config
+from agent.experiments import ASIDE
 from agent.flush import Scored, place_of
 from agent.intake import Reading, Work
 from agent.panes import pane_of
@@ -32,6 +33,8 @@ def keep_examples(
     found: dict[examples.Place, list[tuple[float, int]]] = defaultdict(list)
     for at in accepted:
         work = scored.plan.work[at]
+        if work.call.variant.startswith(ASIDE):
+            continue  # the same texts once more, changed or not: they would crowd out users' own
         pane = pane_of(work.call.at, config.panes.width_s)
         for metric in examples.NOVELTY:
             score = scored.scores[at].get(metric)

@@ -12,9 +12,9 @@ from agent.catalog import BY_NAME
 from agent.tree import Tree
 
 Design = Literal["split", "paired", "aa", "observational"]
-SHADOW, PAIRED = "shadow:", "paired:"
+SHADOW, PAIRED, PROBE = "shadow:", "paired:", "probe:"
 # Variants that no user sees begin so.
-ASIDE = (SHADOW, PAIRED)
+ASIDE = (SHADOW, PAIRED, PROBE)
 # Besides the scores themselves, what a pair says of two amounts.
 WIN, LOG_RATIO = "_win", "_log_ratio"
 

@@ -29,7 +29,7 @@ from agent.examples import keep_examples
 from agent.flush import Books, Fenced, Met, Partition, Scored
 from agent.intake import Plan, Reading, Waiting, half_keys, make_plan, unpack_half
 from agent.panes import Column, PaneBook
-from agent.record import Ask, Call, DeadLetter
+from agent.record import NOT_MEANT, Ask, Call, DeadLetter
 from agent.score import Panel, Scores
 from agent.scoring.languages import LANGUAGE, with_language
 from agent.store import Store, Transaction, experiments, halves, tickets, writes
@@ -139,7 +139,10 @@ class Monitor:
         columns += [score_column(metric, row) for metric, row in given.items()]
         columns += breach_columns(columns, self.config.slo)
         columns = blame_failures(columns, calls)
-        scores = [{metric: row[i] for metric, row in given.items()} for i in range(len(calls))]
+        scores = [
+            {metric: row[i] for metric, row in given.items() if row[i].why != NOT_MEANT}
+            for i in range(len(calls))
+        ]
         axes = [one for metric, row in given.items() for one in axis_columns(metric, row)]
         return Scored(plan, columns, scores, axes)
 

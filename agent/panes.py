@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from agent.buckets import Floats, Ints, Keys, dither_keys, dithered_bins, log_buckets, run_sums
 from agent.catalog import metric_named
 from agent.packing import pack_row, unpack_row
-from agent.record import Call
+from agent.record import NOT_MEANT, Call
 from agent.summaries import (
     BoundedHistogram,
     Counts,
@@ -278,6 +278,8 @@ def _fold_values(
 
 
 def _fold_missing(placement: Placement, column: Column, missing: NDArray[np.bool_]) -> None:
+    meant = np.array([word != NOT_MEANT for word in column.reasons])[column.why]
+    missing = missing & meant[placement.call_index]
     why = column.why[placement.call_index][missing].astype(np.int64)
     codes, counts = np.unique((placement.row_index[missing] << 16) | why, return_counts=True)
     for code, n in zip(codes.tolist(), counts.tolist(), strict=True):

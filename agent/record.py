@@ -131,6 +131,10 @@ class Score:
     axes: tuple[int, ...] = ()
 
 
+# The reason of a score that calls of its kind never have: none is missing, and none is counted.
+NOT_MEANT = "not_meant"
+
+
 def unscored(why: str) -> Score:
     """A score that could not be taken; `why` is a short word that ends up as a label."""
     return Score(None, "unscored", why)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from abtest.levels import ALPHA
 from abtest.line import Line
 from abtest.plan import Planned
 from abtest.verdict import words_of_odds
@@ -22,6 +23,7 @@ from consumers.readouts import (
     looked_back,
     names_of,
     open_reader,
+    read_levels,
     read_lines,
     read_plan,
     write_report,
@@ -49,8 +51,14 @@ def readout(
         list[str] | None,
         typer.Option(help="Look back at VARIANT or VARIANT@START/END; twice or more."),
     ] = None,
+    of: Annotated[
+        list[str] | None, typer.Option(help="The means of VARIANT or VARIANT@START/END alone.")
+    ] = None,
 ) -> None:
     """What the experiments say now: effects, intervals and verdicts that hold at every look."""
+    if of:
+        _show_levels(load_config(config), of, as_json)
+        return
     told = load_config(config, experiments=looked_back(between) if between else {})
     names = names_of(told, BETWEEN if between else name)
     if (html is not None or plan is not None) and len(names) > 1:
@@ -104,6 +112,26 @@ def _show_one(name: str, experiment: Experiment, lines: Sequence[Line]) -> None:
         for why, whose in doubts.items():
             say(f"  - {'; '.join(whose)}: {why}")
     say("")
+
+
+def _show_levels(config: Config, arms: Sequence[str], as_json: bool) -> None:
+    store = open_reader(config)
+    try:
+        found = read_levels(store, config, arms)
+    finally:
+        store.close()
+    if as_json:
+        print_json([one.as_json() for one in found])
+        return
+    made = bare_table(*("variant", "metric", "mean", f"{percent(ALPHA)} interval", "n", "failed"),
+                      words=("variant", "metric"))  # fmt: skip
+    for one in found:
+        ends = f"[{one.lower:.4f}, {one.upper:.4f}]"
+        cells = one.variant, one.metric, f"{one.mean:.4f}", ends, str(one.n), str(one.failed)
+        made.add_row(*cells)
+    wide.print(made)
+    if not found:
+        say(f"no closed pane of service {config.service} has calls of {', '.join(arms)}")
 
 
 def headline(name: str, experiment: Experiment, lines: Sequence[Line]) -> str:

@@ -1,15 +1,18 @@
 """What `vedette readout` does: lines of experiments, the report and the plan, as plain data."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from abtest.keeping import current_run, lines_of
+from abtest.levels import Level, levels
 from abtest.line import Line
 from abtest.plan import Planned, plan
 from abtest.report import render
 from agent.config import Config
 from agent.errors import BadConfig
+from agent.experiments import instant
 from agent.store import Store, open_store
 
 BETWEEN = "between"
@@ -21,18 +24,35 @@ def looked_back(arms: Sequence[str]) -> dict[str, dict[str, Any]]:
     An arm is `VARIANT` or `VARIANT@START/END`, in ISO 8601; either end may be left open. Raises
     BadConfig for one that is neither, and for fewer than two.
     """
-    given: dict[str, dict[str, str]] = {}
-    for arm in arms:
-        variant, at, period = arm.partition("@")
-        start, slash, end = period.partition("/")
-        if not variant or bool(at) != bool(slash):
-            raise BadConfig("--between", f"{arm!r} is neither VARIANT nor VARIANT@START/END")
-        held = {"variant": variant, "start": start, "end": end}
-        given[arm] = {key: value for key, value in held.items() if value}
+    given = {arm: _arm("--between", arm) for arm in arms}
     if len(given) < max(2, len(arms)):
         raise BadConfig("--between", "wants two arms or more, each another one")
     # Every call has an error or none; which metric comes first decides nothing here.
     return {BETWEEN: {"design": "observational", "arms": given, "primary": "error", "start": 0.0}}
+
+
+def _arm(key: str, arm: str) -> dict[str, str]:
+    variant, at, period = arm.partition("@")
+    start, slash, end = period.partition("/")
+    if not variant or bool(at) != bool(slash):
+        raise BadConfig(key, f"{arm!r} is neither VARIANT nor VARIANT@START/END")
+    held = {"variant": variant, "start": start, "end": end}
+    return {name: value for name, value in held.items() if value}
+
+
+def read_levels(store: Store, config: Config, arms: Sequence[str]) -> list[Level]:
+    """Where variants stand; `arms` are as those of `looked_back`. Raises BadConfig like it."""
+    found = []
+    for arm in arms:
+        held = _arm("--of", arm)
+        try:
+            start, end = (float(instant(held.get(name, otherwise)))
+                          for name, otherwise in (("start", 0.0), ("end", math.inf)))  # fmt: skip
+        except ValueError as error:
+            raise BadConfig("--of", f"{arm!r} {error}") from None
+        with store.transaction() as tx:
+            found += levels(tx, config.service, held["variant"], start, end)
+    return found
 
 
 def names_of(config: Config, name: str | None) -> list[str]:

@@ -54,7 +54,10 @@ def on_the_road(store: Store, monkeypatch: pytest.MonkeyPatch) -> Heard:
         )
         for at in range(1800)
     ]  # fmt: skip
-    twins = [one | {"variant": "shadow:new", "status": "error"} for one in records]
+    twins = [
+        one | {"variant": ("shadow:new", "probe:new")[at % 2], "status": "error"}
+        for at, one in enumerate(records)
+    ]
     late = native(2000, at=BEGIN + 5, status="error", latency_s=900.0)
     road, heard = InboxRoad(store, config), Heard()
     road.worker.house.listener = heard

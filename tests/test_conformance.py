@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from agent.catalog import BY_NAME
-from agent.record import Call, Message, Score
+from agent.probes import METRIC_OF, SEGMENT
+from agent.record import NOT_MEANT, Call, Message, Score
 from agent.scoring import Options, Scorer, load, names
 from agent.scoring.novelty import FEWEST_TEXTS, Novelty
 
@@ -33,10 +34,13 @@ CALLS = [
     Call("f", 0.0, "m", messages=(Message("user", "Hello"),)),
     Call("g", 0.0, "m", prompt="", response=""),
     Call("h", 0.0, "m", prompt=PROMPT * 40, response="Das Wetter ist heute sch\u00f6n. " * 30),
+    *(Call(f"p{kind}", 0.0, "m", variant="probe:x", segment=((SEGMENT, kind),), prompt=PROMPT,
+           response="Open the settings.", reference="Open your account.") for kind in METRIC_OF),
 ]  # fmt: skip
 # `not_asked`: where no JSON was asked for, none is missed.
 ABSENT = {
     *("no_prompt", "no_response", "no_context", "no_reference", "no_system_prompt", "not_asked"),
+    NOT_MEANT,
 }
 HOSTILE = {
     "empty": "",

@@ -19,7 +19,7 @@ from agent.store.examples import Example
 from agent.store.tables import examples
 from consumers.cli import app
 from consumers.findings import newest
-from tests.experiments import call
+from tests.experiments import START, call
 from tests.road import InboxRoad, as_bytes
 from tests.test_watch import QUICK
 from watch.examples import words
@@ -65,6 +65,15 @@ def novel(store: Store) -> list[dict[str, Any]]:
 def held(store: Store) -> list[Any]:
     with store.transaction() as tx:
         return list(tx.execute(select(examples)))
+
+
+def test_no_text_is_kept_of_what_no_user_saw(any_store: Store) -> None:
+    variants = ("production", "shadow:next", "probe:next")
+    told = [call(at, at / 30, variants[at % 3], prompt="Hello?", at=START) for at in range(30)]
+    road = InboxRoad(any_store, configured(per_pane=3), Panel([(Stated(), 1.0)]))
+    road.inbox.append(as_bytes(told))
+    road.drain()
+    assert sorted(one.value for one in held(any_store)) == [21 / 30, 24 / 30, 27 / 30]
 
 
 def test_a_finding_names_calls_of_the_new_topic_and_what_they_have_in_common(

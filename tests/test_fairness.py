@@ -170,9 +170,12 @@ def test_few_calls_and_the_first_amounts_say_so(three_days: Store) -> None:
     assert math.isnan(seen["globex", "response_relevance"].design_effect)
 
 
-def test_answers_that_no_user_saw_do_not_count(store: Store, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("variant", ["shadow:next", "probe:next"])
+def test_answers_that_no_user_saw_do_not_count(
+    store: Store, rng: np.random.Generator, variant: str
+) -> None:
     config = configured()
-    travel(store, config, records(rng, 0.2, variant="shadow:next"))
+    travel(store, config, records(rng, 0.2, variant=variant))
     assert gaps(store, config) == {} and kept(store) == {}
 
 

@@ -161,9 +161,10 @@ def test_two_spellings_of_a_unit_are_one() -> None:
     assert one(record(unit="  ")).unit is None
 
 
-def test_a_shadow_variant_is_never_production() -> None:
-    assert one(record(variant="shadow:cand")).origin == "shadow"
-    assert one(record(variant="shadow:cand", origin="dataset")).origin == "dataset"
+@pytest.mark.parametrize("variant", ["shadow:cand", "probe:cand"])
+def test_what_no_user_saw_is_never_production(variant: str) -> None:
+    assert one(record(variant=variant)).origin == "shadow"
+    assert one(record(variant=variant, origin="dataset")).origin == "dataset"
 
 
 def test_feedback_is_its_own_record() -> None:

@@ -20,8 +20,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 WEIGHTS = ("agent/scoring/",)
 # A third-party library and the only paths that may import it.
 HOMES: dict[str, tuple[str, ...]] = {
-    "torch": WEIGHTS,
-    "transformers": ("agent/scoring/bench.py",),
+    "torch": (*WEIGHTS, "shadow/local.py"),
+    "transformers": ("agent/scoring/bench.py", "shadow/local.py"),
     "sentence_transformers": ("agent/scoring/bench.py",),
     "detoxify": ("agent/scoring/bench.py",),
     "tokenizers": WEIGHTS,

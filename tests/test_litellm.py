@@ -169,7 +169,9 @@ def test_the_variant_comes_from_a_tag_then_a_header_then_the_metadata() -> None:
     assert one(request_tags=["prod", "variant:tag"], metadata=metadata).variant == "tag"
     assert one(metadata=metadata).variant == "header"
     assert one(metadata={"requester_metadata": {"variant": "metadata"}}).variant == "metadata"
-    assert one().variant == "production"
+    assert (one().variant, one().origin) == ("production", "production")
+    for aside in ("shadow:c", "probe:c"):
+        assert one(request_tags=[f"variant:{aside}"]).origin == "shadow"
 
 
 def test_unit_session_and_declared_segments() -> None:

@@ -186,7 +186,8 @@ def test_where_a_call_belongs() -> None:
     assert (call.session, call.unit, call.variant) == ("s", "u", "treatment")
     assert call.segment == (("deployment.environment.name", "prod"), ("tier", "gold"))
     assert half_of({**CHAT, "vedette.variant": "b"}, events=events).variant == "b"
-    assert half_of({**CHAT, "variant": "shadow:c"}).origin == "shadow"
+    for variant in ("shadow:c", "probe:c"):
+        assert half_of({**CHAT, "variant": variant}).origin == "shadow"
 
 
 def test_our_own_shadow_request_is_not_counted_again() -> None:

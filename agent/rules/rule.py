@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from agent.experiments import ASIDE
+
 Severity = Literal["critical", "warning"]
 Labels = tuple[tuple[str, str], ...]
 
@@ -12,8 +14,8 @@ SMALLEST_S = 1.0
 _UNITS_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 # A window and its step, an offset, or a number: `<5m>` stands for its seconds.
 _TIME = re.compile(r"(?<=[\[:])(\d+[smhd])(?=[\]:])|(?<=offset )(\d+[smhd])|<(\d+[smhd])>")
-# Shadow answers are nobody's answers, and pairs are the same calls once more.
-PRODUCTION = 'variant!~"shadow:.*|paired:.*"'
+# Answers to shadows and probes are nobody's answers, and pairs are the same calls once more.
+PRODUCTION = 'variant!~"' + "|".join(f"{one}.*" for one in ASIDE) + '"'
 
 
 @dataclass(frozen=True, slots=True)

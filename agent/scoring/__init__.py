@@ -82,11 +82,12 @@ _MODULES: dict[str, str] = {
     "context_injection": "agent.scoring.safety",
     "harm": "agent.scoring.safety",
     "bertscore": "agent.scoring.bertscore",
+    "consistency": "agent.scoring.consistency",
 }
 
 # Those that run a model, which costs a hundred times what a rule does.
 READERS = frozenset(
-    {"relevance", "similarity", "novelty", "groundedness", "bertscore"}
+    {"relevance", "similarity", "novelty", "groundedness", "bertscore", "consistency"}
     | {name for name, module in _MODULES.items() if module.endswith(".safety")}
 )
 

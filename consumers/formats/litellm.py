@@ -15,6 +15,7 @@ from typing import Any
 
 from agent.config import Config
 from agent.errors import BadRecord
+from agent.experiments import ASIDE
 from agent.record import Call, Filtered, Origin, Status
 from consumers.formats import fields, messages
 from consumers.formats.fields import Reading
@@ -156,7 +157,7 @@ def _variant(
     said.append(_object(metadata, "requester_metadata").get("variant"))
     found = (_name(each, reading) for each in said)
     variant = next((each for each in found if each), "production")
-    return variant, "shadow" if variant.startswith("shadow:") else "production"
+    return variant, "shadow" if variant.startswith(ASIDE) else "production"
 
 
 def _pair(document: dict[str, Any], config: Config, reading: Reading) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from agent.config import Config
 from agent.errors import BadRecord
+from agent.experiments import ASIDE
 from agent.record import Call, Feedback, Message
 from consumers.formats import fields, messages
 from consumers.formats.fields import Reading
@@ -87,8 +88,8 @@ def call(document: dict[str, Any], config: Config, arrival: float) -> Call | Fee
     variant = found.get("variant")
     if variant is None:
         found["variant"] = "production"
-    elif "origin" not in found and variant.startswith("shadow:"):
-        # A twin that only its name marks must not be counted as production.
+    elif "origin" not in found and variant.startswith(ASIDE):
+        # A twin or a probe that only its name marks must not be counted as production.
         found["origin"] = "shadow"
     if reading.flags:
         found["flags"] = reading.flags

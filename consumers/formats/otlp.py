@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.config import Config
 from agent.errors import BadRecord
+from agent.experiments import ASIDE
 from agent.record import Call, Filtered, Half, Item, Reject
 from consumers.formats import events, fields, genai
 from consumers.formats.fields import Reading
@@ -126,7 +127,7 @@ def _shared(
     found: dict[str, Any] = {
         "service": genai.word(resource, ("service.name",), reading) or config.service,
         "variant": variant,
-        "origin": "shadow" if variant.startswith("shadow:") else "production",
+        "origin": "shadow" if variant.startswith(ASIDE) else "production",
         "unit": genai.word(attributes, genai.UNIT, reading),
         "session": genai.word(attributes, genai.SESSION, reading),
         "segment": _segment(attributes, resource, config, reading),
