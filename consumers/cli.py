@@ -21,6 +21,7 @@ from consumers.cli_measured import all_passed, show_engine, show_int8
 from consumers.cli_readout import readout
 from consumers.cli_rebaseline import rebaseline
 from consumers.cli_rules import rules
+from consumers.cli_shadow import shadow
 from consumers.cli_slo import slo
 from consumers.cli_terminal import AsJson, ConfigFile, Form, err, out, print_json, progress
 
@@ -31,6 +32,7 @@ app.command()(rebaseline)
 app.command()(rules)
 app.command()(slo)
 app.command()(fairness)
+app.command()(shadow)
 
 
 def main() -> None:

@@ -25,6 +25,9 @@ def topic_roles(config: Config) -> dict[str, str]:
     kafka, alerts = config.kafka, config.alerts.topic
     roles = {name: f"input ({topic.format})" for name, topic in kafka.topics.items()}
     out = {"dead letters": kafka.dead_letters, "scored calls": kafka.scored, "alerts": alerts}
+    if config.shadow is not None:
+        shadow = config.shadow
+        out |= {"shadow requests": shadow.requests, "shadow answers": shadow.answers}
     return roles | {name: role for role, name in out.items() if name}
 
 
