@@ -34,8 +34,9 @@ def shadow(
     if stop is not None and not why:
         raise BadConfig("--why", "is wanted: it is kept beside the stop")
     if stop is None and resume is None and not status:
-        for name in ("faust", "mode", "aiokafka"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+        # A broker that is away makes them write without end; what they say of it we say once.
+        for name in ("faust", "mode", "aiokafka", "shadow.app"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         return run_shadow(told)
     _switch(told, stop, why or "", resume)
     if as_json:

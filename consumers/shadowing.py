@@ -1,6 +1,7 @@
 """The process behind `vedette shadow`: the Faust app, the dispatcher, what both show and watch."""
 
 import asyncio
+import importlib.util
 import logging
 import time
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from agent.record import Answer
 from agent.shadows import Shadow
 from agent.store import Store, budgets, open_store
 from consumers.exporter import Health, serve
+from consumers.inbox import Inbox
 from consumers.metrics import Tally
 from consumers.pump.connection import settings
 from consumers.pump.sender import Sender
@@ -21,15 +23,16 @@ from consumers.pump.unread import Unread
 from consumers.service import patiently, stopping, watched, worker_name
 from shadow.candidates import Model
 from shadow.client import Endpoint
-from shadow.dispatcher import Dispatcher, Sink
+from shadow.dispatcher import Dispatcher, Heard, Sink
+from shadow.drive import Drive
 
 _log = logging.getLogger("vedette.shadow")
 
 _LOOK_S = 5.0
 # A partition that stands still so long, or a broker that does not answer, ends the process; the
-# watchdog looks every quarter of it and must see it twice: 36 + 2 x 9 s are less than a minute.
-STALL_S = 36.0
-_PATIENCE_S = 10.0  # for calls that run when the process is to end
+# watchdog looks every quarter of it and must see it twice: 32 + 2 x 8 s are less than a minute.
+STALL_S = 32.0
+_PATIENCE_S = 15.0  # for calls that run when the process is to end
 _OPEN = {"closed": 0.0, "half_open": 0.5, "open": 1.0}
 
 
@@ -57,6 +60,21 @@ def to_topic(sender: Sender, topic: str) -> Sink:
         sender.deliver(topic, record, key=key, arrival=time.time())
 
     return put
+
+
+def to_inbox(inbox: Inbox) -> Sink:
+    """Answers as records of the inbox, where there is no broker."""
+    return lambda _, record: inbox.append([(time.time(), record)])
+
+
+def embedded(
+    shadow: Shadow, store: Store, inbox: Inbox, models: Mapping[str, Model], heard: Heard
+) -> Drive:
+    """The dispatcher in a thread of this process: asks are given to it, answers come to the inbox.
+
+    `give` and `drain` wait for it: never inside a transaction.
+    """
+    return Drive(lambda: Dispatcher(shadow, models, store, to_inbox(inbox), heard))
 
 
 class Told:
@@ -132,6 +150,8 @@ class Look:
                 look()
             except StoreDown as error:
                 trouble = trouble or str(error)
+        if trouble and self._health.state[0]:
+            _log.warning("waiting: %s", trouble)
         self._health.ready(not trouble, trouble)
 
     def _at_the_broker(self) -> None:
@@ -155,6 +175,8 @@ class Look:
 
 def run_shadow(config: Config) -> None:
     """Ask until SIGTERM; raises BadConfig and StoreDown when it cannot start."""
+    if importlib.util.find_spec("faust") is None:
+        raise BadConfig("vedette shadow", "needs faust: install vedette[shadow]")
     shadow, kafka = shadow_of(config), config.kafka
     tally = Tally(label_values_max=config.exporter.label_values_max, version=version("vedette"))
     health = Health(STALL_S)

@@ -42,6 +42,7 @@ def worst_case(call: Call, candidate: Candidate) -> Amount:
     """What a call can cost at most: a token of a byte-level vocabulary is a byte or more."""
     turns = turns_of(call)
     read = sum(len(turn["content"].encode("utf-8", "replace")) for turn in turns)
+    read += len(str(call.parameters).encode("utf-8", "replace"))  # a schema is read like a prompt
     tokens_in = read + _TURN_TOKENS * (len(turns) + 1)
     tokens_out = answer_tokens(call, candidate)
     usd = cost_of(tokens_in, tokens_out, candidate.price)

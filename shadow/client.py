@@ -31,6 +31,8 @@ SAMPLING = frozenset({
 })  # fmt: skip
 MARK = "x-vedette-shadow"
 _CONNECT_S = 10.0
+# Servers hang up on an idle connection, uvicorn after 5 s; the call that meets it would fail.
+_IDLE_S = 2.0
 # An event of a stream spends some 300 bytes on a token that has 4.
 _STREAM_OVERHEAD = 80
 
@@ -55,7 +57,7 @@ class Endpoint:
             "accept-encoding": "identity",
             **_authorised(name, candidate),
         }
-        limits = httpx.Limits(max_connections=candidate.concurrency)
+        limits = httpx.Limits(max_connections=candidate.concurrency, keepalive_expiry=_IDLE_S)
         context = httpx.create_ssl_context()
         self._transport = httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits)
 

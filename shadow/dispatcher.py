@@ -33,7 +33,8 @@ QUEUE_BYTES = 32 << 20
 _RETRY_S = 1.0
 _THREADS = 4  # for SQL and the sink; PostgreSQL has two connections for them that stay
 
-# Takes the key and the record of an answer, and returns once it is safe; raises StoreDown.
+# Takes the key and the record of an answer, and returns once it is safe; raises StoreDown, and
+# ValueError for a record that is too large.
 Sink = Callable[[bytes, bytes], None]
 
 
@@ -128,11 +129,13 @@ class Dispatcher:
             await lane.queue.join()
 
     async def stop(self, patience_s: float) -> None:
-        """Begin no more calls, give those that run so long, and cut the rest off."""
+        """Ask what is queued, for half of the time; let calls end for the other half; cut off."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.idle(), patience_s / 2)
         for task in self._loops:
             task.cancel()
         if self._busy:
-            _, late = await asyncio.wait(self._busy, timeout=patience_s)
+            _, late = await asyncio.wait(self._busy, timeout=patience_s / 2)
             for task in late:
                 task.cancel()
         await asyncio.gather(*self._loops, *self._busy, return_exceptions=True)
@@ -182,7 +185,7 @@ class Dispatcher:
         self._heard.asked(lane.name, answer)
         self._show(lane)
         record = record_of(ask, lane.candidate, answer, began)
-        if not await self._patiently(lambda: self._sink(ask.ticket, record) or True):
+        if not await self._delivered(ask.ticket, record):
             self._heard.undelivered(lane.name)
         await self._settled(lane.candidate, held, answer)
 
@@ -214,6 +217,12 @@ class Dispatcher:
 
         return await self._patiently(sent) or False
 
+    async def _delivered(self, key: bytes, record: bytes) -> bool:
+        try:
+            return await self._patiently(lambda: self._sink(key, record) is None) or False
+        except ValueError:  # too large for whoever takes it, now and always
+            return False
+
     async def _settled(self, one: Candidate, held: budgets.Reserved, answer: Answer) -> None:
         known = answer.tokens_in is not None and answer.tokens_out is not None
         tokens = (answer.tokens_in or 0) + (answer.tokens_out or 0) if known else None
@@ -236,7 +245,7 @@ class Dispatcher:
             try:
                 return await self._off(action)
             except StoreDown as error:
-                _log.warning("waiting: %s", error)
+                _log.debug("waiting: %s", error)
                 if self._clock() > until:
                     return None
                 await asyncio.sleep(_RETRY_S)

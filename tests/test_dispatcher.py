@@ -3,16 +3,18 @@
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import make_url, select
 
 from agent.errors import StoreDown
 from agent.record import Answer, Ask, Call
 from agent.shadows import Shadow
 from agent.store import Store, budgets, open_store
+from agent.store.ticket_tables import tickets
 from shadow import dispatcher as module
 from shadow.asks import to_bytes
 from shadow.dispatcher import UNKNOWN, Dispatcher
@@ -188,6 +190,18 @@ def test_answers_are_handed_over_again_until_they_are_taken(
     assert (tries, ear.lost) == ([asks[0].ticket] * 3, [])
 
 
+def test_an_answer_that_nobody_can_take_is_counted_and_paid(store: Store) -> None:
+    def sink(key: bytes, record: bytes) -> None:
+        raise ValueError("too large")
+
+    ear = dispatch(
+        shadow(), store, {"next": Voice(tokens_in=1, tokens_out=1)}, asks_of(store, 1), sink
+    )
+    assert (ear.lost, len(ear.answers)) == (["next"], 1)
+    with store.transaction() as tx:
+        assert tx.scalar(select(tickets.c.tokens)) == 2
+
+
 def test_a_defect_ends_one_ask_and_not_the_dispatcher(store: Store) -> None:
     class Broken(Voice):
         async def ask(self, call: Call) -> Answer:
@@ -231,9 +245,19 @@ def test_no_call_is_made_while_the_database_is_away(
     direct.close()
 
 
-def test_a_stop_gives_calls_a_moment_and_begins_no_more(store: Store) -> None:
+STOPS = [
+    pytest.param(8.0, 8, 8, id="what is queued is asked"),
+    pytest.param(1.0, 4, 4, id="for half of the time"),
+    pytest.param(0.1, 2, 0, id="what hangs is cut off"),
+]
+
+
+@pytest.mark.parametrize(("patience_s", "begun", "ended"), STOPS)
+def test_a_stop_has_patience_and_an_end(
+    store: Store, patience_s: float, begun: int, ended: int
+) -> None:
     told, ear = shadow(next=candidate(concurrency=2)), Ear()
-    voice, box = Voice(pause_s=0.3), Box()
+    voice, box = Voice(pause_s=0.4), Box()
 
     async def go() -> None:
         one = Dispatcher(told, {"next": voice}, store, box, ear)
@@ -242,11 +266,12 @@ def test_a_stop_gives_calls_a_moment_and_begins_no_more(store: Store) -> None:
             await one.put(each)
         while len(voice.asked) < 2:
             await asyncio.sleep(0.01)
-        await one.stop(5.0)
+        await one.stop(patience_s)
 
     asyncio.run(go())
-    assert len(voice.asked) == len(box.records) == 2
-    assert states(store) == {"sent": 2, "owed": 6}
+    assert (len(voice.asked), len(box.records)) == (begun, ended)
+    # Those that were not begun expire as not asked; those that were cut off, as failures.
+    assert +Counter(states(store)) == +Counter({"sent": begun, "owed": 8 - begun})
 
 
 def test_the_drive_asks_in_a_thread_of_its_own(store: Store) -> None:

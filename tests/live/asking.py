@@ -26,11 +26,14 @@ class Asking:
     """`vedette shadow` processes on topics of their own."""
 
     def __init__(
-        self, folder: Path, broker: Broker, topic: MakeTopic, url: str, **candidates: Any
-    ) -> None:
+        self, folder: Path, broker: Broker, topic: MakeTopic, url: str,
+        beside: "Asking | None" = None, **candidates: Any,
+    ) -> None:  # fmt: skip
+        """`beside` is another one with the same topics and group."""
         folder.mkdir(exist_ok=True)
         self.folder, self.port, self._broker = folder, free_port(), broker
-        self.topics = topics = topic(partitions=2), topic()
+        topics = beside.topics if beside else (topic(partitions=2), topic())
+        self.topics: tuple[str, str] = topics
         tree = {
             "kafka": {"brokers": [broker.address]},
             "store": {"url": url},
@@ -53,10 +56,11 @@ class Asking:
                 process.kill()
                 process.wait()
 
-    def send(self, *asks: Ask) -> None:
+    def send(self, *asks: Ask, at: float | None = None) -> None:
         producer = KafkaProducer(bootstrap_servers=self._broker.address)
         for one in asks:
-            producer.send(self.topics[0], to_bytes(one), key=one.ticket)
+            stamp = int((at or time.time()) * 1000)
+            producer.send(self.topics[0], to_bytes(one), key=one.ticket, timestamp_ms=stamp)
         producer.flush(20)
         producer.close()
 

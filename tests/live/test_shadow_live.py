@@ -19,7 +19,7 @@ from tests.live.broker import Broker
 from tests.live.endpoint import Endpoint
 from tests.live.test_kafka_road import wait_until
 from tests.live.test_main_job import page
-from tests.shadows import states
+from tests.shadows import ask, states
 
 
 def test_asks_come_back_as_answers(
@@ -37,11 +37,13 @@ def test_asks_come_back_as_answers(
                 producer.send(run.topics[0], value, key=b"k")
             producer.close()
             run.send(*asks[:20])  # once more: nobody is asked twice
+            run.send(ask(), at=time.time() - 700)
             reasons = ("json", "empty", "not_an_object")
             name = "vedette_shadow_unasked_total"
             wait_until(lambda: run.says(name, candidate="next", reason="no_ticket") == 20)
             counts = [run.says(name, candidate="unknown", reason=one) for one in reasons]
             assert counts == [2, 2, 1]
+            assert run.says(name, candidate="next", reason="expired") == 1
             wait_until(lambda: len(run.answers()) == 100)
             assert run.says("vedette_shadow_calls_total", candidate="next", status="ok") == 100
             began = time.monotonic()
@@ -128,6 +130,30 @@ def test_a_broker_that_comes_back_is_gone_on_with(
     store.close()
 
 
+def test_dispatchers_share_the_work_and_follow_each_other(
+    broker: Broker, topic: MakeTopic, postgres_url: str, tmp_path: Path
+) -> None:
+    store = open_store(postgres_url)
+    with Endpoint() as fake:
+        first = Asking(tmp_path / "a", broker, topic, postgres_url, next=next_one(fake.url))
+        second = Asking(tmp_path / "b", broker, topic, postgres_url, first, next=next_one(fake.url))
+        name, labels = "vedette_shadow_calls_total", {"candidate": "next", "status": "ok"}
+        with second.running():
+            with first.running() as process:
+                sent = 0
+                while not (first.says(name, **labels) and second.says(name, **labels)):
+                    first.send(*asks_of(store, 10, first=sent))
+                    sent += 10
+                    time.sleep(0.5)
+                    assert sent < 1000, "one of them has all partitions"
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(20) == 0, first.log()
+            first.send(*asks_of(store, 20, first=sent))
+            wait_until(lambda: states(store) == {"sent": sent + 20})
+        assert len(fake.asked) == sent + 20
+    store.close()
+
+
 @pytest.mark.timeout(300)
 def test_a_broker_that_is_gone_for_good_ends_the_process(
     broker: Broker, topic: MakeTopic, postgres_url: str, tmp_path: Path
@@ -139,9 +165,11 @@ def test_a_broker_that_is_gone_for_good_ends_the_process(
             run.send(*asks_of(store, 5))
             wait_until(lambda: len(fake.asked) == 5)
             broker.kill()
+            began = time.monotonic()
             try:
                 wait_until(lambda: page(run.port, "/readyz")[0] == 503, 30)
-                assert process.wait(60) not in (0, None)
+                assert process.wait(60) == 70
+                assert time.monotonic() - began < 60
             finally:
                 broker.start()
     store.close()
