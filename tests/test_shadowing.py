@@ -1,6 +1,7 @@
 """`vedette shadow` without a broker: what it refuses, shows and watches; the embedded drive."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from agent.catalog import SERIES
 from agent.config import Config, load_config
 from agent.errors import BadConfig, StoreDown
 from agent.record import Answer, Call
@@ -18,6 +20,7 @@ from consumers.formats import parse
 from consumers.inbox import Inbox
 from consumers.metrics import Tally
 from consumers.shadowing import STALL_S, Look, Told, embedded, open_models
+from shadow.dispatcher import QUEUE_ASKS, QUEUE_BYTES
 from tests.conftest import Clock
 from tests.exposition import value
 from tests.shadows import NOW, Ear, ask, candidate, owe, shadow, states
@@ -173,3 +176,16 @@ def test_nobody_prints_a_key() -> None:
         None, shadow={"candidates": {"next": dict(candidate(key="sk-canary-1"))}}
     )
     assert "sk-canary-1" not in repr(config) and "sk-canary-1" not in config.model_dump_json()
+
+
+def test_the_page_shows_a_configuration_that_is_one_and_every_metric(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "asking.md").read_text(encoding="utf-8")
+    block = page.partition("    shadow:\n")[2].partition("\n\n")[0]
+    file = tmp_path / "vedette.yaml"
+    file.write_text("shadow:\n" + "\n".join(line[4:] for line in block.splitlines()))
+    shown = load_config(file).shadow
+    assert shown is not None and list(shown.candidates) == ["next"]
+    named = set(re.findall(r"`(vedette_shadow_\w+)`", page))
+    assert named == {row.name for row in SERIES if row.name.startswith("vedette_shadow_")}
+    for number in (f"{QUEUE_ASKS} asks", f"{QUEUE_BYTES >> 20} MiB"):
+        assert number in page
