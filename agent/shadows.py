@@ -94,6 +94,21 @@ class Candidate(Tree):
             raise ValueError("needs either `url` or `folder`")
         return self
 
+    @model_validator(mode="after")
+    def _is_asked_in_secret(self) -> "Candidate":
+        if self.url is not None and self.url.lower().startswith("http:") and not self.private:
+            raise ValueError("an http:// address sends clear text: use https://, or private: true")
+        if self.key is not None and self.key_file is not None:
+            raise ValueError("takes `key` or `key_file`, not both")
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_price_where_it_has_to(self) -> "Candidate":
+        bounded = (self.budget.usd, self.budget.usd_per_hour) != (None, None)
+        if bounded and not self.price.input and not self.price.output:
+            raise ValueError("a budget in usd needs `price`: without it nothing is reserved")
+        return self
+
 
 class Shadow(Tree):
     """Who is asked, and through which topics."""

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from agent.catalog import BY_NAME, METRICS, Series
+from agent.catalog import BY_NAME, METRICS
 from agent.config import Config
+from agent.exposed import Series
 from agent.sla import Objective
 from agent.store import Store, reads
 from consumers.labels import Array, Labels

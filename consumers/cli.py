@@ -10,9 +10,10 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from agent.catalog import METRICS, metric_table
+from agent.catalog import METRICS
 from agent.config import Config, load_config
 from agent.errors import BadConfig, StoreDown
+from agent.exposed import metric_table
 from consumers import commands
 from consumers.cli_demo import ledger_line, show_demo
 from consumers.cli_fairness import fairness
@@ -21,6 +22,7 @@ from consumers.cli_measured import all_passed, show_engine, show_int8
 from consumers.cli_readout import readout
 from consumers.cli_rebaseline import rebaseline
 from consumers.cli_rules import rules
+from consumers.cli_shadow import shadow
 from consumers.cli_slo import slo
 from consumers.cli_terminal import AsJson, ConfigFile, Form, err, out, print_json, progress
 
@@ -31,6 +33,7 @@ app.command()(rebaseline)
 app.command()(rules)
 app.command()(slo)
 app.command()(fairness)
+app.command()(shadow)
 
 
 def main() -> None:

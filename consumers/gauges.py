@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from abtest.verdict import INVALID
-from agent.catalog import SERIES
+from agent.exposed import SERIES
 from agent.findings import Finding
 from consumers.labels import Labels
 from consumers.metrics import Tally

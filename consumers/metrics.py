@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from agent.catalog import SERIES, Metric, Series, metric_named
+from agent.catalog import Metric, metric_named
+from agent.exposed import SERIES, Series
 from agent.sla import Objective
 from consumers.budgets import bounds_of
 from consumers.labels import Array, Caps, Child, Group, Labels, escape
@@ -80,11 +81,11 @@ class Tally:
 
     def dead_letter(self, reason: str, n: int = 1) -> None:
         """Count records set aside."""
-        self._count("vedette_dead_letters_total", (reason,), n)
+        self.count("vedette_dead_letters_total", (reason,), n)
 
     def unpublished(self, n: int) -> None:
         """Count stored calls that did not reach the topic of scored calls."""
-        self._count("vedette_scored_unpublished_total", (), n)
+        self.count("vedette_scored_unpublished_total", (), n)
 
     def skipped(self, counts: Mapping[tuple[str, str], int]) -> None:
         """Count calls by the candidate that is not asked them, and why."""
@@ -94,16 +95,16 @@ class Tally:
 
     def lost(self, topic: str, n: int) -> None:
         """Count records that were gone before they were read."""
-        self._count("vedette_records_lost_total", (topic,), n)
+        self.count("vedette_records_lost_total", (topic,), n)
 
     def beside(self, topic: str, late: int, conflicts: int) -> None:
         """Count what is no outcome: late calls, and duplicates with another content."""
-        self._count("vedette_late_calls_total", (topic,), late)
-        self._count("vedette_id_conflicts_total", (topic,), conflicts)
+        self.count("vedette_late_calls_total", (topic,), late)
+        self.count("vedette_id_conflicts_total", (topic,), conflicts)
 
     def fenced(self) -> None:
         """Count a flush that another worker's offset refused."""
-        self._count("vedette_offset_fenced_total", (), 1)
+        self.count("vedette_offset_fenced_total", (), 1)
 
     def lag(self, topic: str, partition: int, n: int | None) -> None:
         """Show what a partition has left to read; None forgets a partition that went away."""
@@ -129,6 +130,11 @@ class Tally:
         """Show the end of the last closed pane of a source."""
         self.show("vedette_closed_through_timestamp_seconds", (source,), epoch_s)
 
+    def count(self, name: str, labels: Labels, n: float = 1) -> None:
+        """Add to a counter."""
+        with self._lock:
+            self._add(name, labels, n)
+
     def show(self, name: str, labels: Labels, value: float) -> None:
         """Show a number of a gauge."""
         with self._lock:
@@ -152,9 +158,8 @@ class Tally:
 
     def alerts(self, way: str, told: int, failed: int) -> None:
         """Count alerts that a webhook or topic has taken, and those that it has not."""
-        with self._lock:
-            self._add("vedette_alerts_sent_total", (way,), told)
-            self._add("vedette_alerts_failed_total", (way,), failed)
+        self.count("vedette_alerts_sent_total", (way,), told)
+        self.count("vedette_alerts_failed_total", (way,), failed)
 
     def open_panes(self, n: int) -> None:
         """Show how many panes still take calls."""
@@ -209,10 +214,6 @@ class Tally:
             bad = int(np.count_nonzero(row.failed(values)))
             self._add("vedette_evaluations_total", (*group, row.name, "pass"), len(values) - bad)
             self._add("vedette_evaluations_total", (*group, row.name, "fail"), bad)
-
-    def _count(self, name: str, labels: Labels, n: float) -> None:
-        with self._lock:
-            self._add(name, labels, n)
 
     def _each(self, name: str, first: str, counts: Mapping[str, int]) -> None:
         for second, n in counts.items():

@@ -50,7 +50,7 @@ def run_worker(config: Config) -> None:
         server = held.enter_context(closing(endpoint))
         panel, url = load_panel(config), config.store.url.get_secret_value()
         panel.engine.on_time = tally.stage
-        store = held.enter_context(closing(_patiently(health, lambda: open_store(url))))
+        store = held.enter_context(closing(patiently(health, lambda: open_store(url))))
         # The worker's thread sends: a missing topic may cost it a second in twenty, no more.
         letters, scored = (
             held.enter_context(closing(Sender(kafka, block_s=1.0))) for _ in range(2)
@@ -59,19 +59,19 @@ def run_worker(config: Config) -> None:
         sender = letters if kafka.dead_letters else None
         recorder = Recorder(config, store, (tally, health), ways, sender, out)
         held.enter_context(closing(recorder))
-        pump = held.enter_context(closing(_patiently(health, lambda: Pump(config))))
+        pump = held.enter_context(closing(patiently(health, lambda: Pump(config))))
         monitor = Monitor(config, store, panel, on_step=recorder.step)
         worker = Worker(config, store, pump, monitor, recorder, worker_name())
 
         def hung() -> bool:
             return pump.stalled(stall_s) or not health.alive(True)
 
-        with _stopping(worker.stop), watched(hung, stall_s):
+        with stopping(worker.stop), watched(hung, stall_s):
             _log.info("reading %s, metrics on port %d", sorted(kafka.topics), server.port)
             worker.run()
 
 
-def _patiently(health: Health, action: Callable[[], T]) -> T:
+def patiently(health: Health, action: Callable[[], T]) -> T:
     """A dependency that is away at the start is waited for, two minutes."""
     for _ in range(60):
         try:
@@ -85,7 +85,9 @@ def _patiently(health: Health, action: Callable[[], T]) -> T:
 
 
 @contextmanager
-def _stopping(stop: Callable[[], None]) -> Iterator[None]:
+def stopping(stop: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM and SIGINT ask for an end, which comes by itself when that takes too long."""
+
     def ask(_: int, __: Any) -> None:
         stop()
         # The second signal, or the end of the grace, ends the process at once.

@@ -77,6 +77,14 @@ def filled(groups: int = 3) -> Tally:
     tally.flush(300)
     tally.closed_through("live", 1_700_000_000.0)
     tally.open_panes(4)
+    for name, *labels in (
+        ("calls_total", "next", "ok"), ("failures_total", "next", "reset"),
+        ("unasked_total", "next", "stopped"), ("undelivered_total", "next"),
+    ):  # fmt: skip
+        tally.count(f"vedette_shadow_{name}", tuple(labels))
+    tally.show("vedette_shadow_waiting_asks", ("next",), 3)
+    tally.show("vedette_shadow_breaker_open_ratio", ("next",), 1)
+    tally.show("vedette_shadow_budget_left_ratio", ("next", "calls"), 0.5)
     bounds = {"estimate": 0.02, "lower": 0.01, "upper": 0.03}
     gauges = Gauges(tally)
     gauges.contrast(("canary", "new", "response_relevance"), bounds, 5.5, "better")

@@ -36,7 +36,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "sqlalchemy": ("agent/store/",),
     "psycopg": ("agent/store/",),
     "kafka": ("consumers/pump",),
-    "httpx": ("consumers/webhook.py",),
+    "httpx": ("consumers/webhook.py", "shadow/client.py"),
     "prometheus_client": ("consumers/exporter",),
     "opentelemetry": ("consumers/formats/otlp",),
     "google": ("consumers/formats/otlp",),

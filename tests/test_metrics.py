@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from agent.catalog import METRICS, SERIES, metric_table
+from agent.catalog import METRICS
+from agent.exposed import SERIES, metric_table
 from agent.sla import Objective
 from consumers.exporter import Exposition, Health, render, serve
 from consumers.gauges import Gauges

@@ -12,8 +12,8 @@ import kafka
 import pytest
 
 import agent.scoring
-from agent.catalog import metric_table
 from agent.config import load_config
+from agent.exposed import metric_table
 from agent.record import Call, Feedback
 from consumers.formats import parse
 from consumers.simulate import bad_day, simulate

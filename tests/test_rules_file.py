@@ -8,9 +8,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from agent.catalog import SERIES
 from agent.config import load_config
 from agent.errors import BadConfig
+from agent.exposed import SERIES
 from agent.rules import alerts, every_alert, groups
 from agent.rules.forms import pyrra, sloth
 from agent.rules.rule import Record, seconds, span

@@ -64,6 +64,16 @@ stops = Table(
     Column("stored_at", Float, nullable=False),
 )
 
+# The states of the breakers, as the last dispatcher that saw one change has left them.
+breakers = Table(
+    "breakers",
+    META,
+    Column("candidate", String(64), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("who", Text, nullable=False),
+    Column("stored_at", Float, nullable=False),
+)
+
 # How far the pairs of a source are made: to `closing.closed_through` where no ticket is out.
 paired = Table(
     "paired",

@@ -8,6 +8,8 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError
 from agent.config import Kafka
 from consumers.pump.connection import settings, translated
 
+_DELIVERY_S = 30.0
+
 Headers = Sequence[tuple[str, bytes]]
 
 
@@ -34,7 +36,7 @@ class Sender:
                     batch_size=64 << 10,
                     max_request_size=16 << 20,
                     max_block_ms=int(self._block_s * 1000),
-                    delivery_timeout_ms=30_000,
+                    delivery_timeout_ms=int(_DELIVERY_S * 1000),
                     request_timeout_ms=10_000,
                 )
         return self._producer
@@ -66,6 +68,18 @@ class Sender:
 
     def _note(self, error: BaseException) -> None:
         self._failed.append(type(error).__name__)
+
+    def deliver(self, topic: str, value: bytes, *, key: bytes, arrival: float) -> None:
+        """Send one record and return once it is safe; raises as `send` does.
+
+        Raises StoreDown when it was not acknowledged: then nobody knows whether it was taken.
+        """
+        producer, at = self.open(), int(arrival * 1000)
+        with translated(f"sending to {topic}"):
+            try:
+                producer.send(topic, value=value, key=key, timestamp_ms=at).get(_DELIVERY_S)
+            except MessageSizeTooLargeError:
+                raise ValueError("record is too large for the producer") from None
 
     def flush(self, timeout_s: float = 30.0) -> list[str]:
         """Wait for the acknowledgements; the names of the errors that records ended with."""

@@ -1,0 +1,87 @@
+"""`vedette shadow`: candidates are asked what production was asked; the kill switch."""
+
+import getpass
+import logging
+import time
+from contextlib import closing
+from typing import Annotated, Any
+
+import typer
+
+from abtest.wording import moment
+from agent.config import Config, load_config
+from agent.errors import BadConfig
+from agent.store import budgets
+from consumers.cli_terminal import AsJson, ConfigFile, bare_table, print_json, say, wide
+from consumers.readouts import open_reader
+from consumers.shadowing import run_shadow, shadow_of
+
+
+def shadow(
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+    stop: Annotated[str | None, typer.Option(help="Ask this candidate nothing more.")] = None,
+    why: Annotated[str | None, typer.Option(help="Kept beside the stop.")] = None,
+    resume: Annotated[str | None, typer.Option(help="Ask it again.")] = None,
+    status: Annotated[bool, typer.Option(help="Tickets, budgets, breakers; asks nobody.")] = False,
+) -> None:
+    """Ask the candidates until SIGTERM; or stop one, let it go on, or show where they stand."""
+    told = load_config(config)
+    known = shadow_of(told).candidates
+    for option, name in (("--stop", stop), ("--resume", resume)):
+        if name is not None and name not in known:
+            raise BadConfig(option, f"unknown candidate {name}; known are {', '.join(known)}")
+    if stop is not None and not why:
+        raise BadConfig("--why", "is wanted: it is kept beside the stop")
+    if stop is None and resume is None and not status:
+        # A broker that is away makes them write without end; what they say of it we say once.
+        for name in ("faust", "mode", "aiokafka", "shadow.app"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        return run_shadow(told)
+    _switch(told, stop, why or "", resume)
+    if as_json:
+        print_json(standing(told))
+    else:
+        _show(standing(told))
+
+
+def _switch(told: Config, stop: str | None, why: str, resume: str | None) -> None:
+    # As a reader, which takes no lock: on SQLite too the switch must work while a worker writes.
+    with closing(open_reader(told)) as store, store.transaction() as tx:
+        if stop is not None:
+            budgets.stop(tx, stop, getpass.getuser(), why, time.time())
+        if resume is not None:
+            budgets.resume(tx, resume)
+
+
+def standing(told: Config) -> list[dict[str, Any]]:
+    """Each candidate: its tickets by state, what is left of its budget, its breaker, its stop."""
+    with closing(open_reader(told)) as store, store.transaction() as tx:
+        states, stops = budgets.tickets_by_state(tx), budgets.stopped(tx)
+        breakers = budgets.all_breakers(tx)
+        return [
+            {
+                "candidate": name,
+                "model": one.model,
+                "stopped": stops.get(name),
+                "breaker": breakers.get(name),
+                "left": budgets.left(tx, name, one.budget, time.time()),
+                "tickets": states.get(name, {}),
+            }
+            for name, one in shadow_of(told).candidates.items()
+        ]
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
+    made = bare_table("candidate", "breaker", "budget left", "tickets", words=(
+        "candidate", "breaker", "budget left", "tickets"))  # fmt: skip
+    for row in rows:
+        rest = ", ".join(f"{bound} {n:g}" for bound, n in row["left"].items())
+        tickets = ", ".join(f"{state} {n}" for state, n in sorted(row["tickets"].items()))
+        breaker = row["breaker"]["state"] if row["breaker"] else "not seen yet"
+        made.add_row(row["candidate"], breaker, rest, tickets or "none")
+    wide.print(made)
+    for row in rows:
+        if held := row["stopped"]:
+            say(f"{row['candidate']} is stopped since {moment(held['at'])}"
+                f" by {held['who']}: {held['why']}")  # fmt: skip

@@ -1,0 +1,42 @@
+"""An answer as a native record: a call like any other, which the scorers read."""
+
+from typing import Any
+
+import orjson
+
+from agent.record import Answer, Ask
+from agent.shadows import Candidate
+from shadow.candidates import priced
+
+PREFIX = "shadow-"
+
+
+def record_of(ask: Ask, candidate: Candidate, answer: Answer, began: float) -> bytes:
+    """JSON of the candidate's call; `began` is when it was asked, in epoch seconds."""
+    call = ask.call
+    turns = [{"role": turn.role, "content": turn.content} for turn in call.messages]
+    body: dict[str, Any] = {
+        "id": PREFIX + ask.ticket.hex(),
+        "at": began,
+        "service": call.service,
+        "model": candidate.model,
+        "variant": f"shadow:{ask.candidate}",
+        "origin": "shadow",
+        "pair": call.id,
+        "unit": call.unit,
+        "session": call.session,
+        "segment": dict(call.segment),
+        "prompt": turns or call.prompt,
+        "contexts": call.contexts,
+        "reference": call.reference,
+        "response": answer.text,
+        "latency_s": answer.latency_s,
+        "ttft_s": answer.ttft_s,
+        "tokens_in": answer.tokens_in,
+        "tokens_out": answer.tokens_out,
+        "cost_usd": priced(answer, candidate.price),
+        "status": answer.status,
+        "error": answer.error,
+        "finish": answer.finish,
+    }
+    return orjson.dumps({name: value for name, value in body.items() if value is not None})

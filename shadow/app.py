@@ -1,0 +1,88 @@
+"""The Faust app that reads the requests topic; the only place that knows faust.
+
+Measured on faust-streaming 0.15.3: an agent that raises commits the event all the same, so what
+reads here never raises; more than one concurrent agent commits past events that are in work, so
+there is one; the web server, tables, topics of its own and the leader's topic are off.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import faust
+
+from agent.shadows import Shadow
+
+# The value of a record and its timestamp in epoch seconds.
+Take = Callable[[bytes | None, float], None]
+
+# The default of 60 s is how long a killed dispatcher's partitions would wait for the next one.
+_SESSION_S = 10.0
+_BUFFER = 64  # events of a partition that wait in memory; the default is 4096
+
+
+class _App(faust.App):
+    async def on_first_start(self) -> None:
+        """Without the folders that tables would need."""
+
+
+def make_app(shadow: Shadow, door: Mapping[str, Any], take: Take) -> faust.App:
+    """An app in the group of the dispatchers; `door` is how every Kafka client reaches the broker.
+
+    `take` is given every record and must not raise.
+    """
+    app = _App(
+        shadow.group,
+        broker=";".join(f"kafka://{one}" for one in door["bootstrap_servers"]),
+        broker_credentials=_credentials(door),
+        broker_client_id=door["client_id"],
+        broker_session_timeout=_SESSION_S,
+        broker_heartbeat_interval=_SESSION_S / 5,
+        broker_commit_interval=0.5,
+        broker_max_poll_records=_BUFFER,
+        stream_buffer_maxsize=_BUFFER,
+        stream_wait_empty=False,
+        consumer_auto_offset_reset="earliest",
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        store="memory://",
+        key_serializer="raw",
+        value_serializer="raw",
+        web_enabled=False,
+    )
+    topic = app.topic(shadow.requests, value_type=bytes, key_serializer="raw")
+
+    @app.agent(topic, concurrency=1, name="asks")
+    async def _asks(stream: Any) -> None:
+        async for event in stream.events():
+            take(event.value, event.message.timestamp)
+
+    return app
+
+
+async def run_app(app: faust.App, stopping: asyncio.Event) -> None:
+    """Read until told to stop."""
+    app.finalize()
+    await app.start()
+    try:
+        await stopping.wait()
+    finally:
+        await app.stop()
+
+
+def _credentials(door: Mapping[str, Any]) -> Any:
+    protocol = door["security_protocol"]
+    context = None
+    if protocol.endswith("SSL"):
+        context = ssl.create_default_context(cafile=door["ssl_cafile"])
+        if door["ssl_certfile"] is not None:
+            context.load_cert_chain(door["ssl_certfile"], door["ssl_keyfile"])
+    if protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=door["sasl_plain_username"],
+            password=door["sasl_plain_password"],
+            mechanism=door["sasl_mechanism"],
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context is not None else None

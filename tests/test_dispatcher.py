@@ -1,0 +1,284 @@
+"""The dispatcher: no ticket, no call; bounds of queues and concurrency; several candidates."""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import make_url, select
+
+from agent.errors import StoreDown
+from agent.record import Answer, Ask, Call
+from agent.shadows import Shadow
+from agent.store import Store, budgets, open_store
+from agent.store.ticket_tables import tickets
+from shadow import dispatcher as module
+from shadow.asks import to_bytes
+from shadow.dispatcher import UNKNOWN, Dispatcher
+from shadow.drive import Drive
+from tests.live.proxy import Proxy
+from tests.shadows import Ear, ask, candidate, owe, shadow, states
+
+
+class Voice:
+    """A model that answers after a while, and says how many asked it at once."""
+
+    def __init__(self, status: str = "ok", pause_s: float = 0.0, **more: Any) -> None:
+        self.asked: list[str] = []
+        self.now = self.most = 0
+        self.closed = False
+        self._pause_s = pause_s
+        self.status, self.more = status, more
+
+    async def ask(self, call: Call) -> Answer:
+        self.asked.append(call.id)
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(self._pause_s)
+        self.now -= 1
+        return Answer(self.status, "Because.", **self.more)  # type: ignore[arg-type]  # one of three
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class Box:
+    """Takes the records of answers."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+
+    def __call__(self, key: bytes, record: bytes) -> None:
+        self.records.append(json.loads(record))
+
+
+def dispatch(
+    told: Shadow, store: Store, voices: dict[str, Voice], asks: list[Ask],
+    sink: Callable[[bytes, bytes], None] | None = None,
+) -> Ear:  # fmt: skip
+    ear = Ear()
+
+    async def go() -> None:
+        one = Dispatcher(told, voices, store, sink or Box(), ear)
+        one.start()
+        for each in asks:
+            await one.put(each)
+        await asyncio.wait_for(one.idle(), 20)
+        await one.stop(1.0)
+
+    asyncio.run(go())
+    return ear
+
+
+def asks_of(store: Store, n: int, name: str = "next") -> list[Ask]:
+    made = [ask(name, number) for number in range(n)]
+    owe(store, *made, now=time.time())
+    return made
+
+
+def test_candidates_are_asked_beside_each_other_within_their_bounds(any_store: Store) -> None:
+    told = shadow(a=candidate(concurrency=2), b=candidate(concurrency=5, budget={"calls": 3}))
+    voices = {"a": Voice(pause_s=0.02), "b": Voice(pause_s=0.02)}
+    asks = asks_of(any_store, 12, "a") + asks_of(any_store, 6, "b")
+    box = Box()
+    ear = dispatch(told, any_store, voices, asks, box)
+    assert (voices["a"].most, len(voices["a"].asked)) == (2, 12)
+    assert (voices["b"].most <= 3, len(voices["b"].asked)) == (True, 3)
+    assert ear.refused == [("b", "over_budget")] * 3
+    assert states(any_store) == {"sent": 15, "not_asked:over_budget": 3}
+    assert sorted(r["variant"] for r in box.records) == ["shadow:a"] * 12 + ["shadow:b"] * 3
+    assert all(voice.closed for voice in voices.values())
+
+
+def test_no_ticket_no_call_and_no_second_call_of_one(store: Store) -> None:
+    voice, (one, two) = Voice(), asks_of(store, 2)
+    ear = dispatch(shadow(), store, {"next": voice}, [ask(), one, one, two, one])
+    assert sorted(voice.asked) == ["c0", "c1"]
+    assert ear.refused == [("next", "no_ticket")] * 3
+
+
+def test_the_kill_switch_is_looked_at_before_every_call(store: Store) -> None:
+    told, asks = shadow(next=candidate(concurrency=1)), asks_of(store, 5)
+
+    def sink(key: bytes, record: bytes) -> None:
+        with store.transaction() as tx:
+            budgets.stop(tx, "next", "ann", "enough", 0.0)
+
+    voice = Voice()
+    ear = dispatch(told, store, {"next": voice}, asks, sink)
+    # The second may have looked while the answer of the first was on its way.
+    assert 1 <= len(voice.asked) <= 2
+    assert set(ear.refused) == {("next", "stopped")}
+
+
+def test_a_breaker_that_is_open_settles_tickets_as_not_asked(store: Store) -> None:
+    told = shadow(next=candidate(concurrency=1, breaker={"failures": 3, "open_s": 600}))
+    voice = Voice("error", error="reset")
+    ear = dispatch(told, store, {"next": voice}, asks_of(store, 8))
+    assert len(voice.asked) == 3
+    assert ear.breakers == [("next", "closed"), ("next", "open")]
+    assert states(store) == {"sent": 3, "not_asked:breaker": 5}
+
+
+def test_a_refused_ask_leaves_the_try_to_the_next(store: Store) -> None:
+    told = shadow(next=candidate(concurrency=1, breaker={"failures": 1, "open_s": 1e-3}))
+    voice = Voice("error", error="reset")
+    first, second = asks_of(store, 2)
+    dispatch(told, store, {"next": voice}, [first])
+    voice.status = "ok"
+    assert len(dispatch(told, store, {"next": voice}, [ask(), second]).answers) == 1
+
+
+def test_what_is_reserved_settles_at_what_was_used(store: Store) -> None:
+    told = shadow(next=candidate(price={"input": 1.0, "output": 2.0}, answer_tokens=50))
+    dispatch(told, store, {"next": Voice(tokens_in=4, tokens_out=3)}, asks_of(store, 2))
+    with store.transaction() as tx:
+        left = budgets.left(tx, "next", candidate(budget={"tokens": 1000}).budget, time.time())
+        assert left == {"tokens": 1000 - 2 * 7}
+    dispatch(told, store, {"next": Voice(tokens_in=4, tokens_out=10**9)}, asks_of(store, 1))
+    with store.transaction() as tx:
+        left = budgets.left(tx, "next", candidate(budget={"tokens": 1000}).budget, time.time())
+    assert 1000 - 14 - 150 < left["tokens"] < 1000 - 14 - 50, "a lie settles at the cap"
+
+
+BYTES = [
+    (b"\xff{", "json"), (None, "empty"), (to_bytes(ask("nobody")), "unconfigured"),
+    (b"[" * 9000, "json"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "why"), BYTES)
+def test_a_bad_record_is_counted_and_never_raises(
+    store: Store, value: bytes | None, why: str
+) -> None:
+    ear = Ear()
+    Dispatcher(shadow(), {"next": Voice()}, store, Box(), ear).take(value, time.time())
+    assert ear.refused == [(UNKNOWN, why)]
+
+
+def test_a_queue_that_is_full_drops_and_the_rest_is_untouched(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, ear = shadow(next=candidate(), other=candidate()), Ear()
+    one = Dispatcher(told, {"next": Voice(), "other": Voice()}, store, Box(), ear)
+    asks = [ask(number=number) for number in range(module.QUEUE_ASKS + 3)]
+    assert [one.offer(each) for each in asks].count(True) == module.QUEUE_ASKS
+    assert ear.refused == [("next", "full")] * 3
+    monkeypatch.setattr(module, "QUEUE_BYTES", 1000)
+    assert [one.offer(ask("other"), 400) for _ in range(4)] == [True, True, False, False]
+    assert one.waiting() == {"next": module.QUEUE_ASKS, "other": 2}
+    one.take(to_bytes(ask("other")), time.time() - 601)
+    assert ear.refused[-1] == ("other", "expired")
+
+
+def test_answers_are_handed_over_again_until_they_are_taken(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_RETRY_S", 0.01)
+    tries = list[bytes]()
+
+    def sink(key: bytes, record: bytes) -> None:
+        tries.append(key)
+        if len(tries) < 3:
+            raise StoreDown("broker")
+
+    asks = asks_of(store, 1)
+    ear = dispatch(shadow(), store, {"next": Voice()}, asks, sink)
+    assert (tries, ear.lost) == ([asks[0].ticket] * 3, [])
+
+
+def test_an_answer_that_nobody_can_take_is_counted_and_paid(store: Store) -> None:
+    def sink(key: bytes, record: bytes) -> None:
+        raise ValueError("too large")
+
+    ear = dispatch(
+        shadow(), store, {"next": Voice(tokens_in=1, tokens_out=1)}, asks_of(store, 1), sink
+    )
+    assert (ear.lost, len(ear.answers)) == (["next"], 1)
+    with store.transaction() as tx:
+        assert tx.scalar(select(tickets.c.tokens)) == 2
+
+
+def test_a_defect_ends_one_ask_and_not_the_dispatcher(store: Store) -> None:
+    class Broken(Voice):
+        async def ask(self, call: Call) -> Answer:
+            if call.id == "c0":
+                raise RuntimeError("SECRET")
+            return await super().ask(call)
+
+    voice = Broken()
+    ear = dispatch(shadow(), store, {"next": voice}, asks_of(store, 3))
+    assert ear.refused == [("next", "internal")]
+    assert sorted(voice.asked) == ["c1", "c2"]
+
+
+def test_no_call_is_made_while_the_database_is_away(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_RETRY_S", 0.05)
+    url, voice, ear = make_url(postgres_url), Voice(), Ear()
+    direct = open_store(postgres_url)
+    asks = asks_of(direct, 6)
+    assert url.port is not None
+
+    async def go(store: Store, way: Proxy) -> None:
+        one = Dispatcher(shadow(), {"next": voice}, store, Box(), ear)
+        one.start()
+        way.set("refuse")
+        for each in asks:
+            await one.put(each)
+        await asyncio.sleep(1.0)
+        assert voice.asked == []
+        way.set("pass")
+        await asyncio.wait_for(one.idle(), 30)
+        await one.stop(1.0)
+
+    with Proxy(url.port) as way:
+        where = url.set(port=way.port).render_as_string(hide_password=False)
+        store = open_store(where)
+        asyncio.run(go(store, way))
+        store.close()
+    assert states(direct) == {"sent": 6}
+    direct.close()
+
+
+STOPS = [
+    pytest.param(8.0, 8, 8, id="what is queued is asked"),
+    pytest.param(1.0, 4, 4, id="for half of the time"),
+    pytest.param(0.1, 2, 0, id="what hangs is cut off"),
+]
+
+
+@pytest.mark.parametrize(("patience_s", "begun", "ended"), STOPS)
+def test_a_stop_has_patience_and_an_end(
+    store: Store, patience_s: float, begun: int, ended: int
+) -> None:
+    told, ear = shadow(next=candidate(concurrency=2)), Ear()
+    voice, box = Voice(pause_s=0.4), Box()
+
+    async def go() -> None:
+        one = Dispatcher(told, {"next": voice}, store, box, ear)
+        one.start()
+        for each in asks_of(store, 8):
+            await one.put(each)
+        while len(voice.asked) < 2:
+            await asyncio.sleep(0.01)
+        await one.stop(patience_s)
+
+    asyncio.run(go())
+    assert (len(voice.asked), len(box.records)) == (begun, ended)
+    # Those that were not begun expire as not asked; those that were cut off, as failures.
+    assert +Counter(states(store)) == +Counter({"sent": begun, "owed": 8 - begun})
+
+
+def test_the_drive_asks_in_a_thread_of_its_own(store: Store) -> None:
+    voice, box, ear = Voice(), Box(), Ear()
+    drive = Drive(lambda: Dispatcher(shadow(), {"next": voice}, store, box, ear))
+    for _ in range(3):
+        drive.give(asks_of(store, 100))
+        assert drive.drain(20)
+    drive.close()
+    assert len(box.records) == 300 and states(store) == {"sent": 300}
