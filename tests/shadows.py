@@ -1,6 +1,10 @@
 """What the tests of shadow calls share: candidates, asks, tickets in the store."""
 
+import asyncio
+import json
+import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import func, insert, select
@@ -9,6 +13,7 @@ from agent.record import Answer, Ask, Call
 from agent.shadows import Candidate, Shadow
 from agent.store import Store
 from agent.store.ticket_tables import tickets
+from shadow.dispatcher import Dispatcher
 
 NOW = 1_767_225_600.0
 
@@ -70,3 +75,59 @@ class Ear:
 
     def breaker(self, candidate: str, state: str) -> None:
         self.breakers.append((candidate, state))
+
+
+class Voice:
+    """A model that answers after a while, and says how many asked it at once."""
+
+    def __init__(self, status: str = "ok", pause_s: float = 0.0, **more: Any) -> None:
+        self.asked: list[str] = []
+        self.now = self.most = 0
+        self.closed = False
+        self._pause_s = pause_s
+        self.status, self.more = status, more
+
+    async def ask(self, call: Call) -> Answer:
+        self.asked.append(call.id)
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(self._pause_s)
+        self.now -= 1
+        return Answer(self.status, "Because.", **self.more)  # type: ignore[arg-type]  # one of three
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class Box:
+    """Takes the records of answers."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+
+    def __call__(self, key: bytes, record: bytes) -> None:
+        self.records.append(json.loads(record))
+
+
+def dispatch(
+    told: Shadow, store: Store, voices: dict[str, Voice], asks: list[Ask],
+    sink: Callable[[bytes, bytes], None] | None = None,
+) -> Ear:  # fmt: skip
+    ear = Ear()
+
+    async def go() -> None:
+        one = Dispatcher(told, voices, store, sink or Box(), ear)
+        one.start()
+        for each in asks:
+            await one.put(each)
+        await asyncio.wait_for(one.idle(), 20)
+        await one.stop(1.0)
+
+    asyncio.run(go())
+    return ear
+
+
+def asks_of(store: Store, n: int, name: str = "next") -> list[Ask]:
+    made = [ask(name, number) for number in range(n)]
+    owe(store, *made, now=time.time())
+    return made

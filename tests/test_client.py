@@ -56,7 +56,7 @@ def test_an_answer_is_read_and_the_question_is_production_s(stream: bool) -> Non
     }  # fmt: skip
     assert body == wanted | ({"stream_options": {"include_usage": True}} if stream else {})
     told = {name.lower(): value for name, value in headers.items()}
-    assert told["x-vedette-shadow"] == "1"
+    assert (told["x-vedette-shadow"], told["accept-encoding"]) == ("1", "identity")
     assert told["user-agent"].startswith("vedette/")
     assert told["authorization"] == f"Bearer {KEY}"
     assert told["host"] == f"127.0.0.1:{fake.port}"

@@ -1,18 +1,14 @@
 """The dispatcher: no ticket, no call; bounds of queues and concurrency; several candidates."""
 
 import asyncio
-import json
 import time
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from sqlalchemy import make_url, select
 
 from agent.errors import StoreDown
-from agent.record import Answer, Ask, Call
-from agent.shadows import Shadow
+from agent.record import Answer, Call
 from agent.store import Store, budgets, open_store
 from agent.store.ticket_tables import tickets
 from shadow import dispatcher as module
@@ -20,63 +16,7 @@ from shadow.asks import to_bytes
 from shadow.dispatcher import UNKNOWN, Dispatcher
 from shadow.drive import Drive
 from tests.live.proxy import Proxy
-from tests.shadows import Ear, ask, candidate, owe, shadow, states
-
-
-class Voice:
-    """A model that answers after a while, and says how many asked it at once."""
-
-    def __init__(self, status: str = "ok", pause_s: float = 0.0, **more: Any) -> None:
-        self.asked: list[str] = []
-        self.now = self.most = 0
-        self.closed = False
-        self._pause_s = pause_s
-        self.status, self.more = status, more
-
-    async def ask(self, call: Call) -> Answer:
-        self.asked.append(call.id)
-        self.now += 1
-        self.most = max(self.most, self.now)
-        await asyncio.sleep(self._pause_s)
-        self.now -= 1
-        return Answer(self.status, "Because.", **self.more)  # type: ignore[arg-type]  # one of three
-
-    async def close(self) -> None:
-        self.closed = True
-
-
-class Box:
-    """Takes the records of answers."""
-
-    def __init__(self) -> None:
-        self.records: list[dict[str, Any]] = []
-
-    def __call__(self, key: bytes, record: bytes) -> None:
-        self.records.append(json.loads(record))
-
-
-def dispatch(
-    told: Shadow, store: Store, voices: dict[str, Voice], asks: list[Ask],
-    sink: Callable[[bytes, bytes], None] | None = None,
-) -> Ear:  # fmt: skip
-    ear = Ear()
-
-    async def go() -> None:
-        one = Dispatcher(told, voices, store, sink or Box(), ear)
-        one.start()
-        for each in asks:
-            await one.put(each)
-        await asyncio.wait_for(one.idle(), 20)
-        await one.stop(1.0)
-
-    asyncio.run(go())
-    return ear
-
-
-def asks_of(store: Store, n: int, name: str = "next") -> list[Ask]:
-    made = [ask(name, number) for number in range(n)]
-    owe(store, *made, now=time.time())
-    return made
+from tests.shadows import Box, Ear, Voice, ask, asks_of, candidate, dispatch, shadow, states
 
 
 def test_candidates_are_asked_beside_each_other_within_their_bounds(any_store: Store) -> None:
@@ -125,11 +65,17 @@ def test_a_breaker_that_is_open_settles_tickets_as_not_asked(store: Store) -> No
 
 def test_a_refused_ask_leaves_the_try_to_the_next(store: Store) -> None:
     told = shadow(next=candidate(concurrency=1, breaker={"failures": 1, "open_s": 1e-3}))
-    voice = Voice("error", error="reset")
+
+    class Mending(Voice):
+        async def ask(self, call: Call) -> Answer:
+            self.status = "error" if call.id == "c0" else "ok"
+            return await super().ask(call)
+
     first, second = asks_of(store, 2)
-    dispatch(told, store, {"next": voice}, [first])
-    voice.status = "ok"
-    assert len(dispatch(told, store, {"next": voice}, [ask(), second]).answers) == 1
+    ear = dispatch(told, store, {"next": Mending()}, [first, ask(), second])
+    assert [answer.status for _, answer in ear.answers] == ["error", "ok"]
+    assert ear.refused == [("next", "no_ticket")]
+    assert ear.breakers[-1] == ("next", "closed")
 
 
 def test_what_is_reserved_settles_at_what_was_used(store: Store) -> None:
@@ -172,6 +118,24 @@ def test_a_queue_that_is_full_drops_and_the_rest_is_untouched(
     assert one.waiting() == {"next": module.QUEUE_ASKS, "other": 2}
     one.take(to_bytes(ask("other")), time.time() - 601)
     assert ear.refused[-1] == ("other", "expired")
+
+
+def test_the_room_of_what_was_asked_is_free_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "QUEUE_BYTES", 1000)
+
+    async def go() -> list[bool]:
+        one = Dispatcher(shadow(), {"next": Voice()}, store, Box(), Ear())
+        one.start()
+        found = []
+        for each in asks_of(store, 4):
+            found.append(one.offer(each, 800))
+            await asyncio.wait_for(one.idle(), 20)
+        await one.stop(1.0)
+        return found
+
+    assert asyncio.run(go()) == [True] * 4
 
 
 def test_answers_are_handed_over_again_until_they_are_taken(

@@ -23,8 +23,7 @@ from consumers.shadowing import STALL_S, Look, Told, embedded, open_models
 from shadow.dispatcher import QUEUE_ASKS, QUEUE_BYTES
 from tests.conftest import Clock
 from tests.exposition import value
-from tests.shadows import NOW, Ear, ask, candidate, owe, shadow, states
-from tests.test_dispatcher import Voice, asks_of
+from tests.shadows import NOW, Ear, Voice, ask, asks_of, candidate, owe, shadow, states
 
 
 class Rows:

@@ -27,15 +27,15 @@ class Asking:
 
     def __init__(
         self, folder: Path, broker: Broker, topic: MakeTopic, url: str,
-        beside: "Asking | None" = None, **candidates: Any,
+        beside: "Asking | None" = None, kafka: dict[str, Any] | None = None, **candidates: Any,
     ) -> None:  # fmt: skip
-        """`beside` is another one with the same topics and group."""
+        """`beside` is another one with the same topics and group; `kafka` is another way in."""
         folder.mkdir(exist_ok=True)
         self.folder, self.port, self._broker = folder, free_port(), broker
         topics = beside.topics if beside else (topic(partitions=2), topic())
         self.topics: tuple[str, str] = topics
         tree = {
-            "kafka": {"brokers": [broker.address]},
+            "kafka": kafka or {"brokers": [broker.address]},
             "store": {"url": url},
             "exporter": {"port": self.port},
             "shadow": {

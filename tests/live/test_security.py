@@ -1,18 +1,22 @@
 """TLS and SASL against a real broker that asks for them; no password ever gets out."""
 
 import subprocess
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from kafka import KafkaAdminClient
 from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 
 from agent.store import open_store
 from tests.conftest import absent
+from tests.live.asking import Asking, asks_of, next_one
 from tests.live.broker import Broker
 from tests.live.child import Unavailable
+from tests.live.endpoint import Endpoint
 from tests.live.test_kafka_road import produce, received, wait_until
 from tests.live.test_outages import Service, ended, everything_is_counted_once, serving
 
@@ -165,3 +169,31 @@ def test_a_certificate_for_another_host_is_refused(
         assert run.process.wait(60) == 2, run.log()
     assert "kafka.security.ca_file: " in run.log().splitlines()[-1]
     assert "canary" not in run.log()
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_candidates_are_asked_through_the_same_door(
+    guarded: Broker, folder: Path, postgres_url: str, tmp_path: Path, mechanism: str
+) -> None:
+    way = service(guarded, folder, tmp_path / "door", postgres_url, mechanism=mechanism)
+    kafka = yaml.safe_load((way.folder / "vedette.yaml").read_text())["kafka"]
+
+    def topic(partitions: int = 1, **_: str) -> str:
+        name = f"shadow-{uuid.uuid4().hex[:8]}"
+        admin = KafkaAdminClient(bootstrap_servers=guarded.address)
+        wanted = {"num_partitions": partitions, "replication_factor": 1}
+        admin.create_topics({name: wanted}, wait_for_metadata=True)
+        admin.close()
+        return name
+
+    store = open_store(postgres_url)
+    with Endpoint() as fake:
+        one = next_one(fake.url, key="canary-key")
+        run = Asking(tmp_path / "a", guarded, topic, postgres_url, None, kafka, next=one)
+        with run.running() as process:
+            run.send(*asks_of(store, 5))
+            wait_until(lambda: len(run.answers()) == 5)
+            process.terminate()
+            assert process.wait(20) == 0, run.log()
+    assert PASSWORD not in run.log() and "canary-key" not in run.log()
+    store.close()
