@@ -26,6 +26,7 @@ from consumers.formats import parse
 from consumers.pump.admin import create_topics, retention_s, topic_states
 from consumers.pump.sender import Sender
 from consumers.service import arrivals, watch_records
+from consumers.shadowing import embedded, open_models
 from consumers.telling import ways_of
 
 _SCORE_BATCH = 256
@@ -41,7 +42,9 @@ def watch(config: Config, file: str, heard: Callable[[int], None]) -> dict[str, 
     store = open_store(config.store.url.get_secret_value())  # models take longer to load
     try:
         records = arrivals(values, config)
-        watch_records(config, store, load_panel(config), records, heard, ways)
+        shadow = config.shadow
+        cast = embedded(shadow, store, open_models(shadow)) if shadow is not None else None
+        watch_records(config, store, load_panel(config), records, heard, ways, cast)
         return report(store)
     finally:
         store.close()

@@ -11,6 +11,7 @@ from abtest.keeping import lines_of
 from agent.catalog import part_of
 from agent.config import Config, load_config
 from agent.errors import BadConfig
+from agent.experiments import ASIDE
 from agent.panes import HOUR_S, Group, Row
 from agent.score import load_panel
 from agent.store import Store, open_store, reads
@@ -18,7 +19,9 @@ from agent.summaries import LogHistogram
 from consumers import commands
 from consumers.findings import newest
 from consumers.service import watch_records
+from consumers.shadowing import embedded
 from consumers.simulate import MODELS, Change, Scenario, bad_day, simulate
+from consumers.understudy import Understudy
 
 DAY_S = 86_400
 STORE = Path("vedette-demo.db")
@@ -43,6 +46,26 @@ EXPERIMENT: dict[str, Any] = {
     "guardrails": {"slo_fast": 0.05, "response_toxicity": 0.05},
 }
 
+# The simulator's own candidate is asked what a fifth of the calls asked, at no address.
+SHADOW: dict[str, Any] = {
+    "candidates": {
+        "understudy": {
+            "url": "https://understudy.invalid/v1",
+            "model": "understudy",
+            "rate": 0.2,
+            "trusted": True,
+            "budget": {"calls": 2000},
+        }
+    }
+}
+REHEARSAL: dict[str, Any] = {
+    "design": "paired",
+    "arms": {"production": {}, "shadow:understudy": {}},
+    "primary": "response_relevance",
+    "margin": 0.02,
+    "guardrails": {"slo_fast": 0.05},
+}
+
 # A series has some 1,000 calls on this day; half of them tell what is normal.
 DRIFT = {"baseline_calls": 500}
 
@@ -64,7 +87,9 @@ def run_demo(
     began, panel = time.monotonic(), load_panel(config)
     store = open_store(config.store.url.get_secret_value())
     try:
-        watch_records(config, store, panel, records, heard)
+        assert config.shadow is not None
+        cast = embedded(config.shadow, store, {"understudy": Understudy(scenario)})
+        watch_records(config, store, panel, records, heard, cast=cast)
         took_s = time.monotonic() - began
         seen = _seen(store, scenario) | {"experiments": _experiments(store, config)}
         seen |= {"findings": newest(store, config, 100)}
@@ -92,7 +117,11 @@ def _told(path: Path, start: float) -> dict[str, Any]:
         "store": {"url": f"sqlite:///{path}"},
         "segments": ["tenant", "language"],
         "slo": {"fast": {"metric": "latency", "at_most": 8.0, "target": 0.92}},
-        "experiments": {"cheaper": EXPERIMENT | {"start": start}},
+        "shadow": SHADOW,
+        "experiments": {
+            "cheaper": EXPERIMENT | {"start": start},
+            "rehearsal": REHEARSAL | {"start": start},
+        },
         "drift": DRIFT,
         "fairness": {},
     }
@@ -116,8 +145,14 @@ def _clear(path: Path) -> None:
 def _seen(store: Store, scenario: Scenario) -> dict[str, Any]:
     end = scenario.start + 2 * DAY_S
     with store.transaction() as tx:
-        rows = reads.pane_rows(tx, scenario.start, end, HOUR_S)
-        late = reads.pane_rows(tx, scenario.start, end, HOUR_S, late=True)
+        rows, late = (
+            [
+                row
+                for row in reads.pane_rows(tx, scenario.start, end, HOUR_S, late=late)
+                if not row[2].variant.startswith(ASIDE)
+            ]
+            for late in (False, True)
+        )
     return {
         "day": datetime.fromtimestamp(scenario.start, UTC).date().isoformat(),
         "ledger": commands.report(store)["ledger"],

@@ -1,5 +1,6 @@
 """The processes: a worker on Kafka with its endpoint, and one that reads a file to its end."""
 
+import itertools
 import logging
 import os
 import signal
@@ -20,17 +21,25 @@ from consumers.courier import Way
 from consumers.exporter import Health, serve
 from consumers.formats import parse
 from consumers.inbox import Inbox
+from consumers.metrics import Tally
 from consumers.pump import Pump
 from consumers.pump.sender import Sender
 from consumers.recorder import Recorder, instruments
+from consumers.requests import RequestsTopic
 from consumers.scored import ScoredTopic
 from consumers.telling import ways_of
 from consumers.worker import Worker
+from shadow.asks import to_bytes
+from shadow.drive import Drive
 
 _log = logging.getLogger("vedette")
 T = TypeVar("T")
+# Makes what asks candidates: of the inbox, what counts, and the time that records have come to.
+Cast = Callable[[Inbox, Tally, Callable[[], float]], Drive]
 
 _APPEND = 1000  # records a commit of the inbox
+# Where candidates answer in between; and how long is waited for that before more is read.
+_APPEND_ASKED, _ANSWERS_S = 100, 120.0
 _HUNG = 70  # the exit code of a process that its own watchdog ended
 _GRACE_S = 25.0  # a stop that takes longer ends hard; Kubernetes gives 30 s
 
@@ -52,12 +61,13 @@ def run_worker(config: Config) -> None:
         panel.engine.on_time = tally.stage
         store = held.enter_context(closing(patiently(health, lambda: open_store(url))))
         # The worker's thread sends: a missing topic may cost it a second in twenty, no more.
-        letters, scored = (
-            held.enter_context(closing(Sender(kafka, block_s=1.0))) for _ in range(2)
+        letters, scored, asked = (
+            held.enter_context(closing(Sender(kafka, block_s=1.0))) for _ in range(3)
         )
         out = ScoredTopic(scored, kafka.scored) if kafka.scored else None
         sender = letters if kafka.dead_letters else None
-        recorder = Recorder(config, store, (tally, health), ways, sender, out)
+        ask = RequestsTopic(asked, config.shadow.requests, to_bytes) if config.shadow else None
+        recorder = Recorder(config, store, (tally, health), ways, sender, out, ask)
         held.enter_context(closing(recorder))
         pump = held.enter_context(closing(patiently(health, lambda: Pump(config))))
         monitor = Monitor(config, store, panel, on_step=recorder.step)
@@ -162,26 +172,44 @@ def watch_records(
     records: Iterable[tuple[float, bytes]],
     heard: Callable[[int], None] = lambda _: None,
     ways: Sequence[Way] = (),
+    cast: Cast | None = None,
 ) -> Recorder:
-    """Take records (arrival, value) through the whole road: inbox, worker, closing."""
-    recorder = Recorder(config, store, instruments(config), ways)
-    inbox = Inbox(store)
-    monitor = Monitor(config, store, panel, on_step=recorder.step)
-    worker = Worker(config, store, inbox, monitor, recorder, worker_name())
-    batch: list[tuple[float, bytes]] = []
-    for record in records:
-        batch.append(record)
-        if len(batch) >= _APPEND:
-            heard(_take(inbox, worker, batch))
-            batch = []
-    heard(_take(inbox, worker, batch))
-    worker.finish(config.inbox.source)
+    """Take records (arrival, value) through the whole road: inbox, worker, closing.
+
+    With `cast` candidates are asked, too: their answers stand where the records have come to.
+    """
+    inbox, shown, read_to = Inbox(store), instruments(config), [0.0]
+    with ExitStack() as held:
+        drive = cast(inbox, shown[0], lambda: read_to[0]) if cast is not None else None
+        if drive is not None:
+            held.enter_context(closing(drive))
+        ask = drive.give if drive is not None else None
+        recorder = Recorder(config, store, shown, ways, ask=ask)
+        monitor = Monitor(config, store, panel, on_step=recorder.step)
+        worker = Worker(config, store, inbox, monitor, recorder, worker_name())
+        for batch in _batches(records, _APPEND if drive is None else _APPEND_ASKED):
+            read_to[0] = max([read_to[0], *(arrival for arrival, _ in batch)])
+            inbox.append(batch)
+            heard(_drained(worker))
+            if drive is not None and not drive.drain(_ANSWERS_S):
+                _log.warning("candidates are slow: their answers are read as they come")
+            _drained(worker)
+        _drained(worker)
+        worker.finish(config.inbox.source)
     recorder.finish(time.time())
     return recorder
 
 
-def _take(inbox: Inbox, worker: Worker, batch: list[tuple[float, bytes]]) -> int:
-    inbox.append(batch)
+def _batches(
+    records: Iterable[tuple[float, bytes]], size: int
+) -> Iterator[list[tuple[float, bytes]]]:
+    left = iter(records)
+    while batch := list(itertools.islice(left, size)):
+        yield batch
+
+
+def _drained(worker: Worker) -> int:
+    """Work until the inbox is empty; the number of records."""
     taken, idle = 0, 0
     while idle < 2:
         moved = worker.step(0.0)

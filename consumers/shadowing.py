@@ -4,7 +4,7 @@ import asyncio
 import importlib.util
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from importlib.metadata import version
@@ -20,10 +20,10 @@ from consumers.metrics import Tally
 from consumers.pump.connection import settings
 from consumers.pump.sender import Sender
 from consumers.pump.unread import Unread
-from consumers.service import patiently, stopping, watched, worker_name
+from consumers.service import Cast, patiently, stopping, watched, worker_name
 from shadow.candidates import Model
 from shadow.client import Endpoint
-from shadow.dispatcher import Dispatcher, Heard, Sink
+from shadow.dispatcher import Dispatcher, Sink
 from shadow.drive import Drive
 
 _log = logging.getLogger("vedette.shadow")
@@ -62,19 +62,22 @@ def to_topic(sender: Sender, topic: str) -> Sink:
     return put
 
 
-def to_inbox(inbox: Inbox) -> Sink:
+def to_inbox(inbox: Inbox, read_to: Callable[[], float]) -> Sink:
     """Answers as records of the inbox, where there is no broker."""
-    return lambda _, record: inbox.append([(time.time(), record)])
+    return lambda _, record: inbox.append([(read_to(), record)])
 
 
-def embedded(
-    shadow: Shadow, store: Store, inbox: Inbox, models: Mapping[str, Model], heard: Heard
-) -> Drive:
+def embedded(shadow: Shadow, store: Store, models: Mapping[str, Model]) -> Cast:
     """The dispatcher in a thread of this process: asks are given to it, answers come to the inbox.
 
-    `give` and `drain` wait for it: never inside a transaction.
+    Its answers carry the time that the records have come to, which in a log is long ago.
     """
-    return Drive(lambda: Dispatcher(shadow, models, store, to_inbox(inbox), heard))
+
+    def cast(inbox: Inbox, tally: Tally, read_to: Callable[[], float]) -> Drive:
+        told, sink = Told(tally, shadow), to_inbox(inbox, read_to)
+        return Drive(lambda: Dispatcher(shadow, models, store, sink, told, stamp=read_to))
+
+    return cast
 
 
 class Told:

@@ -96,6 +96,14 @@ def simulate(scenario: Scenario) -> list[Record]:
     return sorted(records, key=lambda record: record.arrival)
 
 
+def fair_answers(scenario: Scenario) -> dict[str, str]:
+    """What a good answer to each call of the day says, by the id of the call."""
+    day = _Day(scenario)
+    for i in range(scenario.calls):
+        day.records(i)
+    return {day.name(i): text for i, text in day.fair.items()}
+
+
 class _Day:
     """All draws of a day, made at once; `records(i)` writes the i-th call down."""
 
@@ -112,6 +120,11 @@ class _Day:
         self._tokens_out = np.clip(rng.lognormal(np.log(129), 0.86, n), 1, 1000).astype(int)
         self._haste = rng.lognormal(0, 0.25, n).tolist()
         self._luck = rng.random((n, 8)).tolist()
+        self.fair: dict[int, str] = {}
+
+    def name(self, i: int) -> str:
+        """The id of the i-th call."""
+        return f"sim-{self._scenario.seed}-{i}"
 
     def records(self, i: int) -> list[Record]:
         call, good = self._call(i)
@@ -158,7 +171,7 @@ class _Day:
             prompt, response = self._said("jailbreaks", i), str(self._phrases["en"]["refusals"][0])
         user = f"user-{int(self._luck[i][3] * max(20, self._scenario.calls // 12))}"
         call = {
-            "id": f"sim-{self._scenario.seed}-{i}",
+            "id": self.name(i),
             "at": round(at, 3),
             "service": "assistant",
             "model": model.name,
@@ -196,6 +209,7 @@ class _Day:
         chosen = int(rng.integers(len(pairs)))
         slots = self._slots(language)
         prompt, response = (text.format(**slots) for text in pairs[chosen])
+        self.fair[i] = response
         good, fate = True, self._luck[i][5]
         if fate < (0.35 if worse else 0.01):
             response, good = str(rng.choice(own["refusals"])), False

@@ -67,14 +67,18 @@ class _Lane:
 
 
 class Dispatcher:
-    """Asks every candidate of `models`; `clock` goes only forward, `wall` is epoch seconds."""
+    """Asks every candidate of `models`; `clock` goes only forward, `wall` is epoch seconds.
+
+    `stamp` gives the time that an answer's record says it was asked at; `wall` where it is None.
+    """
 
     def __init__(
         self, shadow: Shadow, models: Mapping[str, Model], store: Store, sink: Sink, heard: Heard,
         wall: Callable[[], float] = time.time, clock: Callable[[], float] = time.monotonic,
+        stamp: Callable[[], float] | None = None,
     ) -> None:  # fmt: skip
         self._shadow, self._store, self._sink, self._heard = shadow, store, sink, heard
-        self._wall, self._clock = wall, clock
+        self._wall, self._clock, self._stamp = wall, clock, stamp or wall
         self._lanes = {
             name: _Lane(name, one, models[name], Breaker(one.breaker, clock),
                         asyncio.Semaphore(one.concurrency))
@@ -180,7 +184,7 @@ class Dispatcher:
                 lane.breaker.withdraw(turn)
         if isinstance(held, str):
             return self._heard.unasked(lane.name, held)
-        began = self._wall()
+        began = self._stamp()
         answer = await self._answered(lane, ask, turn)
         self._heard.asked(lane.name, answer)
         self._show(lane)

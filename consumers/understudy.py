@@ -1,0 +1,40 @@
+"""The simulator's own candidate: it says the question back before it answers, and takes longer."""
+
+import numpy as np
+
+from agent.buckets import event_key
+from agent.record import Answer, Call
+from consumers.simulate import Scenario, fair_answers
+
+# Slower than any model of the simulated service.
+_TTFT_S, _TPOT_S = 0.9, 0.035
+_CHARS_A_TOKEN = 4
+
+
+class Understudy:
+    """A model of the dispatcher, without a network; the same question gets the same answer."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._fair = fair_answers(scenario)
+
+    async def ask(self, call: Call) -> Answer:
+        """Answer a call of the scenario; another one is an error."""
+        fair = self._fair.get(call.id)
+        if fair is None:
+            return Answer("error", error="not_simulated", latency_s=0.0)
+        text = fair if fair.startswith("{") else f"{call.prompt} {fair}"
+        seed = int.from_bytes(event_key("understudy", call.id)[:8])
+        pace = np.random.default_rng(seed).lognormal(0, 0.25)
+        tokens, ttft_s = max(1, len(text) // _CHARS_A_TOKEN), round(_TTFT_S * pace, 4)
+        return Answer(
+            "ok",
+            text=text,
+            finish="stop",
+            latency_s=round(ttft_s + _TPOT_S * pace * (call.tokens_out or tokens), 4),
+            ttft_s=ttft_s,
+            tokens_in=call.tokens_in,
+            tokens_out=tokens,
+        )
+
+    async def close(self) -> None:
+        """Nothing is held."""
