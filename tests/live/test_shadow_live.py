@@ -121,12 +121,12 @@ def test_a_broker_that_comes_back_is_gone_on_with(
             broker.restart()
             run.send(*asks_of(store, 10, first=10))
             began = time.monotonic()
-            wait_until(lambda: len(fake.asked) == 20 or process.poll() is not None, 70)
+            wait_until(lambda: len(run.answers()) == 20 or process.poll() is not None, 70)
             if process.poll() is not None:  # also allowed: its supervisor starts it again
                 assert process.poll() not in (0, None) and time.monotonic() - began < 60
                 with run.running():
                     wait_until(lambda: len(fake.asked) == 20, 60)
-    wait_until(lambda: len(run.answers()) == 20)
+    assert states(store) == {"sent": 20} and len(fake.asked) == 20
     store.close()
 
 
