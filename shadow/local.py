@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 # Rows of a batch, and its tokens: rows times the longest question and answer. On a CPU more rows
 # would keep all of them waiting; a 7B model with grouped keys holds 128 kB a token on a GPU.
 _CPU, _GPU = (8, 16_384), (32, 65_536)
-# What a stop text may span of what was decoded last, beyond its own length in tokens.
-_STOP_TOKENS = 8
+_STOP_TOKENS = 8  # more than its own length that a stop text may span, in tokens
 _WANTS = ("attention_mask", "position_ids", "past_key_values", "logits_to_keep")
 
 
@@ -116,7 +115,8 @@ class LocalModel:
                 int(seed) & (1 << 63) - 1, (stop,) if isinstance(stop, str) else tuple(stop),
             )  # fmt: skip
         except Exception as error:  # a template raises what it likes, and values may be anything
-            return Answer("error", error=f"not asked: {_first_line(error)}")
+            why = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            return Answer("error", error=f"not asked: {why}")
         room = self._reads - len(ids)
         if room < 1 or not ids:
             why = f"{len(ids)} tokens, where the model reads {self._reads}" if ids else "no text"
@@ -168,29 +168,48 @@ class LocalModel:
 
     def _generate(self, questions: Sequence[Question]) -> list[_Row]:
         import torch
-        from transformers import DynamicCache
 
         began = time.perf_counter()
         rows = [_Row(one, torch.Generator().manual_seed(one.seed)) for one in questions]
-        feed, mask = _padded([one.ids for one in questions], self.device)
-        places = (mask.cumsum(1) - 1).clamp(min=0)
-        cache, live = DynamicCache(config=self._model.config), rows
-        while live:
-            given = {"attention_mask": mask, "position_ids": places, "past_key_values": cache}
-            logits = self._model(input_ids=feed, use_cache=True, logits_to_keep=1, **given).logits
+        cache, mask, logits = self._prefilled([one.ids for one in questions])
+        places, live = mask.sum(1, keepdim=True), rows
+        while True:
             spent = time.perf_counter() - began
-            for row, token in zip(live, _drawn(logits[:, -1].float().cpu(), live), strict=True):
+            for row, token in zip(live, _drawn(logits.float().cpu(), live), strict=True):
                 self._take(row, token, spent)
             keep = [at for at, row in enumerate(live) if row.finish is None]
+            if not keep:
+                return rows
             if len(keep) < len(live):
-                index = torch.tensor(keep, dtype=torch.long, device=self.device)
+                index = torch.tensor(keep, device=self.device)
                 live, mask, places = [live[at] for at in keep], mask[index], places[index]
-                if keep:
-                    cache.batch_select_indices(index)
+                cache.batch_select_indices(index)
             feed = torch.tensor([row.said[-1:] for row in live], device=self.device)
-            places = places[:, -1:] + 1
             mask = torch.cat([mask, mask.new_ones(len(live), 1)], 1)
-        return rows
+            given = {"attention_mask": mask, "position_ids": places, "past_key_values": cache}
+            logits = self._model(input_ids=feed, use_cache=True, logits_to_keep=1, **given).logits
+            logits, places = logits[:, -1], places + 1
+
+    def _prefilled(self, ids: Sequence[Sequence[int]]) -> "tuple[Any, torch.Tensor, torch.Tensor]":
+        """Cache, mask [rows, longest] and logits [rows, tokens], padded on the left. Questions are
+        read one by one: a long one keeps the processor busy alone, and padding would be read too.
+        """
+        import torch
+        import transformers
+
+        empty: Any = transformers.DynamicCache
+        longest, held, logits, cache = max(map(len, ids)), [], [], empty()
+        for one in ids:
+            alone, pad = empty(), (0, 0, longest - len(one), 0)
+            feed = torch.tensor([list(one)], device=self.device)
+            given = {"past_key_values": alone, "use_cache": True, "logits_to_keep": 1}
+            logits.append(self._model(input_ids=feed, **given).logits[:, -1])
+            sides = [(layer.keys, layer.values) for layer in alone.layers]
+            held.append([[torch.nn.functional.pad(x, pad) for x in side] for side in sides])
+        for at, some in enumerate(zip(*held, strict=True)):
+            cache.update(*(torch.cat(side) for side in zip(*some, strict=True)), at)
+        mask = [[0] * (longest - len(one)) + [1] * len(one) for one in ids]
+        return cache, torch.tensor(mask, device=self.device), torch.cat(logits)
 
     def _take(self, row: _Row, token: int, spent: float) -> None:
         row.said.append(token)
@@ -249,16 +268,6 @@ def _load(key: str, folder: Path, device: str) -> tuple[Any, Any]:
     return tokenizer, model.eval().to(device)
 
 
-def _padded(ids: Sequence[Sequence[int]], device: str) -> "tuple[torch.Tensor, torch.Tensor]":
-    """Ids and mask [rows, longest], padded on the left: the last column is every row's last."""
-    import torch
-
-    longest = max(map(len, ids))
-    feed = torch.tensor([[0] * (longest - len(one)) + list(one) for one in ids], device=device)
-    mask = torch.tensor([[0] * (longest - len(one)) + [1] * len(one) for one in ids], device=device)
-    return feed, mask
-
-
 def _drawn(logits: "torch.Tensor", rows: Sequence[_Row]) -> list[int]:
     """The next token of every row from logits [rows, tokens]."""
     return [
@@ -287,7 +296,3 @@ def _number(given: dict[str, Any], name: str, otherwise: float) -> float:
     if value < 0 and name != "seed":
         raise ValueError(f"{name} is negative")
     return value
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
