@@ -12,7 +12,7 @@ from importlib.metadata import version
 from agent.config import Config
 from agent.errors import BadConfig, StoreDown
 from agent.record import Answer
-from agent.shadows import Shadow
+from agent.shadows import Candidate, Shadow
 from agent.store import Store, budgets, open_store
 from consumers.exporter import Health, serve
 from consumers.inbox import Inbox
@@ -47,10 +47,17 @@ def open_models(shadow: Shadow) -> dict[str, Model]:
     """What each candidate is; raises BadConfig for one that cannot be asked."""
     made: dict[str, Model] = {}
     for name, one in shadow.candidates.items():
-        if one.url is None:
-            raise BadConfig(f"shadow.candidates.{name}.folder", "only `url` can be asked so far")
-        made[name] = Endpoint(name, one)
+        made[name] = Endpoint(name, one) if one.url is not None else _local(name, one)
     return made
+
+
+def _local(name: str, one: Candidate) -> Model:
+    from shadow.gathering import Gathered  # torch, which an endpoint does not need
+    from shadow.local import LocalModel
+
+    assert one.folder is not None
+    key = f"shadow.candidates.{name}.folder"
+    return Gathered(LocalModel(key, one.folder, one.answer_tokens, one.timeout_s))
 
 
 def to_topic(sender: Sender, topic: str) -> Sink:

@@ -4,11 +4,11 @@ from typing import Any
 
 import orjson
 
+from agent.experiments import PROBE, SHADOW
 from agent.record import Answer, Ask
 from agent.shadows import Candidate
+from agent.store.tickets import answer_id
 from shadow.candidates import priced
-
-PREFIX = "shadow-"
 
 
 def record_of(ask: Ask, candidate: Candidate, answer: Answer, began: float) -> bytes:
@@ -16,11 +16,11 @@ def record_of(ask: Ask, candidate: Candidate, answer: Answer, began: float) -> b
     call = ask.call
     turns = [{"role": turn.role, "content": turn.content} for turn in call.messages]
     body: dict[str, Any] = {
-        "id": PREFIX + ask.ticket.hex(),
+        "id": answer_id(ask.ticket),
         "at": began,
         "service": call.service,
         "model": candidate.model,
-        "variant": f"shadow:{ask.candidate}",
+        "variant": call.variant if call.variant.startswith(PROBE) else SHADOW + ask.candidate,
         "origin": "shadow",
         "pair": call.id,
         "unit": call.unit,

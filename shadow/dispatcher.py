@@ -1,7 +1,8 @@
 """The core that asks: a queue, a breaker and so many calls at once for each candidate.
 
 The order of one ask, each step committed before the next begins: reserved (ticket and budget),
-sent, the call, the record of its answer to the sink, what was not used given back. Without the
+sent, the call, the record of its answer to the sink, what was not used given back; then probes,
+each an ask with a ticket of its own. Without the
 ticket, or while the store is away, there is no call.
 """
 
@@ -12,16 +13,20 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol, TypeVar
 
 from agent.errors import BadRecord, StoreDown
+from agent.probes import SEGMENT
 from agent.record import Answer, Ask
 from agent.shadows import Candidate, Shadow
 from agent.store import Store, budgets
+from agent.store.tickets import owe_probe
 from shadow.answers import record_of
 from shadow.asks import from_bytes
 from shadow.breaker import Breaker
 from shadow.candidates import Model, microusd, priced, worst_case
+from shadow.probing import probe_asks
 
 _log = logging.getLogger("vedette.shadow")
 T = TypeVar("T")
@@ -192,6 +197,19 @@ class Dispatcher:
         if not await self._delivered(ask.ticket, record):
             self._heard.undelivered(lane.name)
         await self._settled(lane.candidate, held, answer)
+        await self._probe(lane, ask, answer)
+
+    async def _probe(self, lane: _Lane, ask: Ask, answer: Answer) -> None:
+        """Owe and queue what is to be asked again with a changed prompt."""
+        for probe in probe_asks(ask, answer, lane.candidate.probes):
+            kind = dict(probe.call.segment)[SEGMENT]
+            if await self._patiently(partial(self._owed, ask.ticket, kind)):
+                self.offer(probe)
+
+    def _owed(self, ticket: bytes, kind: str) -> bool:
+        now, wait_s = self._wall(), self._shadow.wait_s
+        with self._store.transaction() as tx:
+            return owe_probe(tx, ticket, kind, now, wait_s) is not None
 
     async def _answered(self, lane: _Lane, ask: Ask, turn: int) -> Answer:
         try:

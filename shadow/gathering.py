@@ -40,6 +40,11 @@ class Gathered:
             self._serving = asyncio.create_task(self._serve())
         return await mine.answer
 
+    async def close(self) -> None:
+        """Nobody waits any more: the batch that runs is the last."""
+        for one in self._waiting:
+            one.answer.cancel()
+
     async def _serve(self) -> None:
         while mine := [one for one in self._waiting if not one.answer.done()]:
             self._waiting = mine

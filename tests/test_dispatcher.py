@@ -16,7 +16,7 @@ from shadow.asks import to_bytes
 from shadow.dispatcher import UNKNOWN, Dispatcher
 from shadow.drive import Drive
 from tests.live.proxy import Proxy
-from tests.shadows import Box, Ear, Voice, ask, asks_of, candidate, dispatch, shadow, states
+from tests.shadows import Box, Ear, Voice, ask, asks_of, candidate, dispatch, owe, shadow, states
 
 
 def test_candidates_are_asked_beside_each_other_within_their_bounds(any_store: Store) -> None:
@@ -246,3 +246,18 @@ def test_the_drive_asks_in_a_thread_of_its_own(store: Store) -> None:
         assert drive.drain(20)
     drive.close()
     assert len(box.records) == 300 and states(store) == {"sent": 300}
+
+
+def test_a_good_answer_is_probed_within_the_same_budget(any_store: Store) -> None:
+    told = shadow(next=candidate(probes=1.0, budget={"calls": 3}))
+    asks = [ask(number=n, prompt="Please ask Peter where the ferry leaves today.") for n in (0, 1)]
+    owe(any_store, *asks, now=time.time())
+    voice, box = Voice(), Box()
+    ear = dispatch(told, any_store, {"next": voice}, asks, box)
+    assert len(voice.asked) == 3 and {why for _, why in ear.refused} == {"over_budget"}
+    plain, (probe,) = ([r for r in box.records if r["variant"] == v]
+                       for v in ("shadow:next", "probe:next"))  # fmt: skip
+    assert len(plain) == 2 and probe["pair"] in ("c0", "c1")
+    assert probe["reference"] == plain[0]["response"]
+    assert probe["prompt"] != plain[0]["prompt"]
+    assert probe["segment"]["probe"] and probe["id"] not in {r["id"] for r in plain}

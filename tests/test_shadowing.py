@@ -23,7 +23,7 @@ from consumers.shadowing import STALL_S, Look, Told, embedded, open_models
 from shadow.dispatcher import QUEUE_ASKS, QUEUE_BYTES
 from tests.conftest import Clock
 from tests.exposition import value
-from tests.shadows import NOW, Ear, Voice, ask, asks_of, candidate, owe, shadow, states
+from tests.shadows import NOW, Voice, ask, asks_of, candidate, owe, shadow, states
 
 
 class Rows:
@@ -101,7 +101,7 @@ def test_failures_are_counted_by_their_word() -> None:
 
 def test_the_embedded_drive_brings_answers_to_the_inbox(store: Store) -> None:
     inbox = Inbox(store)
-    drive = embedded(shadow(), store, inbox, {"next": Voice()}, Ear())
+    drive = embedded(shadow(), store, {"next": Voice()})(inbox, Tally(), lambda: NOW)
     asks = asks_of(store, 20)
     drive.give(asks)
     assert drive.drain(20)
@@ -109,8 +109,11 @@ def test_the_embedded_drive_brings_answers_to_the_inbox(store: Store) -> None:
     (start,) = inbox.starts()
     inbox.seek(start, start.begin)
     (chunk,) = inbox.take(0.0)
+    assert {one.arrival for one in chunk.records} == {NOW}
     found = [parse(one.value or b"", "auto", load_config(), 4e9)[0] for one in chunk.records]  # type: ignore[union-attr]  # the inbox has no unreadable ones
-    assert {one.pair for one in found if isinstance(one, Call)} == {one.call.id for one in asks}
+    calls = [one for one in found if isinstance(one, Call)]
+    assert {one.pair for one in calls} == {one.call.id for one in asks}
+    assert {one.at for one in calls} == {NOW}  # the time that the records had come to
     assert states(store) == {"sent": 20}
 
 
