@@ -65,7 +65,7 @@ class Candidate(Tree):
     trusted: bool = False
     # Loopback and private addresses are refused unless this is set.
     private: bool = False
-    concurrency: int = Field(default=4, ge=1, le=256)
+    concurrency: int = Field(default=8, ge=1, le=256)
     timeout_s: float = Field(default=60.0, gt=0, le=600)
     answer_bytes: int = Field(default=1 << 20, ge=1024)
     # Asked for and reserved where the request does not say how much it wants.

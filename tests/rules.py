@@ -18,6 +18,11 @@ EVERYTHING: dict[str, Any] = {
         "shown": {"metric": "latency", "at_most": 2},
     },
     "drift": {},
+    "shadow": {
+        "candidates": {
+            "next": {"url": "https://models.example/v1", "model": "m", "budget": {"calls": 9}}
+        }
+    },
     "experiments": {
         "re.write": {
             "arms": {"production": 0.5, "canary": 0.5},
@@ -186,5 +191,15 @@ CASES: dict[str, list[Case]] = {
         Case({f'vedette_experiment_invalid{{{_AT},experiment="self",reason="self_test"}}':
               "0x5 1x120"} | _EVENTS, 7, 105,
              {"severity": "warning", "experiment": "self", "reason": "self_test"}),
+    ],
+    "VedetteShadowBudget": [
+        Case({f'vedette_shadow_unasked_total{{{_AT},candidate="next",reason="over_budget"}}':
+              "0x5 0+1x40 40x60"}, 38, 70,
+             {"severity": "warning", "job": "v", "candidate": "next"}),
+    ],
+    "VedetteShadowBreaker": [
+        Case({f'vedette_shadow_breaker_open_ratio{{{_AT},candidate="next"}}':
+              "0x5 1x4 0.5x4 0x20"}, 11, 16,
+             {"severity": "warning", "job": "v", "candidate": "next"}),
     ],
 }  # fmt: skip

@@ -8,6 +8,7 @@ from agent.rules.answers import DRIFT, TOXICITY
 from agent.rules.burn import burn
 from agent.rules.pipeline import PIPELINE
 from agent.rules.rule import Alert, Group, scaled
+from agent.rules.shadows import SHADOWS
 from agent.rules.trials import trials
 from agent.score import enabled
 from agent.sla import Objective
@@ -17,7 +18,8 @@ def groups(config: Config, scale: float = 1.0) -> list[Group]:
     """The rules whose source is configured, their times divided by `scale`."""
     toxic = [TOXICITY] if enabled(config, "toxicity") else []
     drift = [DRIFT] if config.drift is not None else []
-    found = [PIPELINE, *toxic, burn(config.slo), *drift, trials(config.experiments)]
+    asked = [SHADOWS] if config.shadow is not None else []
+    found = [PIPELINE, *toxic, burn(config.slo), *drift, trials(config.experiments), *asked]
     return [scaled(group, scale) for group in found if group.rules]
 
 
@@ -37,5 +39,6 @@ def every_alert() -> list[tuple[Alert, str]]:
         (burn(objective), "an objective with a target"),
         (DRIFT, "`drift`"),
         (trials(experiment), "an experiment"),
+        (SHADOWS, "`shadow`"),
     )
     return [(alert, needs) for group, needs in parts for alert in alerts([group])]

@@ -46,8 +46,9 @@ SLACK_S = 2.0
 GROUP = ("tally", "m", "production")
 
 
-def configuration(topic: str, address: str, url: str, port: int) -> dict[str, Any]:
+def configuration(topic: str, address: str, url: str, port: int, answers: str) -> dict[str, Any]:
     began = time.time() - 5
+    nobody = {"url": "http://127.0.0.1:9/v1", "private": True, "model": "m", "rate": 0.0}
     halves = {"primary": "error", "start": began}
     return {
         "kafka": {
@@ -64,6 +65,9 @@ def configuration(topic: str, address: str, url: str, port: int) -> dict[str, An
             "twins": {"service": "twins", "design": "aa", "arms": {"a": 0.5, "b": 0.5}} | halves,
             "split": {"service": "split", "arms": {"production": 0.5, "canary": 0.5}} | halves,
         },
+        "shadow": {
+            "answers": answers, "candidates": {"next": nobody | {"budget": {"calls": 9}}},
+        },
         "exporter": {"port": port, "label_values_max": 30},
     }  # fmt: skip
 
@@ -75,7 +79,7 @@ class Exporting:
         self.tally, self.health = Tally(), Health()
         self.gauges = Gauges(self.tally)
         self.health.ready(True)
-        self.behind = 0
+        self.behind, self.refused = 0, 0
         self._server = serve(self.tally, self.health, port=port)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -85,6 +89,7 @@ class Exporting:
         while not self._over.wait(0.1):
             self.tally.records("told", {"parsed": 5})
             self.tally.lag("told", 0, self.behind)
+            self.tally.count("vedette_shadow_unasked_total", ("next", "over_budget"), self.refused)
             self.tally.observe(GROUP, "bleu", np.full(5, 0.5), {})
 
     def close(self) -> None:
@@ -181,8 +186,16 @@ def trouble(scene: Scene) -> None:
     scene.told.gauges.ledger_gap(3)
     tally.lost("told", 7)
     tally.observe(GROUP, "bleu", [], {"scorer_failed": 50})
-    scene.told.behind = 10_000
-    for name in ("VedetteLedgerGap", "VedetteRecordsLost", "VedetteScorerFailure", "VedetteLag"):
+    scene.told.behind, scene.told.refused = 10_000, 1
+    tally.show("vedette_shadow_breaker_open_ratio", ("next",), 1.0)
+    for name in (
+        "VedetteLedgerGap",
+        "VedetteRecordsLost",
+        "VedetteScorerFailure",
+        "VedetteLag",
+        "VedetteShadowBreaker",
+        "VedetteShadowBudget",
+    ):
         scene.rings_at_once(name, began, job="told")
     for name in ("VedetteDeadLetters", "VedetteLateCalls", "VedetteLabelOverflow"):
         scene.rings_at_once(name, began, job="vedette")
@@ -206,7 +219,8 @@ def relief(scene: Scene) -> None:
     """Everything is as it should be again."""
     scene.traffic.wrong -= {"quiet"}
     scene.told.gauges.ledger_gap(0)
-    scene.told.behind = 0
+    scene.told.behind = scene.told.refused = 0
+    scene.told.tally.show("vedette_shadow_breaker_open_ratio", ("next",), 0.0)
     told, deadline = scene.alerting.told, time.monotonic() + 90
     # The longest of the short windows holds all that was; good calls make the bad ones few.
     while not told("VedetteErrorBudgetBurn", "resolved", service="shop", long="3d"):
@@ -221,6 +235,7 @@ ENDS: tuple[tuple[str, dict[str, str]], ...] = (
     ("VedetteLabelOverflow", {}), ("VedetteNoData", {"service": "quiet"}), ("VedetteToxicity", {}),
     ("VedetteDrift", {"metric": "slo_fast"}), ("VedetteExperimentHarm", {"experiment": "trial"}),
     ("VedetteSampleRatio", {}), ("VedetteExperimentInvalid", {}), ("VedetteNotReady", {}),
+    ("VedetteShadowBudget", {}), ("VedetteShadowBreaker", {}),
     ("VedetteWorkerDown", {}), ("VedetteDown", {}),
     *(("VedetteErrorBudgetBurn", {"service": "shop", "long": long}) for long, _ in BURNS),
 )  # fmt: skip
@@ -234,7 +249,7 @@ def test_every_alert_reaches_the_webhook_and_ends_and_a_calm_hour_is_silent(
     tool("prometheus-alertmanager")
     port, told_port = free_port(), free_port()
     name = topic()
-    tree = configuration(name, broker.address, postgres_url, port)
+    tree = configuration(name, broker.address, postgres_url, port, topic())
     # In their order: the first arm is the control.
     (tmp_path / "vedette.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
     config = load_config(tmp_path / "vedette.yaml")
