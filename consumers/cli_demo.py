@@ -40,6 +40,9 @@ def show_demo(out: Console, seen: dict[str, Any]) -> None:
     rate = seen["records"] / seen["took_s"]
     _say(out, f"{seen['day']} of a simulated service, in {seen['took_s']:.0f} s ({rate:.0f} a s)")
     _say(out, ledger_line(seen["ledger"]))
+    for name, states in seen["asked"].items():
+        n = states.get("answered", 0)
+        _say(out, f"{n} of these are answers of {name}, a candidate that was asked the same")
     _say(out, f"{seen['late']} calls came too late for their pane and are counted beside it")
     for key, counts in seen["segments"].items():
         parts = ", ".join(f"{value} {n}" for value, n in counts.items())

@@ -15,6 +15,7 @@ from agent.experiments import ASIDE
 from agent.panes import HOUR_S, Group, Row
 from agent.score import load_panel
 from agent.store import Store, open_store, reads
+from agent.store.budgets import tickets_by_state
 from agent.summaries import LogHistogram
 from consumers import commands
 from consumers.findings import newest
@@ -153,9 +154,11 @@ def _seen(store: Store, scenario: Scenario) -> dict[str, Any]:
             ]
             for late in (False, True)
         )
+        asked = tickets_by_state(tx)
     return {
         "day": datetime.fromtimestamp(scenario.start, UTC).date().isoformat(),
         "ledger": commands.report(store)["ledger"],
+        "asked": asked,
         "late": sum(row.calls.total() for *_, group, row in late if not group.segment),
         "segments": _segments(rows),
         "models": [_model(name, rows) for name in sorted({group.model for *_, group, _ in rows})],

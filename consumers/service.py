@@ -190,7 +190,8 @@ def watch_records(
         for batch in _batches(records, _APPEND if drive is None else _APPEND_ASKED):
             read_to[0] = max([read_to[0], *(arrival for arrival, _ in batch)])
             inbox.append(batch)
-            heard(_drained(worker))
+            _drained(worker)
+            heard(len(batch))
             if drive is not None and not drive.drain(_ANSWERS_S):
                 _log.warning("candidates are slow: their answers are read as they come")
             _drained(worker)
@@ -208,11 +209,8 @@ def _batches(
         yield batch
 
 
-def _drained(worker: Worker) -> int:
-    """Work until the inbox is empty; the number of records."""
-    taken, idle = 0, 0
+def _drained(worker: Worker) -> None:
+    """Work until the inbox is empty."""
+    idle = 0
     while idle < 2:
-        moved = worker.step(0.0)
-        taken += moved
-        idle = 0 if moved else idle + 1
-    return taken
+        idle = 0 if worker.step(0.0) else idle + 1

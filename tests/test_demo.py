@@ -25,9 +25,11 @@ def test_the_demo_reports_what_was_simulated(
     seen = run_demo(calls, 5, START, heard.append, path)
     kinds = Counter(record.kind for record in simulate(bad_day(START, calls, 5)))
     ledger = seen["ledger"]
-    assert sum(heard) == seen["records"] == ledger["received"] == kinds.total()
+    answers = seen["asked"]["understudy"]["answered"]
+    assert seen["asked"] == {"understudy": {"answered": answers}} and answers > 50
+    assert sum(heard) == seen["records"] == kinds.total() == ledger["received"] - answers
     assert ledger["sums"]
-    assert ledger["scored"] == kinds["call"] + kinds["late"]
+    assert ledger["scored"] == kinds["call"] + kinds["late"] + answers
     assert seen["late"] == kinds["late"] > 0
     for name in ("duplicate", "invalid", "unreadable", "feedback"):
         assert ledger[name] == kinds[name] > 0, name
@@ -35,6 +37,9 @@ def test_the_demo_reports_what_was_simulated(
     assert set(seen["segments"]["language"]) == {"en", "de", "fr", "es"}
     assert sum(seen["segments"]["tenant"].values()) == kinds["call"]
     assert not (tmp_path / "production.db").exists()
+    verdicts = {line["metric"]: line for line in seen["experiments"] if line["kind"] == "paired"}
+    assert verdicts["response_relevance"]["verdict"] == "better"
+    assert verdicts["slo_fast"]["estimate"] > 0  # and slower
     wave, quality, rude, latency = seen["changes"]
     for change in (wave, rude):
         row = change["rows"][0]

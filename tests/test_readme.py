@@ -91,6 +91,13 @@ def test_the_native_record_and_the_judgement_are_read() -> None:
     assert isinstance(judged, Feedback)
 
 
+def test_the_candidate_that_it_shows_is_accepted(tmp_path: Path) -> None:
+    path = tmp_path / "vedette.yaml"
+    path.write_text(block("shadow:"))
+    shown = load_config(path).shadow
+    assert shown is not None and list(shown.candidates) == ["next"]
+
+
 def test_the_configuration_is_one(tmp_path: Path) -> None:
     path = tmp_path / "vedette.yaml"
     path.write_text(block("kafka:"))
