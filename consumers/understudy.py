@@ -25,12 +25,13 @@ class Understudy:
         text = fair if fair.startswith("{") else f"{call.prompt} {fair}"
         seed = int.from_bytes(event_key("understudy", call.id)[:8])
         pace = np.random.default_rng(seed).lognormal(0, 0.25)
-        tokens, ttft_s = max(1, len(text) // _CHARS_A_TOKEN), round(_TTFT_S * pace, 4)
+        tokens = call.tokens_out or max(1, len(text) // _CHARS_A_TOKEN)
+        ttft_s = round(_TTFT_S * pace, 4)
         return Answer(
             "ok",
             text=text,
             finish="stop",
-            latency_s=round(ttft_s + _TPOT_S * pace * (call.tokens_out or tokens), 4),
+            latency_s=round(ttft_s + _TPOT_S * pace * (tokens - 1), 4),
             ttft_s=ttft_s,
             tokens_in=call.tokens_in,
             tokens_out=tokens,
