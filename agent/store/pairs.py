@@ -18,6 +18,7 @@ from sqlalchemy import Connection, select
 
 from agent.buckets import event_key
 from agent.catalog import metric_named
+from agent.columns import FAILURES
 from agent.experiments import PAIRED, SHADOW
 from agent.pairs import LATE, REPEATED, UNMATCHED, Outcome, Pair, paired_row
 from agent.panes import Group, Row, RowKey, is_late, pane_of
@@ -152,7 +153,19 @@ def _mirrored(row: Any) -> Pair:
 def _outcome(status: str, scores: str) -> Outcome:
     values = json.loads(scores)
     why = values.pop("why", {})
-    return Outcome(status, values, why)
+    return Outcome(status, values, why) if status not in FAILURES else _failed(status, values, why)
+
+
+def _failed(status: str, values: dict[str, float], why: dict[str, str]) -> Outcome:
+    """A side that did not answer: what was asked scores as it does, all else failed. A call that
+    is refused at once has a short latency, which must not win."""
+    kept = {name: value for name, value in values.items() if _is_asked(name)}
+    reasons = {name: reason for name, reason in why.items() if _is_asked(name)}
+    return Outcome(status, kept | {"error": 1.0}, reasons)
+
+
+def _is_asked(metric: str) -> bool:
+    return metric_named(metric).text in ("prompt", "contexts")
 
 
 def _ticketed(tx: Connection, span: Span) -> Iterator[tuple[RowKey, Pair]]:
@@ -184,14 +197,8 @@ def _outcomes(tx: Connection, column: Any, keys: Sequence[Any]) -> dict[Any, Out
 
 
 def unanswered(control: Outcome) -> Outcome:
-    """A candidate that did not answer in time: what was asked scores as it does on the other side,
-    and what would be of an answer failed."""
-    asked = {
-        name: value
-        for name, value in control.values.items()
-        if metric_named(name).text in ("prompt", "contexts")
-    }
-    return Outcome("timeout", asked | {"error": 1.0})
+    """A candidate that did not answer in time: what was asked scores as on the other side."""
+    return _failed("timeout", control.values, {})
 
 
 def _count_lost(tx: Connection, span: Span, made: dict[RowKey, Row]) -> None:
