@@ -45,7 +45,7 @@ class ShadowRoad:
         self.ports = {"run": free_port(), "shadow": free_port()}
         shadow = {
             "requests": requests, "answers": topic(), "group": requests, "wait_s": wait_s,
-            "candidates": {"next": next_one(endpoint, rate=1.0, **candidate)},
+            "candidates": {"next": next_one(endpoint, **{"rate": 1.0} | candidate)},
         }  # fmt: skip
         kafka = {
             "brokers": [broker.address], "topics": {self.calls: {}}, "group": self.calls,
