@@ -28,10 +28,11 @@ from shadow.drive import Drive
 
 _log = logging.getLogger("vedette.shadow")
 
-_LOOK_S = 5.0
-# A partition that stands still so long, or a broker that does not answer, ends the process; the
-# watchdog looks every quarter of it and must see it twice: 32 + 2 x 8 s are less than a minute.
+# A partition that stands still so long, or a broker that does not answer, ends the process, or
+# after limits.stall_s where that is shorter; the watchdog looks every quarter of it and must see
+# it twice: 32 + 2 x 8 s are less than a minute.
 STALL_S = 32.0
+_LOOKS = 6  # in that time: one that takes long is no stall
 _PATIENCE_S = 15.0  # for calls that run when the process is to end
 _OPEN = {"closed": 0.0, "half_open": 0.5, "open": 1.0}
 
@@ -144,13 +145,13 @@ class Look:
         self._before: dict[int, int] = {}
         self._thread = ThreadPoolExecutor(1, "shadow-look")
 
-    async def go(self, dispatcher: Dispatcher) -> None:
+    async def go(self, dispatcher: Dispatcher, every_s: float) -> None:
         """Look for ever; each round passes through the loop, so a loop that hangs is seen too."""
         loop = asyncio.get_running_loop()
         while True:
             self._told.waiting(dispatcher.waiting())
             await loop.run_in_executor(self._thread, self.once)
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(every_s)
 
     def once(self) -> None:
         """One look: progress where no partition with unread asks stands still."""
@@ -189,7 +190,8 @@ def run_shadow(config: Config) -> None:
         raise BadConfig("vedette shadow", "needs faust: install vedette[shadow]")
     shadow, kafka = shadow_of(config), config.kafka
     tally = Tally(label_values_max=config.exporter.label_values_max, version=version("vedette"))
-    health = Health(STALL_S)
+    stall_s = min(config.limits.stall_s, STALL_S)
+    health = Health(stall_s)
     told = Told(tally, shadow)
     topics = {"shadow.requests": shadow.requests, "shadow.answers": shadow.answers}
     models = open_models(shadow)
@@ -204,7 +206,7 @@ def run_shadow(config: Config) -> None:
         look = Look(shadow, store, unread, told, health)
         sink = to_topic(sender, shadow.answers)
         _log.info("asking %s, metrics on port %d", sorted(models), server.port)
-        with watched(lambda: not health.alive(True), STALL_S):
+        with watched(lambda: not health.alive(True), stall_s):
             asyncio.run(_asking(config, Dispatcher(shadow, models, store, sink, told), look))
 
 
@@ -218,10 +220,14 @@ async def _asking(config: Config, dispatcher: Dispatcher, look: Look) -> None:
 
     with stopping(stop):
         dispatcher.start()
-        looking = asyncio.create_task(look.go(dispatcher))
+        every_s = min(config.limits.stall_s, STALL_S) / _LOOKS
+        looking = asyncio.create_task(look.go(dispatcher, every_s))
         looking.add_done_callback(lambda _: over.set())
         try:
-            app = make_app(shadow_of(config), settings(config.kafka), dispatcher.take)
+            kafka = config.kafka
+            app = make_app(
+                shadow_of(config), settings(kafka), dispatcher.take, kafka.session_timeout_s
+            )
             await run_app(app, over)
         finally:
             looking.cancel()

@@ -18,7 +18,7 @@ from agent.shadows import Shadow
 Take = Callable[[bytes | None, float], None]
 
 # The default of 60 s is how long a killed dispatcher's partitions would wait for the next one.
-_SESSION_S = 10.0
+MOST_SESSION_S = 10.0
 _BUFFER = 64  # events of a partition that wait in memory; the default is 4096
 
 
@@ -27,18 +27,22 @@ class _App(faust.App):
         """Without the folders that tables would need."""
 
 
-def make_app(shadow: Shadow, door: Mapping[str, Any], take: Take) -> faust.App:
+def make_app(
+    shadow: Shadow, door: Mapping[str, Any], take: Take, session_s: float = MOST_SESSION_S
+) -> faust.App:
     """An app in the group of the dispatchers; `door` is how every Kafka client reaches the broker.
 
-    `take` is given every record and must not raise.
+    `take` is given every record and must not raise. A dispatcher that is silent for `session_s`
+    is given up, after ten seconds at the latest.
     """
+    session_s = min(session_s, MOST_SESSION_S)
     app = _App(
         shadow.group,
         broker=";".join(f"kafka://{one}" for one in door["bootstrap_servers"]),
         broker_credentials=_credentials(door),
         broker_client_id=door["client_id"],
-        broker_session_timeout=_SESSION_S,
-        broker_heartbeat_interval=_SESSION_S / 5,
+        broker_session_timeout=session_s,
+        broker_heartbeat_interval=session_s / 5,
         broker_commit_interval=0.5,
         broker_max_poll_records=_BUFFER,
         stream_buffer_maxsize=_BUFFER,

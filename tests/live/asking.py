@@ -27,7 +27,8 @@ class Asking:
 
     def __init__(
         self, folder: Path, broker: Broker, topic: MakeTopic, url: str,
-        beside: "Asking | None" = None, kafka: dict[str, Any] | None = None, **candidates: Any,
+        beside: "Asking | None" = None, kafka: dict[str, Any] | None = None,
+        limits: dict[str, Any] | None = None, **candidates: Any,
     ) -> None:  # fmt: skip
         """`beside` is another one with the same topics and group; `kafka` is another way in."""
         folder.mkdir(exist_ok=True)
@@ -38,6 +39,7 @@ class Asking:
             "kafka": kafka or {"brokers": [broker.address]},
             "store": {"url": url},
             "exporter": {"port": self.port},
+            "limits": limits or {},
             "shadow": {
                 "requests": topics[0], "answers": topics[1], "group": topics[0],
                 "candidates": candidates,
