@@ -244,6 +244,7 @@ def original(text: str, was: Originals) -> tuple[bytes, int]:
 def pack_half(half: Half, scores: Mapping[str, Score], was: Originals) -> bytes:
     """A waiting half as it is stored: its texts redacted, scores and hashes taken before that."""
     call, texts = asdict(half.call), [half.call.prompt, half.call.response]
+    asked = _asked(asdict(half.call))
     came = {redact(text): original(text, was) for text in texts if text is not None}
     for name in ("prompt", "response", "reference"):
         if call[name] is not None:
@@ -252,10 +253,17 @@ def pack_half(half: Half, scores: Mapping[str, Score], was: Originals) -> bytes:
     for message in call["messages"]:
         message["content"] = redact(message["content"])
     call["parameters"] = _redacted(call["parameters"])
+    if _asked(call) != asked:
+        call["flags"] = sorted({*call["flags"], "prompt_redacted"})
     held = {name: [s.value, s.status, s.why, s.axes] for name, s in scores.items()}
     hashes = {text: [key.hex(), chars] for text, (key, chars) in came.items()}
     body = {"key": half.key, "side": half.side, "call": call, "scores": held, "was": hashes}
     return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _asked(call: Mapping[str, Any]) -> list[Any]:
+    """What a candidate would be asked."""
+    return [call[name] for name in ("prompt", "messages", "parameters")]
 
 
 def _redacted(value: Any) -> Any:
@@ -264,7 +272,7 @@ def _redacted(value: Any) -> Any:
         return redact(value)
     if isinstance(value, dict):
         return {key: _redacted(each) for key, each in value.items()}
-    return [_redacted(each) for each in value] if isinstance(value, list | tuple) else value
+    return type(value)(map(_redacted, value)) if isinstance(value, list | tuple) else value
 
 
 def unpack_half(row: Any) -> Waiting:
@@ -274,7 +282,8 @@ def unpack_half(row: Any) -> Waiting:
     for name in ("contexts", "flags"):
         call[name] = tuple(call[name])
     for name in ("segment", "parameters"):
-        call[name] = tuple((key, value) for key, value in call[name])
+        # A half that the release before stored has no parameters.
+        call[name] = tuple((key, value) for key, value in call.get(name, ()))
     call["messages"] = tuple(Message(**message) for message in call["messages"])
     half = Half(body["key"], body["side"], Call(**call))
     scores = {n: Score(*parts[:3], *map(tuple, parts[3:])) for n, parts in body["scores"].items()}

@@ -8,7 +8,7 @@ import pytest
 
 from agent.config import Config, Limits
 from agent.intake import pack_half, unpack_half
-from agent.record import Call, Half
+from agent.record import Call, Half, Message
 from consumers.formats import parse
 from consumers.formats.parameters import BYTES
 from tests.road import native
@@ -66,6 +66,7 @@ def test_a_call_without_parameters_says_none() -> None:
         {"web_search_options": {"search_context_size": "low"}},
         {"previous_response_id": "r-1"},
         {"instructions": "Be terse."},
+        {"system": "Be terse."},
     ],
 )
 def test_what_is_held_elsewhere_flags_the_call(more: dict[str, Any]) -> None:
@@ -84,6 +85,12 @@ def test_tools_that_a_span_leaves_unread_flag_the_call(key: str) -> None:
 def test_parameters_that_cannot_be_kept_cost_the_call_nothing(given: Any) -> None:
     call = asked(given)
     assert (call.id, call.parameters, call.flags) == ("call-1", (), ("parameters_dropped",))
+
+
+def test_parameters_nested_too_deeply_cost_their_span_nothing() -> None:
+    deep = '{"stop":' + "[" * 400 + "]" * 400 + "}"
+    call = spoken(**{"llm.invocation_parameters": deep})
+    assert (call.parameters, call.flags) == ((), ("parameters_dropped",))
 
 
 def test_only_what_the_prompt_lost_is_said_of_the_prompt() -> None:
@@ -112,6 +119,38 @@ def test_parameters_wait_in_the_store_redacted_and_come_back() -> None:
         topic, partition, offset, arrival = "t", 0, 0, 0.0
 
     assert b"example.org" not in Row.body
+    assert unpack_half(Row).half.call.flags == ("prompt_redacted",)
     assert unpack_half(Row).half.call.parameters == (
         ("seed", 7), ("stop", ["[EMAIL]"]), ("tools", [{"a": {"b": "[EMAIL]"}}]),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "flags"),
+    [
+        ({"prompt": "Write to ann@example.org."}, ("prompt_redacted",)),
+        ({"messages": (Message("system", "Ask ann@example.org."),)}, ("prompt_redacted",)),
+        ({"prompt": "Why?", "response": "Ask ann@example.org."}, ()),
+    ],
+)
+def test_a_prompt_that_was_redacted_while_it_waited_is_not_asked_again(
+    changes: dict[str, Any], flags: tuple[str, ...]
+) -> None:
+    call = replace(one(native(1)), parameters=(("stop", ["x"]),), **changes)
+
+    class Row:
+        body = pack_half(Half("k", "log", call), {}, {})
+        topic, partition, offset, arrival = "t", 0, 0, 0.0
+
+    assert unpack_half(Row).half.call.flags == flags
+
+
+def test_a_half_that_the_release_before_stored_is_read() -> None:
+    body = orjson.loads(pack_half(Half("k", "span", one(native(1))), {}, {}))
+    del body["call"]["parameters"]
+
+    class Row:
+        topic, partition, offset, arrival = "t", 0, 0, 0.0
+
+    Row.body = orjson.dumps(body)  # type: ignore[attr-defined]
+    assert unpack_half(Row).half.call == one(native(1))

@@ -6,6 +6,7 @@ call: "tools_dropped" where tools run at the provider or are not known, "paramet
 there is too much.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,8 +23,8 @@ _KEPT = (
 _OLD = {"max_output_tokens": "max_tokens", "stop_sequences": "stop"}
 # Part of the question is held by the provider, or stands beside the messages.
 _ELSEWHERE = (
-    "conversation", "container", "instructions", "mcp_servers", "previous_response_id",
-    "web_search_options",
+    "conversation", "container", "instructions", "mcp_servers", "previous_response_id", "system",
+    "system_instruction", "web_search_options",
 )  # fmt: skip
 BYTES = 32_768
 
@@ -39,10 +40,17 @@ def parameters(value: Any, reading: Reading) -> tuple[tuple[str, Any], ...]:
         if value.get(old) is not None:
             value = {name: value[old], **value}
     found = tuple((name, value[name]) for name in _KEPT if value.get(name) is not None)
-    if found and len(orjson.dumps(found)) > BYTES:
+    if found and _size(found) > BYTES:
         reading.note("parameters_dropped")
         return ()
     return found
+
+
+def _size(found: Any) -> float:
+    try:
+        return len(orjson.dumps(found))
+    except TypeError:  # nested too deeply, or an attribute of bytes
+        return math.inf
 
 
 def of_span(attributes: Mapping[str, Any], asked: Any, reading: Reading) -> Any:
