@@ -11,7 +11,7 @@ from agent.buckets import event_key
 from agent.pairs import PAIR
 from agent.panes import Group
 from agent.record import Ask
-from agent.store import Store, closing, letters, open_store, tickets
+from agent.store import Store, closing, letters, open_store, positions, tickets
 from agent.store.tables import calls
 from agent.store.ticket_tables import TICKET_STATES, spent
 from agent.store.ticket_tables import tickets as table
@@ -190,3 +190,29 @@ def test_the_page_shows_what_was_skipped_and_where_tickets_stand(store: Store) -
     page = shown[0].page().decode()
     assert "vedette_shadow_tickets{" not in page and "vedette_shadow_skipped_total{" in page
     assert len(rows(store)) == 1
+
+
+def test_answers_that_wait_to_be_read_are_no_failures(any_store: Store) -> None:
+    """No scorer ran for longer than a ticket waits."""
+    road = flushed(any_store, asking(), [native(0), native(1)])
+    mark_sent(any_store, road.listener.asks[:1])
+    later = time.time() + 601
+    topic = road.config.shadow.answers if road.config.shadow is not None else ""
+    with any_store.transaction() as tx:
+        positions.register(tx, topic, [0, 1], "shadow")
+        positions.mark_caught_up(tx, [(topic, 0, -1)], later)
+        closing.close_panes(tx, "live", road.config, later)
+    assert counted(any_store) == {"sent": 1, "not_asked": 1}
+    with any_store.transaction() as tx:
+        positions.mark_caught_up(tx, [(topic, 1, -1)], later)
+        closing.close_panes(tx, "live", road.config, later)
+    assert counted(any_store) == {"expired": 1, "not_asked": 1}
+
+
+def test_what_is_out_is_not_looked_for_among_all_that_is_kept(store: Store) -> None:
+    road = flushed(store, asking(), [native(0), native(10)])
+    first = road.listener.asks[0].call.at
+    with store.transaction() as tx:
+        assert tickets.first_out(tx, "live", first) == first
+        assert tickets.first_out(tx, "live", first + 1) == first + 10
+        assert tickets.first_out(tx, "live", first + 11) is None

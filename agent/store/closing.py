@@ -1,5 +1,6 @@
 """Closing panes, in order, by one process at a time; roll-up and retention with it."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ from agent.experiments import PAIRED
 from agent.panes import HOUR_S, MINUTE_S, merged, pane_of
 from agent.store import pairs, tickets
 from agent.store.pairs import Span
-from agent.store.positions import progress_of
+from agent.store.positions import progress_of, read_to
 from agent.store.tables import (
     calls,
     closing,
@@ -55,7 +56,8 @@ def close_panes(tx: Connection, source: str, config: Config, now: float) -> floa
     start, through = tickets.paired_times(tx)[source], float(old)
     if target is not None and target > old:
         through = _advance(tx, source, through, target, config, now)
-    tickets.expire(tx, now)
+    answers = math.inf if config.shadow is None else read_to(tx, config.shadow.answers)
+    tickets.expire(tx, now, read_to=answers)
     end = _pair(tx, source, (start, through), config, now)
     if end == start and through == old:
         return None
@@ -114,7 +116,7 @@ def _pair(
     Production panes do not wait for this, so what is made here is rolled up by itself.
     """
     (start, through), width = span, config.panes.width_s
-    out = tickets.first_out(tx, source)
+    out = tickets.first_out(tx, source, start)
     end = max(start, through if out is None else min(through, float(pane_of(out, width))))
     if end > start and pairs.are_there(tx):
         end = _within(tx, start, end, width)

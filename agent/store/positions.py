@@ -1,5 +1,6 @@
 """Where each partition stands, what is being attempted, and who holds a lease."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -95,6 +96,13 @@ def progress_of(tx: Connection, source: str) -> list[Progress]:
     columns = offsets.c.next, offsets.c.read_through, offsets.c.caught_up_at
     rows = tx.execute(select(*columns).where(offsets.c.source == source))
     return [Progress(row.next >= 0, row.read_through, row.caught_up_at) for row in rows]
+
+
+def read_to(tx: Connection, topic: str) -> float:
+    """What arrived by this time was read of every partition of a topic; infinite where none is."""
+    columns = offsets.c.read_through, offsets.c.caught_up_at
+    rows = tx.execute(select(*columns).where(offsets.c.topic == topic))
+    return min((max(mark or 0.0 for mark in row) for row in rows), default=math.inf)
 
 
 def take_lease(tx: Connection, name: str, holder: str, now: float, ttl_s: float) -> bool:

@@ -4,6 +4,7 @@ States only move forward, each by an UPDATE that names the state before it. Rows
 order of their keys, so that two transactions that share some cannot deadlock.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -121,13 +122,16 @@ def settle(tx: Connection, answers: Iterable[Call]) -> None:
         tx.execute(moved.values(state=bindparam("to")), sorted(told, key=lambda one: one["ticket"]))
 
 
-def expire(tx: Connection, now: float, source: str | None = None) -> int:
+def expire(tx: Connection, now: float, source: str | None = None, read_to: float = math.inf) -> int:
     """Give up what is due (with a `source` all of it that is out); how many.
 
-    What was sent failed, what was not was nobody's failure. At most 5,000 at once.
+    What was sent failed, what was not was nobody's failure. At most 5,000 at once. An answer that
+    came by `read_to` was read: until then what was sent may be answered, and we are to blame.
     """
-    due = tickets.c.expires_at <= now if source is None else tickets.c.source == source
-    query = select(tickets.c.key, tickets.c.state).where(tickets.c.state.in_(OUT), due)
+    unread = (tickets.c.state == "sent") & (tickets.c.expires_at > read_to)
+    due = tickets.c.expires_at <= now, ~unread
+    here = due if source is None else (tickets.c.source == source,)
+    query = select(tickets.c.key, tickets.c.state).where(tickets.c.state.in_(OUT), *here)
     query = query.order_by(tickets.c.key).limit(_ROWS_AT_ONCE).with_for_update()
     locked = [
         {"ticket": bytes(key), "to": "expired" if state == "sent" else "not_asked"}
@@ -139,10 +143,14 @@ def expire(tx: Connection, now: float, source: str | None = None) -> int:
     return len(locked)
 
 
-def first_out(tx: Connection, source: str) -> float | None:
-    """When the first call of a source began whose ticket is out; None when none is."""
-    here = tickets.c.source == source, tickets.c.state.in_(OUT), tickets.c.probe == ""
-    found: float | None = tx.scalar(select(func.min(tickets.c.at)).where(*here))
+def first_out(tx: Connection, source: str, start: float) -> float | None:
+    """When the first call of a source from `start` on began whose ticket is out; None when none is.
+
+    Before how far pairs are made none is, and there stand all that retention keeps.
+    """
+    here = tickets.c.source == source, tickets.c.at >= start
+    out = select(func.min(tickets.c.at)).where(*here, tickets.c.state.in_(OUT))
+    found: float | None = tx.scalar(out.where(tickets.c.probe == ""))
     return found
 
 
