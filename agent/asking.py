@@ -32,6 +32,7 @@ _FLAGS = {
     "tools_dropped": "tools",
     "parameters_dropped": "parameters",
 }
+_TOOLS = {"tools", "functions"}
 # Who may have said what stands in a prompt; a tool's result needs the call that it answers.
 _ROLES = {"system", "developer", "user", "assistant"}
 _DAY_S = 86_400
@@ -152,7 +153,9 @@ def why_not(call: Call, trusted: bool) -> str | None:
     for flag, why in _FLAGS.items():
         if flag in call.flags:
             return why
-    if any(message.role not in _ROLES for message in call.messages):
+    # A candidate is given no tools, and without them it is another question.
+    given = any(value for name, value in call.parameters if name in _TOOLS)
+    if given or any(message.role not in _ROLES for message in call.messages):
         return "tools"
     if not (call.prompt or any(message.content for message in call.messages)):
         return "no_prompt"

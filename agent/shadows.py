@@ -51,7 +51,7 @@ class Candidate(Tree):
     url: str | None = None
     folder: Path | None = None
     # The name that the endpoint knows; its calls stand under it.
-    model: str
+    model: Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f]{1,128}$")]
     key: SecretStr | None = None
     key_file: Path | None = None
     # The share of the calls that it is asked, of these services or of all.

@@ -78,6 +78,7 @@ UNASKABLE = [
     ("truncated", {"prompt": "x" * 200_001}),
     ("parts", {"prompt": [{"role": "user", "content": [{"type": "image_url"}, "What?"]}]}),
     ("tools", {"parameters": {"tools": [{"type": "web_search"}]}}),
+    ("tools", {"parameters": {"tools": [{"type": "function", "function": {"name": "f"}}]}}),
     ("tools", {"prompt": [{"role": "tool", "content": "18 C"}, {"role": "user", "content": "?"}]}),
     ("parameters", {"parameters": {"stop": ["x" * 40_000]}}),
     ("no_prompt", {"prompt": None}),
@@ -238,6 +239,18 @@ def test_what_does_not_go_together_is_refused(more: dict[str, Any], key: str) ->
     with pytest.raises(BadConfig) as caught:
         load_config(shadow=shadow, segments=("tenant",), kafka={"dead_letters": "letters"})
     assert caught.value.key == key
+
+
+def test_answers_must_be_taken_in() -> None:
+    """They expire as failures of the candidate otherwise."""
+    with pytest.raises(BadConfig) as caught:
+        asking(more={"intake": {"models": ("a",)}})
+    assert caught.value.key == "intake.models"
+    asking(more={"intake": {"models": ("a", "b")}})
+    for model in ("", "b\n", "b" * 129):
+        with pytest.raises(BadConfig) as caught:
+            asking(model=model)
+        assert caught.value.key == "shadow.candidates.new.model"
 
 
 def test_answers_are_read_without_being_named_as_a_source_of_their_own() -> None:
