@@ -92,11 +92,10 @@ def owe_asks(tx: Transaction, config: Config, found: Sequence[Stored], now: floa
     chosen = _within_bounds(tx, drawn, done.skipped, now)
     rows = [_ticket(one, counted, shadow, now) for one, counted in chosen]
     new = tickets.owe(tx, rows)
-    done.asks.extend(
-        Ask(row["key"], one.candidate, one.stored.call)
-        for (one, _), row in zip(chosen, rows, strict=True)
-        if row["key"] in new
-    )
+    for (one, _), row in zip(chosen, rows, strict=True):
+        if row["key"] in new:
+            new.remove(row["key"])  # calls of two variants may have one id: the first is asked
+            done.asks.append(Ask(row["key"], one.candidate, one.stored.call))
     return done
 
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -190,6 +191,30 @@ def test_the_page_shows_what_was_skipped_and_where_tickets_stand(store: Store) -
     page = shown[0].page().decode()
     assert "vedette_shadow_tickets{" not in page and "vedette_shadow_skipped_total{" in page
     assert len(rows(store)) == 1
+
+
+def test_calls_that_only_use_the_id_of_an_answer_are_none(any_store: Store) -> None:
+    road = flushed(any_store, asking(), [native(0)])
+    (ask,) = road.listener.asks
+    mark_sent(any_store, [ask])
+    failed = {"status": "error", "response": None}
+    others: list[dict[str, Any]] = [
+        {"service": "x"}, {"variant": "shadow:other"}, {"service": "x", "origin": "production"},
+    ]  # fmt: skip
+    send(road, [answer(ask, **one, **failed) for one in others])
+    assert counted(any_store) == {"sent": 1}
+    send(road, [answer(ask)])
+    send(road, [answer(ask, service="y", **failed)])
+    closed(any_store, road)
+    row = paired(any_store)[MAIN]
+    assert (row.calls.words, row.summaries["error"].mean()) == ({PAIR: 1}, 0.0)
+
+
+def test_two_calls_of_one_id_are_one_ask(any_store: Store) -> None:
+    road = flushed(any_store, asking(), [native(0), native(0, variant="canary", prompt="And?")])
+    assert [ask.call.variant for ask in road.listener.asks] == ["production"]
+    assert [ask.call.prompt for ask in road.listener.asks] == ["Question 0?"]
+    assert counted(any_store) == {"owed": 1}
 
 
 def test_answers_that_wait_to_be_read_are_no_failures(any_store: Store) -> None:

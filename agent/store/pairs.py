@@ -175,11 +175,9 @@ def _ticketed(tx: Connection, span: Span) -> Iterator[tuple[RowKey, Pair]]:
     rows = list(tx.execute(query.order_by(tickets.c.at, tickets.c.key)))
     for at in range(0, len(rows), _CHUNK):
         part = rows[at : at + _CHUNK]
-        controls = _outcomes(tx, calls.c.key, [bytes(row.call_key) for row in part])
-        answers = _outcomes(tx, calls.c.id, [answer_id(bytes(row.key)) for row in part])
+        known = _outcomes(tx, [key for row in part for key in (bytes(row.call_key), _answer(row))])
         for row in part:
-            control = controls.get(bytes(row.call_key))
-            answer = answers.get(answer_id(bytes(row.key)))
+            control, answer = known.get(bytes(row.call_key)), known.get(_answer(row))
             if row.state == "expired" and control is not None:
                 answer = unanswered(control)
             if control is None or answer is None:
@@ -191,9 +189,14 @@ def _ticketed(tx: Connection, span: Span) -> Iterator[tuple[RowKey, Pair]]:
                 yield key, Pair(bytes(row.key), control, answer)
 
 
-def _outcomes(tx: Connection, column: Any, keys: Sequence[Any]) -> dict[Any, Outcome]:
-    query = select(column, calls.c.status, calls.c.scores).where(column.in_(keys))
-    return {key: _outcome(status, scores) for key, status, scores in tx.execute(query)}
+def _answer(ticket: Any) -> bytes:
+    """The identity of its candidate's answer: others may use the id."""
+    return event_key(ticket.service, SHADOW + ticket.candidate, answer_id(bytes(ticket.key)))
+
+
+def _outcomes(tx: Connection, keys: Sequence[bytes]) -> dict[bytes, Outcome]:
+    query = select(calls.c.key, calls.c.status, calls.c.scores).where(calls.c.key.in_(keys))
+    return {bytes(key): _outcome(status, scores) for key, status, scores in tx.execute(query)}
 
 
 def unanswered(control: Outcome) -> Outcome:

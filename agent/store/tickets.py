@@ -111,14 +111,15 @@ def settle(tx: Connection, answers: Iterable[Call]) -> None:
     A ticket that was given up stays so: its failure may be in a closed pane.
     """
     told = [
-        {"ticket": key, "who": call.variant.partition(":")[2],
+        {"ticket": key, "who": call.variant.partition(":")[2], "where": call.service,
          "to": "answered" if call.status == "ok" else "failed"}
         for call in answers
         if (key := ticket_of(call.id)) is not None
     ]  # fmt: skip
     if told:
         here = tickets.c.key == bindparam("ticket"), tickets.c.candidate == bindparam("who")
-        moved = update(tickets).where(*here, tickets.c.state == "sent")
+        sent = tickets.c.service == bindparam("where"), tickets.c.state == "sent"
+        moved = update(tickets).where(*here, *sent)
         tx.execute(moved.values(state=bindparam("to")), sorted(told, key=lambda one: one["ticket"]))
 
 
