@@ -23,6 +23,7 @@ class RequestsTopic:
 
     def __call__(self, asks: Sequence[Ask]) -> None:
         """Send asks, each under its ticket; never waits for an acknowledgement."""
+        self._sender.take_failures()  # tickets count them; kept, they would be more and more
         if time.monotonic() < self._again_at:
             return
         for ask in asks:

@@ -17,13 +17,18 @@ class Broker:
 
     def __init__(self) -> None:
         self.taken: list[tuple[str, bytes, bytes]] = []
-        self.away, self.tried = False, 0
+        self.away, self.tried, self.failures = False, 0, 0
 
     def send(self, topic: str, value: bytes, key: bytes) -> None:
         self.tried += 1
+        self.failures += 1
         if self.away:
             raise StoreDown("broker: away")
         self.taken.append((topic, key, value))
+
+    def take_failures(self) -> int:
+        found, self.failures = self.failures, 0
+        return found
 
 
 def as_name(ask: Ask) -> bytes:
@@ -37,6 +42,14 @@ def test_each_ask_is_sent_under_its_ticket() -> None:
     broker = Broker()
     RequestsTopic(cast(Sender, broker), "asks", as_name)(ASKS)
     assert broker.taken == [("asks", bytes([n]) * 16, f"c-{n}".encode()) for n in range(3)]
+
+
+def test_what_the_broker_refused_later_is_not_kept_for_ever() -> None:
+    broker = Broker()
+    topic = RequestsTopic(cast(Sender, broker), "asks", as_name)
+    for _ in range(3):
+        topic(ASKS)
+    assert broker.failures == len(ASKS)
 
 
 def test_an_ask_that_has_no_form_costs_no_other() -> None:
