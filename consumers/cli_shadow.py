@@ -1,6 +1,5 @@
 """`vedette shadow`: candidates are asked what production was asked; the kill switch."""
 
-import getpass
 import logging
 import time
 from contextlib import closing
@@ -12,7 +11,7 @@ from abtest.wording import moment
 from agent.config import Config, load_config
 from agent.errors import BadConfig
 from agent.store import budgets
-from consumers.cli_terminal import AsJson, ConfigFile, bare_table, print_json, say, wide
+from consumers.cli_terminal import AsJson, ConfigFile, bare_table, print_json, say, who, wide
 from consumers.readouts import open_reader
 from consumers.shadowing import run_shadow, shadow_of
 
@@ -49,7 +48,7 @@ def _switch(told: Config, stop: str | None, why: str, resume: str | None) -> Non
     # As a reader, which takes no lock: on SQLite too the switch must work while a worker writes.
     with closing(open_reader(told)) as store, store.transaction() as tx:
         if stop is not None:
-            budgets.stop(tx, stop, getpass.getuser(), why, time.time())
+            budgets.stop(tx, stop, who(), why, time.time())
         if resume is not None:
             budgets.resume(tx, resume)
 

@@ -180,13 +180,15 @@ class Dispatcher:
                 await self._off(lambda: self._refuse(ask, "breaker"))
             return
         held: budgets.Reserved | str = budgets.EXPIRED
+        sent = False
         try:
             held = await self._reserved(lane, ask)
-            if not isinstance(held, str) and not await self._sent(held):
-                held = budgets.EXPIRED
+            sent = not isinstance(held, str) and await self._sent(held)
         finally:
-            if isinstance(held, str):
+            if not sent:
                 lane.breaker.withdraw(turn)
+        if not sent and not isinstance(held, str):
+            held = budgets.EXPIRED
         if isinstance(held, str):
             return self._heard.unasked(lane.name, held)
         began = self._stamp()

@@ -16,6 +16,7 @@ from agent.buckets import event_key
 from agent.errors import BadConfig
 from agent.record import Answer, Call
 from agent.scoring.folders import Reading
+from shadow.candidates import answer_tokens
 
 if TYPE_CHECKING:
     import torch
@@ -106,11 +107,10 @@ class LocalModel:
             temperature, top_p = self._defaults
             if self._greedy:
                 temperature = 0.0
-            most = _number(given, "max_tokens", _number(given, "max_completion_tokens", 0))
             seed = _number(given, "seed", int.from_bytes(event_key(call.service, call.id)[:7]))
             stop = given.get("stop") or ()
             asked = Question(
-                tuple(ids), int(most) or self._answer_tokens,
+                tuple(ids), answer_tokens(call, self._answer_tokens),
                 _number(given, "temperature", temperature), _number(given, "top_p", top_p),
                 int(seed) & (1 << 63) - 1, (stop,) if isinstance(stop, str) else tuple(stop),
             )  # fmt: skip

@@ -89,6 +89,10 @@ def test_the_parameters_of_the_request_are_used(model: LocalModel) -> None:
     short = ask(max_tokens=2)
     assert (short.tokens_out, short.finish) in ((2, "length"), (1, "stop"))
     assert ask(max_completion_tokens=2).tokens_out == short.tokens_out
+    # As the budget reserves it: no more than that may be said.
+    assert ask(max_completion_tokens=2, max_tokens=14).tokens_out == short.tokens_out
+    read = model.read(calls(1, max_tokens=90.0)[0])
+    assert isinstance(read, Question) and read.most == 14
 
 
 def test_it_ends_where_a_stop_text_begins(model: LocalModel) -> None:
@@ -120,8 +124,8 @@ def test_the_generation_config_of_the_folder_holds_where_a_call_says_nothing(
         (Call("c", 0.0, "m", messages=(Message("tool", "w1"),)), "not asked: no tools here"),
         (Call("d", 0.0, "m", prompt="w1", parameters=(("temperature", "hot"),)),
          "not asked: temperature is no number"),
-        (Call("e", 0.0, "m", prompt="w1", parameters=(("max_tokens", -1),)),
-         "not asked: max_tokens is negative"),
+        (Call("e", 0.0, "m", prompt="w1", parameters=(("top_p", -1),)),
+         "not asked: top_p is negative"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_asked_says_why_and_costs_its_neighbours_nothing(
