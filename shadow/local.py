@@ -72,7 +72,8 @@ class LocalModel:
     ) -> None:
         import torch
 
-        self._answer_tokens, self._timeout_s = answer_tokens, timeout_s
+        self._answer_tokens = answer_tokens
+        self.timeout_s = timeout_s  # less of it holds for the batch that runs, too
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.rows, self.tokens = _GPU if self.device == "cuda" else _CPU
         self._tokenizer, self._model = _load(key, folder, self.device)
@@ -220,7 +221,7 @@ class LocalModel:
             row.finish = "stop"
         elif len(row.said) >= row.question.most:
             row.finish = "length"
-        elif spent > self._timeout_s:
+        elif spent > self.timeout_s:
             row.finish = "timeout"
 
     def _stops(self, row: _Row) -> bool:

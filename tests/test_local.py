@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from agent.errors import BadConfig
 from agent.record import Answer, Call, Message
 from shadow.gathering import Gathered
 from shadow.local import LocalModel, Question
-from tests.tiny import WORDS, make_folder
+from tests.tiny import SHAPES, WORDS, make_folder
 
 LENGTHS = (1, 30, 3, 17, 9, 24, 2, 12, 5, 21, 8, 14)
 
@@ -231,6 +232,30 @@ def test_asks_that_wait_are_answered_together(model: LocalModel) -> None:
 
     assert said(asyncio.run(all_at_once())) == said(model.ask(calls()))
     assert sizes[0] == 8 and sum(sizes) <= len(calls()) + 1 and len(sizes) == 2
+
+
+def test_a_batch_that_runs_ends_when_nobody_waits(tmp_path: Path) -> None:
+    long = LocalModel("k", make_folder(tmp_path, shape=SHAPES["llama"] | {
+        "max_position_embeddings": 4096}), 3000)  # fmt: skip
+    long._ends = frozenset()
+    ended: list[Answer] = []
+    plain, begun = long.answer, threading.Event()
+
+    def answer(questions: Sequence[Question]) -> list[Answer]:
+        begun.set()
+        ended.extend(plain(questions))
+        return ended
+
+    async def leave() -> None:
+        gathered = Gathered(long)
+        asking = asyncio.create_task(gathered.ask(calls(1)[0]))
+        await asyncio.to_thread(begun.wait, 20)
+        await gathered.close()
+        await asyncio.gather(asking, return_exceptions=True)
+
+    long.answer = answer  # type: ignore[method-assign]  # the same, and kept
+    asyncio.run(leave())  # which waits for the batch's thread
+    assert [one.status for one in ended] == ["timeout"]
 
 
 def test_a_model_that_fails_is_a_failed_answer_and_goes_on(
