@@ -32,7 +32,9 @@ def shadow(
             raise BadConfig(option, f"unknown candidate {name}; known are {', '.join(known)}")
     if stop is not None and not why:
         raise BadConfig("--why", "is wanted: it is kept beside the stop")
-    if stop is None and resume is None and not status:
+    if why is not None and stop is None:
+        raise BadConfig("--why", "is kept beside a stop, and --stop names nobody")
+    if stop is None and resume is None and not status and not as_json:
         # A broker that is away makes them write without end; what they say of it we say once.
         for name in ("faust", "mode", "aiokafka", "shadow.app"):
             logging.getLogger(name).setLevel(logging.CRITICAL)

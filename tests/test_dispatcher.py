@@ -267,6 +267,19 @@ def test_the_drive_asks_in_a_thread_of_its_own(store: Store) -> None:
     assert len(box.records) == 300 and states(store) == {"sent": 300}
 
 
+def test_probes_that_wait_take_no_more_room_than_asks(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "QUEUE_BYTES", 10_000)
+    text = "Please ask Emily where the ferry leaves today."
+    one = ask(prompt=text, contexts=("x" * 6_000,))
+    owe(store, one, now=time.time())
+    voice = Voice()
+    told = shadow(next=candidate(probes=1.0, concurrency=1))
+    ear = dispatch(told, store, {"next": voice}, [one])
+    assert ear.refused == [("next", "full")] and len(voice.asked) == 2
+
+
 def test_a_good_answer_is_probed_within_the_same_budget(any_store: Store) -> None:
     told = shadow(next=candidate(probes=1.0, budget={"calls": 3}))
     asks = [ask(number=n, prompt="Please ask Peter where the ferry leaves today.") for n in (0, 1)]

@@ -144,6 +144,7 @@ def test_the_switch_and_the_status_work_while_a_worker_holds_the_store(
     (row,) = json.loads(done.stdout)
     assert (row["stopped"]["why"], row["tickets"]) == ("it is rude", {"owed": 1})
     assert (row["left"], row["breaker"]) == ({"calls": 10}, None)
+    assert said("--json", "-c", path).stdout == done.stdout  # and asks nobody
     text = said("--status", "-c", path).stdout
     assert "next is stopped since" in text and "it is rude" in text and "owed 1" in text
     (row,) = json.loads(said("--resume", "next", "--json", "-c", path).stdout)
@@ -154,6 +155,7 @@ def test_the_switch_and_the_status_work_while_a_worker_holds_the_store(
 WRONG = [
     (["--stop", "other", "--why", "x"], "--stop: unknown candidate other; known are next"),
     (["--stop", "next"], "--why: is wanted"),
+    (["--why", "it is rude"], "--why: is kept beside a stop"),
     (["--resume", "other"], "--resume: unknown candidate other"),
 ]
 
