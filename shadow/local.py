@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # would keep all of them waiting; a 7B model with grouped keys holds 128 kB a token on a GPU.
 _CPU, _GPU = (8, 16_384), (32, 65_536)
 _STOP_TOKENS = 8  # more than its own length that a stop text may span, in tokens
+_GREEDY = 1e-5  # logits over a temperature near 0 would be infinite
 _WANTS = ("attention_mask", "position_ids", "past_key_values", "logits_to_keep")
 
 
@@ -272,7 +273,7 @@ def _load(key: str, folder: Path, device: str) -> tuple[Any, Any]:
 def _drawn(logits: "torch.Tensor", rows: Sequence[_Row]) -> list[int]:
     """The next token of every row from logits [rows, tokens]."""
     return [
-        int(one.argmax()) if row.question.temperature <= 0 else _sampled(one, row)
+        int(one.argmax()) if row.question.temperature < _GREEDY else _sampled(one, row)
         for one, row in zip(logits, rows, strict=True)
     ]
 

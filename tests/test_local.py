@@ -90,6 +90,7 @@ def test_the_parameters_of_the_request_are_used(model: LocalModel) -> None:
     short = ask(max_tokens=2)
     assert (short.tokens_out, short.finish) in ((2, "length"), (1, "stop"))
     assert ask(max_completion_tokens=2).tokens_out == short.tokens_out
+    assert said(model.ask(calls(3, temperature=1e-40))) == said(model.ask(calls(3, temperature=0)))
     # As the budget reserves it: no more than that may be said.
     assert ask(max_completion_tokens=2, max_tokens=14).tokens_out == short.tokens_out
     read = model.read(calls(1, max_tokens=90.0)[0])
