@@ -12,7 +12,7 @@ from agent.tree import Name, TopicName, Tree
 Stratum = Annotated[str, StringConstraints(pattern=r"^[^=\x00-\x1f]{1,64}=[^\x00-\x1f]{1,128}$")]
 
 
-class Budget(Tree):
+class Budget(Tree, allow_inf_nan=False):
     """The most that a candidate may be asked and cost, an hour and in all; None: no bound."""
 
     calls_per_hour: int | None = Field(default=None, ge=0)
@@ -29,14 +29,14 @@ class Budget(Tree):
         return self
 
 
-class Price(Tree):
+class Price(Tree, allow_inf_nan=False):
     """US dollars for a million tokens."""
 
-    input: float = Field(default=0.0, ge=0)
-    output: float = Field(default=0.0, ge=0)
+    input: float = Field(default=0.0, ge=0, le=1e6)
+    output: float = Field(default=0.0, ge=0, le=1e6)
 
 
-class Breaker(Tree):
+class Breaker(Tree, allow_inf_nan=False):
     """So many failures in a row stop the asking; after a while one call tries again."""
 
     failures: int = Field(default=5, ge=1)
@@ -69,7 +69,7 @@ class Candidate(Tree):
     timeout_s: float = Field(default=60.0, gt=0, le=600)
     answer_bytes: int = Field(default=1 << 20, ge=1024)
     # Asked for and reserved where the request does not say how much it wants.
-    answer_tokens: int = Field(default=1024, ge=1)
+    answer_tokens: int = Field(default=1024, ge=1, le=10**9)
     stream: bool = True
     budget: Budget
     price: Price = Price()
@@ -81,7 +81,10 @@ class Candidate(Tree):
     @classmethod
     def _is_an_address(cls, url: str | None) -> str | None:
         if url is not None:
+            if not url.isascii() or not url.isprintable() or " " in url:
+                raise ValueError("must be printable ASCII; other hosts are written as xn--...")
             parts = urlsplit(url)
+            _ = parts.port  # raises ValueError for what is no port
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise ValueError("must be an http:// or https:// address")
             if parts.username or parts.password or parts.query or parts.fragment:

@@ -1,6 +1,5 @@
 """`vedette rebaseline`: somebody says that a level is normal, and why."""
 
-import getpass
 import time
 from typing import Annotated, Any
 
@@ -10,7 +9,7 @@ from abtest.wording import moment
 from agent.config import Config, load_config
 from agent.errors import BadConfig
 from agent.experiments import instant
-from consumers.cli_terminal import AsJson, ConfigFile, print_json, say
+from consumers.cli_terminal import AsJson, ConfigFile, print_json, say, who
 from consumers.rebaselines import decide, decided
 from watch.rebaseline import Decision, Period
 
@@ -45,7 +44,7 @@ def rebaseline(
         raise BadConfig("rebaseline", "name a service, model, segment, metric or view, or --all")
     if not why:
         raise BadConfig("--why", "is wanted: it is kept beside the decision")
-    decision = Decision(wanted, getpass.getuser(), why, _period(source, start, end))
+    decision = Decision(wanted, who(), why, _period(source, start, end))
     _tell(told, decision, as_json)
 
 

@@ -1,6 +1,5 @@
 """`vedette shadow`: candidates are asked what production was asked; the kill switch."""
 
-import getpass
 import logging
 import time
 from contextlib import closing
@@ -12,7 +11,7 @@ from abtest.wording import moment
 from agent.config import Config, load_config
 from agent.errors import BadConfig
 from agent.store import budgets
-from consumers.cli_terminal import AsJson, ConfigFile, bare_table, print_json, say, wide
+from consumers.cli_terminal import AsJson, ConfigFile, bare_table, print_json, say, who, wide
 from consumers.readouts import open_reader
 from consumers.shadowing import run_shadow, shadow_of
 
@@ -33,7 +32,9 @@ def shadow(
             raise BadConfig(option, f"unknown candidate {name}; known are {', '.join(known)}")
     if stop is not None and not why:
         raise BadConfig("--why", "is wanted: it is kept beside the stop")
-    if stop is None and resume is None and not status:
+    if why is not None and stop is None:
+        raise BadConfig("--why", "is kept beside a stop, and --stop names nobody")
+    if stop is None and resume is None and not status and not as_json:
         # A broker that is away makes them write without end; what they say of it we say once.
         for name in ("faust", "mode", "aiokafka", "shadow.app"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -49,7 +50,7 @@ def _switch(told: Config, stop: str | None, why: str, resume: str | None) -> Non
     # As a reader, which takes no lock: on SQLite too the switch must work while a worker writes.
     with closing(open_reader(told)) as store, store.transaction() as tx:
         if stop is not None:
-            budgets.stop(tx, stop, getpass.getuser(), why, time.time())
+            budgets.stop(tx, stop, who(), why, time.time())
         if resume is not None:
             budgets.resume(tx, resume)
 

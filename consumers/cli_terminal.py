@@ -1,6 +1,8 @@
 """What the commands share: results go to stdout, people's words and progress to stderr."""
 
+import getpass
 import json
+import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,14 @@ wide = Console(emoji=False, markup=False, width=160)
 ConfigFile = Annotated[Path | None, typer.Option("-c", "--config", help="The YAML file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine output on stdout.")]
 Form = Annotated[str, typer.Option("--format", help="auto, native, litellm or otlp.")]
+
+
+def who() -> str:
+    """Whoever gives the command; in a container a user may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def print_json(value: Any) -> None:

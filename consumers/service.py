@@ -39,7 +39,7 @@ Cast = Callable[[Inbox, Tally, Callable[[], float]], Drive]
 
 _APPEND = 1000  # records a commit of the inbox
 # Where candidates answer in between; and how long is waited for that before more is read.
-_APPEND_ASKED, _ANSWERS_S = 100, 120.0
+_APPEND_ASKED, _ANSWERS_S = 250, 120.0
 _HUNG = 70  # the exit code of a process that its own watchdog ended
 _GRACE_S = 25.0  # a stop that takes longer ends hard; Kubernetes gives 30 s
 

@@ -103,7 +103,7 @@ class Told:
         """A candidate was asked."""
         self._tally.count("vedette_shadow_calls_total", (candidate, answer.status))
         if answer.status != "ok":
-            reason = answer.error or "unknown"
+            reason = (answer.error or "unknown").partition(":")[0]  # a folder says more behind it
             self._tally.count("vedette_shadow_failures_total", (candidate, reason))
 
     def unasked(self, candidate: str, why: str) -> None:

@@ -5,6 +5,8 @@ import socket
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 _NAT64 = IPv6Network("64:ff9b::/96")
+# All that is routed: outside are site-local addresses, `::a.b.c.d` and a site's own NAT64.
+_UNICAST = IPv6Network("2000::/3")
 _MOST = 3  # a host with more addresses than this is tried at the first of them
 
 
@@ -38,7 +40,10 @@ def is_public(address: str) -> bool:
         found = ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    return all(one.is_global and not one.is_multicast for one in (found, *_inside(found)))
+    inside = _inside(found)
+    if isinstance(found, IPv6Address) and found not in _UNICAST and not inside:
+        return False
+    return all(one.is_global and not one.is_multicast for one in (found, *inside))
 
 
 def _inside(address: IPv4Address | IPv6Address) -> list[IPv4Address]:

@@ -29,13 +29,13 @@ def turns_of(call: Call) -> list[dict[str, str]]:
     return [{"role": "user", "content": call.prompt or ""}]
 
 
-def answer_tokens(call: Call, candidate: Candidate) -> int:
+def answer_tokens(call: Call, default: int) -> int:
     """How many tokens the answer may have: what the request says, or the candidate's default."""
     told = dict(call.parameters)
     for wanted in (told.get("max_completion_tokens"), told.get("max_tokens")):
         if type(wanted) is int and 1 <= wanted <= _MOST_TOKENS:
             return wanted
-    return candidate.answer_tokens
+    return default
 
 
 def worst_case(call: Call, candidate: Candidate) -> Amount:
@@ -44,7 +44,7 @@ def worst_case(call: Call, candidate: Candidate) -> Amount:
     read = sum(len(turn["content"].encode("utf-8", "replace")) for turn in turns)
     read += len(str(call.parameters).encode("utf-8", "replace"))  # a schema is read like a prompt
     tokens_in = read + _TURN_TOKENS * (len(turns) + 1)
-    tokens_out = answer_tokens(call, candidate)
+    tokens_out = answer_tokens(call, candidate.answer_tokens)
     usd = cost_of(tokens_in, tokens_out, candidate.price)
     return Amount(1, tokens_in + tokens_out, microusd(usd))
 

@@ -143,7 +143,8 @@ def _body(call: Call, candidate: Candidate) -> dict[str, Any]:
     body = {name: value for name, value in call.parameters if name in SAMPLING}
     named = "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"
     body |= {"model": candidate.model, "messages": turns_of(call), "stream": candidate.stream}
-    body[named] = answer_tokens(call, candidate)
+    body.pop("max_tokens", None)  # a server that knows only this name would go by it
+    body[named] = answer_tokens(call, candidate.answer_tokens)
     if candidate.stream:
         body["stream_options"] = {"include_usage": True}
     return body

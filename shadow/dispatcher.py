@@ -23,7 +23,7 @@ from agent.shadows import Candidate, Shadow
 from agent.store import Store, budgets
 from agent.store.tickets import owe_probe
 from shadow.answers import record_of
-from shadow.asks import from_bytes
+from shadow.asks import from_bytes, to_bytes
 from shadow.breaker import Breaker
 from shadow.candidates import Model, microusd, priced, worst_case
 from shadow.probing import probe_asks
@@ -180,13 +180,15 @@ class Dispatcher:
                 await self._off(lambda: self._refuse(ask, "breaker"))
             return
         held: budgets.Reserved | str = budgets.EXPIRED
+        sent = False
         try:
             held = await self._reserved(lane, ask)
-            if not isinstance(held, str) and not await self._sent(held):
-                held = budgets.EXPIRED
+            sent = not isinstance(held, str) and await self._sent(held)
         finally:
-            if isinstance(held, str):
+            if not sent:
                 lane.breaker.withdraw(turn)
+        if not sent and not isinstance(held, str):
+            held = budgets.EXPIRED
         if isinstance(held, str):
             return self._heard.unasked(lane.name, held)
         began = self._stamp()
@@ -204,7 +206,7 @@ class Dispatcher:
         for probe in probe_asks(ask, answer, lane.candidate.probes):
             kind = dict(probe.call.segment)[SEGMENT]
             if await self._patiently(partial(self._owed, ask.ticket, kind)):
-                self.offer(probe)
+                self.offer(probe, len(to_bytes(probe)))
 
     def _owed(self, ticket: bytes, kind: str) -> bool:
         now, wait_s = self._wall(), self._shadow.wait_s

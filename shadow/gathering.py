@@ -41,7 +41,8 @@ class Gathered:
         return await mine.answer
 
     async def close(self) -> None:
-        """Nobody waits any more: the batch that runs is the last."""
+        """Nobody waits any more: the batch that runs is the last, and ends at its next token."""
+        self._model.timeout_s = 0.0
         for one in self._waiting:
             one.answer.cancel()
 

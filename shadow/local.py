@@ -16,6 +16,7 @@ from agent.buckets import event_key
 from agent.errors import BadConfig
 from agent.record import Answer, Call
 from agent.scoring.folders import Reading
+from shadow.candidates import answer_tokens
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 # would keep all of them waiting; a 7B model with grouped keys holds 128 kB a token on a GPU.
 _CPU, _GPU = (8, 16_384), (32, 65_536)
 _STOP_TOKENS = 8  # more than its own length that a stop text may span, in tokens
+_GREEDY = 1e-5  # logits over a temperature near 0 would be infinite
 _WANTS = ("attention_mask", "position_ids", "past_key_values", "logits_to_keep")
 
 
@@ -71,7 +73,8 @@ class LocalModel:
     ) -> None:
         import torch
 
-        self._answer_tokens, self._timeout_s = answer_tokens, timeout_s
+        self._answer_tokens = answer_tokens
+        self.timeout_s = timeout_s  # less of it holds for the batch that runs, too
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.rows, self.tokens = _GPU if self.device == "cuda" else _CPU
         self._tokenizer, self._model = _load(key, folder, self.device)
@@ -106,11 +109,10 @@ class LocalModel:
             temperature, top_p = self._defaults
             if self._greedy:
                 temperature = 0.0
-            most = _number(given, "max_tokens", _number(given, "max_completion_tokens", 0))
             seed = _number(given, "seed", int.from_bytes(event_key(call.service, call.id)[:7]))
             stop = given.get("stop") or ()
             asked = Question(
-                tuple(ids), int(most) or self._answer_tokens,
+                tuple(ids), answer_tokens(call, self._answer_tokens),
                 _number(given, "temperature", temperature), _number(given, "top_p", top_p),
                 int(seed) & (1 << 63) - 1, (stop,) if isinstance(stop, str) else tuple(stop),
             )  # fmt: skip
@@ -220,7 +222,7 @@ class LocalModel:
             row.finish = "stop"
         elif len(row.said) >= row.question.most:
             row.finish = "length"
-        elif spent > self._timeout_s:
+        elif spent > self.timeout_s:
             row.finish = "timeout"
 
     def _stops(self, row: _Row) -> bool:
@@ -271,7 +273,7 @@ def _load(key: str, folder: Path, device: str) -> tuple[Any, Any]:
 def _drawn(logits: "torch.Tensor", rows: Sequence[_Row]) -> list[int]:
     """The next token of every row from logits [rows, tokens]."""
     return [
-        int(one.argmax()) if row.question.temperature <= 0 else _sampled(one, row)
+        int(one.argmax()) if row.question.temperature < _GREEDY else _sampled(one, row)
         for one, row in zip(logits, rows, strict=True)
     ]
 

@@ -124,7 +124,7 @@ def test_the_worst_case_is_never_below_what_a_call_can_cost() -> None:
     assert need.calls == 1 and need.tokens >= 100 + 100  # two bytes a letter
     assert need.microusd >= 100 * 1 + 100 * 2
     for value, wanted in ((7, 7), (0, 100), (-1, 100), (10**12, 100), ("9", 100), (True, 100)):
-        assert answer_tokens(ask(parameters=(("max_tokens", value),)).call, one) == wanted
+        assert answer_tokens(ask(parameters=(("max_tokens", value),)).call, 100) == wanted
 
 
 def test_records_are_json_whatever_a_candidate_says() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import resource
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,14 @@ def test_an_answer_is_read_and_the_question_is_production_s(stream: bool) -> Non
     assert told["user-agent"].startswith("vedette/")
     assert told["authorization"] == f"Bearer {KEY}"
     assert told["host"] == f"127.0.0.1:{fake.port}"
+
+
+def test_one_length_is_sent_and_it_is_the_reserved_one() -> None:
+    both = (("max_completion_tokens", 9), ("max_tokens", 100_000))
+    with endpoint.Endpoint() as fake:
+        ask(candidate(fake.url), replace(CALL, parameters=both))
+    ((_, body),) = fake.asked
+    assert body["max_completion_tokens"] == 9 and "max_tokens" not in body
 
 
 def test_the_first_token_of_a_slow_stream_comes_before_its_end() -> None:
@@ -121,7 +130,8 @@ def test_what_hides_in_an_address_is_seen() -> None:
     public = ("8.8.8.8", "2606:4700::1", "::ffff:8.8.8.8", "64:ff9b::808:808")
     private = ("10.1.2.3", "172.16.0.1", "192.168.1.1", "100.64.0.1", "0.0.0.0", "224.0.0.1",
                "fe80::1%eth0", "fc00::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::",
-               "::", "no address")  # fmt: skip
+               "::", "fec0::1", "::7f00:1", "64:ff9b:1::7f00:1", "::ffff:0:7f00:1",
+               "no address")  # fmt: skip
     assert [one for one in public if not is_public(one)] == []
     assert [one for one in private if is_public(one)] == []
 

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 
 import pytest
-from sqlalchemy import make_url, select
+from sqlalchemy import Connection, make_url, select
 
 from agent.errors import StoreDown
 from agent.record import Answer, Call
@@ -75,6 +75,25 @@ def test_a_refused_ask_leaves_the_try_to_the_next(store: Store) -> None:
     ear = dispatch(told, store, {"next": Mending()}, [first, ask(), second])
     assert [answer.status for _, answer in ear.answers] == ["error", "ok"]
     assert ear.refused == [("next", "no_ticket")]
+    assert ear.breakers[-1] == ("next", "closed")
+
+
+def test_a_try_that_fails_before_its_call_is_no_try(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = shadow(next=candidate(concurrency=1, breaker={"failures": 1, "open_s": 1e-3}))
+    marked, voice = budgets.mark_sent, Voice("error", error="reset")
+
+    def broken(tx: Connection, held: budgets.Reserved, now: float) -> bool:
+        if len(voice.asked) == 1 and held.ticket == asks[1].ticket:
+            voice.status = "ok"
+            raise RuntimeError("SECRET")
+        return marked(tx, held, now)
+
+    asks = asks_of(store, 3)
+    monkeypatch.setattr(budgets, "mark_sent", broken)
+    ear = dispatch(told, store, {"next": voice}, asks)
+    assert ear.refused == [("next", "internal")] and voice.asked == ["c0", "c2"]
     assert ear.breakers[-1] == ("next", "closed")
 
 
@@ -246,6 +265,19 @@ def test_the_drive_asks_in_a_thread_of_its_own(store: Store) -> None:
         assert drive.drain(20)
     drive.close()
     assert len(box.records) == 300 and states(store) == {"sent": 300}
+
+
+def test_probes_that_wait_take_no_more_room_than_asks(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "QUEUE_BYTES", 10_000)
+    text = "Please ask Emily where the ferry leaves today."
+    one = ask(prompt=text, contexts=("x" * 6_000,))
+    owe(store, one, now=time.time())
+    voice = Voice()
+    told = shadow(next=candidate(probes=1.0, concurrency=1))
+    ear = dispatch(told, store, {"next": voice}, [one])
+    assert ear.refused == [("next", "full")] and len(voice.asked) == 2
 
 
 def test_a_good_answer_is_probed_within_the_same_budget(any_store: Store) -> None:

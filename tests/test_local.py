@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from agent.errors import BadConfig
 from agent.record import Answer, Call, Message
 from shadow.gathering import Gathered
 from shadow.local import LocalModel, Question
-from tests.tiny import WORDS, make_folder
+from tests.tiny import SHAPES, WORDS, make_folder
 
 LENGTHS = (1, 30, 3, 17, 9, 24, 2, 12, 5, 21, 8, 14)
 
@@ -89,6 +90,11 @@ def test_the_parameters_of_the_request_are_used(model: LocalModel) -> None:
     short = ask(max_tokens=2)
     assert (short.tokens_out, short.finish) in ((2, "length"), (1, "stop"))
     assert ask(max_completion_tokens=2).tokens_out == short.tokens_out
+    assert said(model.ask(calls(3, temperature=1e-40))) == said(model.ask(calls(3, temperature=0)))
+    # As the budget reserves it: no more than that may be said.
+    assert ask(max_completion_tokens=2, max_tokens=14).tokens_out == short.tokens_out
+    read = model.read(calls(1, max_tokens=90.0)[0])
+    assert isinstance(read, Question) and read.most == 14
 
 
 def test_it_ends_where_a_stop_text_begins(model: LocalModel) -> None:
@@ -120,8 +126,8 @@ def test_the_generation_config_of_the_folder_holds_where_a_call_says_nothing(
         (Call("c", 0.0, "m", messages=(Message("tool", "w1"),)), "not asked: no tools here"),
         (Call("d", 0.0, "m", prompt="w1", parameters=(("temperature", "hot"),)),
          "not asked: temperature is no number"),
-        (Call("e", 0.0, "m", prompt="w1", parameters=(("max_tokens", -1),)),
-         "not asked: max_tokens is negative"),
+        (Call("e", 0.0, "m", prompt="w1", parameters=(("top_p", -1),)),
+         "not asked: top_p is negative"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_asked_says_why_and_costs_its_neighbours_nothing(
@@ -227,6 +233,30 @@ def test_asks_that_wait_are_answered_together(model: LocalModel) -> None:
 
     assert said(asyncio.run(all_at_once())) == said(model.ask(calls()))
     assert sizes[0] == 8 and sum(sizes) <= len(calls()) + 1 and len(sizes) == 2
+
+
+def test_a_batch_that_runs_ends_when_nobody_waits(tmp_path: Path) -> None:
+    long = LocalModel("k", make_folder(tmp_path, shape=SHAPES["llama"] | {
+        "max_position_embeddings": 4096}), 3000)  # fmt: skip
+    long._ends = frozenset()
+    ended: list[Answer] = []
+    plain, begun = long.answer, threading.Event()
+
+    def answer(questions: Sequence[Question]) -> list[Answer]:
+        begun.set()
+        ended.extend(plain(questions))
+        return ended
+
+    async def leave() -> None:
+        gathered = Gathered(long)
+        asking = asyncio.create_task(gathered.ask(calls(1)[0]))
+        await asyncio.to_thread(begun.wait, 20)
+        await gathered.close()
+        await asyncio.gather(asking, return_exceptions=True)
+
+    long.answer = answer  # type: ignore[method-assign]  # the same, and kept
+    asyncio.run(leave())  # which waits for the batch's thread
+    assert [one.status for one in ended] == ["timeout"]
 
 
 def test_a_model_that_fails_is_a_failed_answer_and_goes_on(

@@ -1,6 +1,8 @@
 """`vedette shadow` without a broker: what it refuses, shows and watches; the embedded drive."""
 
 import json
+import math
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -92,11 +94,14 @@ def test_failures_are_counted_by_their_word() -> None:
     told = Told(tally, shadow())
     for answer in (Answer("ok", "x"), Answer("error", error="reset"), Answer("timeout")):
         told.asked("next", answer)
-    for status in ("ok", "error", "timeout"):
-        assert value(tally, "vedette_shadow_calls_total", candidate="next", status=status) == 1
+    for tokens in range(130, 140):
+        told.asked("next", Answer("error", error=f"not asked: {tokens} tokens"))
+    for status, n in (("ok", 1), ("error", 11), ("timeout", 1)):
+        assert value(tally, "vedette_shadow_calls_total", candidate="next", status=status) == n
     name = "vedette_shadow_failures_total"
     assert value(tally, name, candidate="next", reason="reset") == 1
     assert value(tally, name, candidate="next", reason="unknown") == 1
+    assert value(tally, name, candidate="next", reason="not asked") == 10
 
 
 def test_the_embedded_drive_brings_answers_to_the_inbox(store: Store) -> None:
@@ -139,6 +144,7 @@ def test_the_switch_and_the_status_work_while_a_worker_holds_the_store(
     (row,) = json.loads(done.stdout)
     assert (row["stopped"]["why"], row["tickets"]) == ("it is rude", {"owed": 1})
     assert (row["left"], row["breaker"]) == ({"calls": 10}, None)
+    assert said("--json", "-c", path).stdout == done.stdout  # and asks nobody
     text = said("--status", "-c", path).stdout
     assert "next is stopped since" in text and "it is rude" in text and "owed 1" in text
     (row,) = json.loads(said("--resume", "next", "--json", "-c", path).stdout)
@@ -149,6 +155,7 @@ def test_the_switch_and_the_status_work_while_a_worker_holds_the_store(
 WRONG = [
     (["--stop", "other", "--why", "x"], "--stop: unknown candidate other; known are next"),
     (["--stop", "next"], "--why: is wanted"),
+    (["--why", "it is rude"], "--why: is kept beside a stop"),
     (["--resume", "other"], "--resume: unknown candidate other"),
 ]
 
@@ -159,6 +166,43 @@ def test_what_cannot_be_switched_is_said(
 ) -> None:
     done = said(*words, "-c", str(told(tmp_path, sqlite_url)))
     assert isinstance(done.exception, BadConfig) and str(done.exception).startswith(line)
+
+
+def test_a_user_without_a_name_can_stop_a_candidate(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 4711")  # as CPython 3.11 does in a container
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    path = str(told(tmp_path, sqlite_url))
+    open_store(sqlite_url).close()
+    (row,) = json.loads(said("--stop", "next", "--why", "x", "--json", "-c", path).stdout)
+    assert row["stopped"]["who"] == f"uid {os.getuid()}"
+
+
+BAD = [
+    ({"url": "https://models.example:99999/v1"}, "url: Port out of range"),
+    ({"url": "https://models.example:http/v1"}, "url: Port could not be cast"),
+    ({"url": "\thttp://models.example/v1"}, "url: must be printable ASCII"),
+    ({"url": "https://m\u00f6del.example/v1"}, "url: must be printable ASCII"),
+    ({"budget": {"usd": math.inf}, "price": {"input": 1.0}}, "budget.usd: "),
+    ({"price": {"input": math.inf}}, "price.input: "),
+    ({"price": {"output": 1e300}}, "price.output: "),
+    ({"answer_tokens": 10**23}, "answer_tokens: "),
+    ({"breaker": {"open_s": math.inf}}, "breaker.open_s: "),
+    ({"model": ""}, "model: "),
+]
+
+
+@pytest.mark.parametrize(("part", "line"), BAD)
+def test_a_candidate_that_cannot_be_asked_is_refused_by_its_key(
+    part: dict[str, Any], line: str
+) -> None:
+    one = {"url": "https://models.example/v1", "model": "m", "budget": {"calls": 1}} | part
+    with pytest.raises(BadConfig) as refused:
+        load_config(None, shadow={"candidates": {"next": one}})
+    assert str(refused.value).startswith(f"shadow.candidates.next.{line}")
 
 
 def test_without_candidates_nothing_starts(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ tokenizers: Any = typed_tokenizers
 
 WORDS = [f"w{at}" for at in range(90)]
 # Weights drawn so wide that answers differ from question to question and end by themselves.
-_SHAPES: dict[str, dict[str, Any]] = {
+SHAPES: dict[str, dict[str, Any]] = {
     "llama": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
               "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128,
               "initializer_range": 0.6},
@@ -36,7 +36,7 @@ def make_folder(folder: Path, kind: str = "llama", template: str | None = TEMPLA
     tokenizer.chat_template = template
     tokenizer.save_pretrained(folder)
     ids = {"bos_token_id": 1, "eos_token_id": 2, "vocab_size": len(known)}
-    config = transformers.AutoConfig.for_model(kind, **ids | (shape or _SHAPES[kind]))
+    config = transformers.AutoConfig.for_model(kind, **ids | (shape or SHAPES[kind]))
     torch.manual_seed(4)
     model = transformers.AutoModelForCausalLM.from_config(config)
     model.generation_config.update(**told)
