@@ -1,7 +1,4 @@
-"""How many tokens a second a local candidate says in batches, and one question at a time.
-
-On one thread and by the processor's time, so that other work on the machine moves it little.
-"""
+"""How many tokens a second a local candidate says in batches, and one question at a time."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -50,7 +47,6 @@ def alone(model: LocalModel, calls: Sequence[Call]) -> None:
 
 def measure(tokens: int) -> tuple[float, float]:
     """Tokens of answers a second: of transformers one at a time, and of ours by eight."""
-    torch.set_num_threads(1)
     calls, took = questions(tokens), dict[str, list[float]]()
     with TemporaryDirectory() as folder:
         model = LocalModel("bench", make_folder(Path(folder), shape=SHAPE), ANSWER_TOKENS)
@@ -61,16 +57,16 @@ def measure(tokens: int) -> tuple[float, float]:
     }
     for _ in range(ROUNDS):  # in turn: what else the machine does falls on both
         for name, way in ways.items():
-            began = time.process_time()
+            began = time.perf_counter()
             way()
-            took.setdefault(name, []).append(time.process_time() - began)
+            took.setdefault(name, []).append(time.perf_counter() - began)
     one, eight = (CALLS * ANSWER_TOKENS / median(took[name]) for name in ways)
     return one, eight
 
 
 def main() -> None:
     """Print both for both lengths of question."""
-    print(f"{CALLS} questions, {ANSWER_TOKENS} tokens of answer each, tokens a second of one core")
+    print(f"{CALLS} questions, {ANSWER_TOKENS} tokens of answer each, tokens a second")
     for tokens in QUESTIONS:
         one, eight = measure(tokens)
         print(f"{one:8.1f}  transformers, one at a time, questions of about {tokens} tokens")
