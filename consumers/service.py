@@ -192,9 +192,10 @@ def watch_records(
             inbox.append(batch)
             _drained(worker)
             heard(len(batch))
-            if drive is not None and not drive.drain(_ANSWERS_S):
-                _log.warning("candidates are slow: their answers are read as they come")
-            _drained(worker)
+            if drive is not None:
+                if not drive.drain(_ANSWERS_S):
+                    _log.warning("candidates are slow: their answers are read as they come")
+                _drained(worker)
         _drained(worker)
         worker.finish(config.inbox.source)
     recorder.finish(time.time())

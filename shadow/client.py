@@ -24,10 +24,8 @@ from shadow.replies import Reply, read_events, read_whole
 # Sent on as production sent them. `n` is not: only the first answer is compared; nor are tools.
 SAMPLING = frozenset({
     "temperature", "top_p", "top_k", "min_p", "seed", "stop", "max_tokens",
-    "max_completion_tokens", "min_tokens", "frequency_penalty", "presence_penalty",
-    "repetition_penalty", "length_penalty", "logit_bias", "ignore_eos", "stop_token_ids",
-    "response_format", "reasoning_effort", "verbosity", "structured_outputs", "guided_json",
-    "guided_regex", "guided_choice", "guided_grammar", "chat_template_kwargs",
+    "max_completion_tokens", "frequency_penalty", "presence_penalty", "repetition_penalty",
+    "logit_bias", "response_format", "reasoning_effort", "verbosity",
 })  # fmt: skip
 MARK = "x-vedette-shadow"
 _CONNECT_S = 10.0

@@ -11,6 +11,7 @@ from agent.buckets import event_key
 from agent.experiments import PROBE
 from agent.probes import PROBES, SEGMENT
 from agent.record import Answer, Ask, Call, Message
+from agent.store.tickets import ticket_key
 from shadow.probes import changed
 
 
@@ -32,7 +33,7 @@ def _first(ask: Ask, answer: Answer, kinds: Sequence[str]) -> Ask | None:
     for kind in sorted(kinds, key=lambda kind: _drawn(ask, kind)):
         call = _asked(ask, answer, kind)
         if call is not None:
-            ticket = event_key("ticket", ask.candidate, call.service, ask.call.id, kind)
+            ticket = ticket_key(ask.candidate, call.service, ask.call.id, kind)
             return Ask(ticket, ask.candidate, call)
     return None
 

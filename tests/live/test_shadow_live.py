@@ -2,12 +2,14 @@
 
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from kafka import KafkaProducer
 
-from agent.store import open_store
+from agent.store import Store, open_store
 from tests.conftest import MakeTopic
 from tests.live.asking import Asking, asks_of, next_one, said
 from tests.live.broker import Broker
@@ -17,10 +19,16 @@ from tests.live.test_main_job import page
 from tests.shadows import ask, states
 
 
+@pytest.fixture
+def store(postgres_url: str) -> Iterator[Store]:
+    """Closed whatever happens: a connection that is left open fails the next test."""
+    with closing(open_store(postgres_url)) as opened:
+        yield opened
+
+
 def test_asks_come_back_as_answers(
-    broker: Broker, topic: MakeTopic, postgres_url: str, tmp_path: Path
+    broker: Broker, topic: MakeTopic, postgres_url: str, store: Store, tmp_path: Path
 ) -> None:
-    store = open_store(postgres_url)
     with Endpoint() as fake:
         run = Asking(tmp_path / "a", broker, topic, postgres_url, next=next_one(fake.url))
         asks = asks_of(store, 100)
@@ -49,15 +57,13 @@ def test_asks_come_back_as_answers(
     answers = run.answers()
     assert {one["id"] for one in answers} == {f"shadow-{one.ticket.hex()}" for one in asks}
     assert {one["pair"] for one in answers} == {one.call.id for one in asks}
-    store.close()
     assert not [path for path in run.folder.iterdir() if path.is_dir()], "Faust left folders"
 
 
 @pytest.mark.timeout(300)
 def test_a_broker_that_comes_back_is_gone_on_with(
-    broker: Broker, topic: MakeTopic, postgres_url: str, tmp_path: Path
+    broker: Broker, topic: MakeTopic, postgres_url: str, store: Store, tmp_path: Path
 ) -> None:
-    store = open_store(postgres_url)
     with Endpoint() as fake:
         run = Asking(tmp_path / "a", broker, topic, postgres_url, next=next_one(fake.url))
         with run.running() as process:
@@ -72,13 +78,11 @@ def test_a_broker_that_comes_back_is_gone_on_with(
                 with run.running():
                     wait_until(lambda: len(fake.asked) == 20, 60)
     assert states(store) == {"sent": 20} and len(fake.asked) == 20
-    store.close()
 
 
 def test_dispatchers_share_the_work_and_follow_each_other(
-    broker: Broker, topic: MakeTopic, postgres_url: str, tmp_path: Path
+    broker: Broker, topic: MakeTopic, postgres_url: str, store: Store, tmp_path: Path
 ) -> None:
-    store = open_store(postgres_url)
     with Endpoint() as fake:
         first = Asking(tmp_path / "a", broker, topic, postgres_url, next=next_one(fake.url))
         second = Asking(tmp_path / "b", broker, topic, postgres_url, first, next=next_one(fake.url))
@@ -96,16 +100,20 @@ def test_dispatchers_share_the_work_and_follow_each_other(
             first.send(*asks_of(store, 20, first=sent))
             wait_until(lambda: states(store) == {"sent": sent + 20})
         assert len(fake.asked) == sent + 20
-    store.close()
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("stall_s", [8.0, pytest.param(120.0, marks=pytest.mark.prove)])
 def test_a_broker_that_is_gone_for_good_ends_the_process(
-    broker: Broker, topic: MakeTopic, postgres_url: str, tmp_path: Path, stall_s: float
+    broker: Broker,
+    topic: MakeTopic,
+    postgres_url: str,
+    store: Store,
+    tmp_path: Path,
+    stall_s: float,
 ) -> None:
     """After `limits.stall_s`, and in less than a minute however long that is."""
-    store, limits = open_store(postgres_url), {"stall_s": stall_s}
+    limits = {"stall_s": stall_s}
     with Endpoint() as fake:
         where = tmp_path / "a", broker, topic, postgres_url
         run = Asking(*where, limits=limits, next=next_one(fake.url))
@@ -120,13 +128,11 @@ def test_a_broker_that_is_gone_for_good_ends_the_process(
                 assert time.monotonic() - began < min(60, 4 * stall_s)
             finally:
                 broker.start()
-    store.close()
 
 
 def test_the_kill_switch_works_from_outside(
-    broker: Broker, topic: MakeTopic, postgres_url: str, tmp_path: Path
+    broker: Broker, topic: MakeTopic, postgres_url: str, store: Store, tmp_path: Path
 ) -> None:
-    store = open_store(postgres_url)
     with Endpoint() as fake:
         run = Asking(tmp_path / "a", broker, topic, postgres_url, next=next_one(fake.url))
         with run.running():
@@ -144,13 +150,11 @@ def test_the_kill_switch_works_from_outside(
             wait_until(lambda: len(fake.asked) == 10)
             wait_until(lambda: said(run, "--status")["breaker"] is not None)
             assert said(run, "--status")["breaker"]["state"] == "closed"
-    store.close()
 
 
 def test_a_call_that_hangs_does_not_hold_up_the_end(
-    broker: Broker, topic: MakeTopic, postgres_url: str, tmp_path: Path
+    broker: Broker, topic: MakeTopic, postgres_url: str, store: Store, tmp_path: Path
 ) -> None:
-    store = open_store(postgres_url)
     with Endpoint("hang") as fake:
         one = next_one(fake.url, timeout_s=120)
         run = Asking(tmp_path / "a", broker, topic, postgres_url, next=one)
@@ -159,4 +163,3 @@ def test_a_call_that_hangs_does_not_hold_up_the_end(
             wait_until(lambda: len(fake.asked) == 5)
             process.send_signal(signal.SIGTERM)
             assert process.wait(25) == 0, run.log()
-    store.close()
