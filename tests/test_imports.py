@@ -15,7 +15,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "shadow": {"agent"},
     "abtest": {"agent"},
     "watch": {"agent", "abtest"},
-    "consumers": {"agent", "shadow", "abtest", "watch"},
+    "suites": {"agent", "shadow", "abtest"},
+    "consumers": {"agent", "shadow", "abtest", "watch", "suites"},
 }
 WEIGHTS = ("agent/scoring/",)
 # A third-party library and the only paths that may import it.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PRODUCT = ("agent", "consumers", "shadow", "abtest", "watch")
+PRODUCT = ("agent", "consumers", "shadow", "abtest", "watch", "suites")
 FILE_LINES, FUNCTION_LINES = 300, 30
 BANNED = {
     *("manager", "handler", "helper", "helpers", "util", "utils"),

@@ -37,7 +37,7 @@ def test_the_tree_names_every_module_and_no_other() -> None:
             folder = folder if found[1] else found[2]
             named.add(folder + found[2] if found[1] else found[2])
     there = {"tests/", "training/", "deploy/"}
-    for top in ("agent", "consumers", "abtest", "watch", "shadow"):
+    for top in ("agent", "consumers", "abtest", "watch", "shadow", "suites"):
         there.add(f"{top}/")
         for path in (ROOT / top).iterdir():
             if path.is_dir() and (path / "__init__.py").exists():

@@ -1,0 +1,1 @@
+"""Evaluation: the same scorers on datasets, with a report and a gate."""
