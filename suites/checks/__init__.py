@@ -1,0 +1,68 @@
+"""Checks: what a suite asks of an answer beyond the scorers of the stream; one registry."""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from agent.errors import BadConfig
+from agent.record import NOT_MEANT, Call, Score, unscored
+from agent.scoring import Options
+from suites.record import Item
+
+# What a check gives for an item that it is not meant for, and for one that was never asked.
+NOT_FOR_THIS, NOT_ASKED = unscored(NOT_MEANT), unscored("not_asked")
+
+
+class Check(Protocol):
+    """Checks the answers of one target; one `Score` for each item and metric, in their order.
+
+    `metrics` names what it gives (each has a row in agent/catalog.py). The call of an item is
+    None when it was not asked. `check` never raises for a bad text: it says `unscored` with a
+    reason, and `NOT_FOR_THIS` of an item that it is not meant for.
+    """
+
+    metrics: tuple[str, ...]
+
+    def check(
+        self, items: Sequence[Item], calls: Sequence[Call | None]
+    ) -> Mapping[str, Sequence[Score]]: ...
+
+
+# The kinds of task, each with the checks that run over it; a task may name more.
+KINDS: dict[str, tuple[str, ...]] = {
+    "qa": (),
+    "attack": (),
+    "leakage": (),
+    "bias": (),
+    "customer": (),
+    "code": (),
+}
+
+# Where each check lives: adding one is its file and a line here.
+_MODULES: dict[str, str] = {}
+
+_FACTORIES: dict[str, Callable[[Options], Check]] = {}
+
+
+def check(name: str) -> Callable[[Callable[[Options], Check]], Callable[[Options], Check]]:
+    """Register the factory of the check `name`; it may use the engine of the panel's options."""
+
+    def register(factory: Callable[[Options], Check]) -> Callable[[Options], Check]:
+        _FACTORIES[name] = factory
+        return factory
+
+    return register
+
+
+def names() -> tuple[str, ...]:
+    """Every check that a task can name."""
+    return tuple(_MODULES)
+
+
+def load(name: str, options: Options) -> Check:
+    """Make a check ready to work; raises BadConfig when it is unknown or its model is away."""
+    if name not in _MODULES:
+        known = ", ".join(_MODULES) or "none"
+        raise BadConfig(f"checks.{name}", f"unknown check; known are {known}")
+    importlib.import_module(_MODULES[name])
+    return _FACTORIES[name](options)
