@@ -11,6 +11,9 @@ from functools import cache, lru_cache, partial
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
+from agent.buckets import Floats
 from agent.record import Call, Score
 from agent.scoring import TOO_SHORT, Options, bounded, of_references, scorer
 
@@ -48,6 +51,15 @@ def _measured(response: str, reference: str) -> Score | tuple[Score, ...]:
         meteor(wanted, given),
     )
     return tuple(bounded(min(float(value), 1.0)) for value in values)
+
+
+def bleu_counts(pairs: Sequence[tuple[str, str]]) -> Floats:
+    """What corpus BLEU is made of, for each answer and its reference: the lengths of both, then
+    the n-grams of orders 1 to 4 that match, then those that the answer has [pairs, 10]."""
+    bleu, _, _ = _libraries()
+    made = [bleu(response, [reference]) for response, reference in pairs]
+    rows = [[one.sys_len, one.ref_len, *one.counts, *one.totals] for one in made]
+    return np.array(rows, np.float64).reshape(-1, 10)
 
 
 class _Words:
