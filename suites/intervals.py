@@ -15,11 +15,12 @@ from typing import Literal
 
 import numpy as np
 
+from abtest.exact import clopper_pearson
 from agent.buckets import Floats, Ints
 from agent.catalog import metric_named
 from suites.corpus import Texts, bleu_of, texts_of
 from suites.record import Outcome
-from suites.resampling import Statistic, betting, bootstrap, exact
+from suites.resampling import Statistic, betting, bootstrap
 from suites.values import Values, by_unit, values_of
 
 CORPUS_BLEU = "corpus_bleu"
@@ -65,7 +66,7 @@ def figure(
         return _nothing(metric, values.missing())
     numbers, units = values.worst[held], values.units[held]
     if row.kind == "flag" and len(set(units.tolist())) == len(units):
-        lower, upper = exact(round(float(numbers.sum())), len(numbers), alpha)
+        lower, upper = clopper_pearson(round(float(numbers.sum())), len(numbers), alpha)
         method: Method = "exact"
     else:
         limits = None if row.kind == "amount" else (0.0, 1.0)

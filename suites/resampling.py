@@ -1,6 +1,5 @@
-"""Intervals of a number that is a function of sums over units: resampled, exact, or by betting."""
+"""Intervals of a number that is a function of sums over units: resampled, or by betting."""
 
-import math
 from collections.abc import Callable
 from functools import lru_cache
 from statistics import NormalDist
@@ -16,7 +15,6 @@ Statistic = Callable[[Floats], Floats]
 DRAWS = 2_000
 # Draws are held in blocks of so many counts: 32 MB, whatever the number of units.
 _BLOCK_CELLS = 1 << 22
-_HALVINGS = 60
 _NORMAL = NormalDist()
 
 
@@ -63,29 +61,6 @@ def _counts(n: int, draws: int, seed: int, first: int) -> Floats:
     chosen: NDArray[np.int64] = rng.integers(0, n, (draws, n)) + np.arange(draws)[:, None] * n
     counts = np.bincount(chosen.ravel(), minlength=draws * n)
     return counts.reshape(draws, n).astype(np.float64)
-
-
-def exact(hits: int, n: int, alpha: float = 0.05) -> tuple[float, float]:
-    """The interval of a share of n independent flags: Clopper and Pearson 1934."""
-    logs = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])
-    ways = logs[n] - logs - logs[::-1]
-    return _share(ways, hits, alpha / 2), 1 - _share(ways, n - hits, alpha / 2)
-
-
-def _share(ways: Floats, hits: int, tail: float) -> float:
-    """The share under which `hits` or more have the probability `tail`; 0 without any hit."""
-    if hits == 0:
-        return 0.0
-    n = len(ways) - 1
-    many = np.arange(hits, n + 1)
-    low, high = 0.0, 1.0
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        chance = np.exp(
-            ways[hits:] + many * math.log(middle) + (n - many) * math.log1p(-middle)
-        ).sum()
-        low, high = (middle, high) if chance < tail else (low, middle)
-    return low
 
 
 def betting(values: Floats, lower: float, upper: float, alpha: float = 0.05) -> tuple[float, float]:

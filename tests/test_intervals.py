@@ -8,11 +8,12 @@ import pytest
 import sacrebleu
 from scipy import stats
 
+from abtest.exact import clopper_pearson
 from agent.record import NOT_MEANT, Call, Score, unscored
 from suites.corpus import bleu_of, texts_of
 from suites.intervals import CORPUS_BLEU, difference, figure
 from suites.record import Outcome
-from suites.resampling import betting, bootstrap, exact
+from suites.resampling import betting, bootstrap
 from suites.values import values_of
 
 WORDS = ("the", "a", "cat", "dog", "sat", "ran", "on", "mat", "3,5", "it's", "кот", "-", "end.")
@@ -42,10 +43,10 @@ def told(responses: list[str], references: list[str]) -> Outcome:
 @pytest.mark.parametrize(("hits", "n"), [(0, 1), (1, 1), (0, 40), (40, 40), (7, 40), (511, 1000)])
 def test_the_exact_interval_is_that_of_the_beta_quantiles(hits: int, n: int) -> None:
     wanted = stats.binomtest(hits, n).proportion_ci(method="exact")
-    assert exact(hits, n) == pytest.approx((wanted.low, wanted.high), abs=1e-9)
+    assert clopper_pearson(hits, n) == pytest.approx((wanted.low, wanted.high), abs=1e-9)
     found = figure("exact_match", outcome("exact_match", [1.0] * hits + [0.0] * (n - hits)))
     assert (found.mean, found.n, found.method) == (hits / n, n, "exact")
-    assert (found.lower, found.upper) == exact(hits, n)
+    assert (found.lower, found.upper) == clopper_pearson(hits, n)
 
 
 def test_the_bootstrap_is_the_bca_of_scipy() -> None:
