@@ -1,6 +1,7 @@
 """Figures of a run: exact, resampled and betting intervals, with scipy and sacrebleu as oracles."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,7 +25,7 @@ def call(at: int, response: str | None = "yes", **told: object) -> Call:
     return replace(Call(f"i{at}", 0.0, "m", response=response, reference="yes"), **told)  # type: ignore[arg-type]  # any field of a call
 
 
-def outcome(metric: str, values: list[float | None], *calls: Call | None) -> Outcome:
+def outcome(metric: str, values: Sequence[float | None], *calls: Call | None) -> Outcome:
     """These values of these calls, or of calls of no interest."""
     scores = tuple(unscored("no_response") if v is None else Score(v) for v in values)
     return Outcome("t", "m", calls or tuple(map(call, range(len(values)))), {metric: scores})
