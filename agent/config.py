@@ -4,11 +4,9 @@ The environment wins over the file: `VEDETTE_STORE__URL` sets `store.url`.
 """
 
 import os
-import re
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -20,7 +18,7 @@ from agent.experiments import Experiment
 from agent.fairness import Fairness
 from agent.shadows import Shadow
 from agent.sla import Objective
-from agent.tree import Name, TopicName, Tree, Word
+from agent.tree import Name, TopicName, Tree, Word, read_yaml, refusal
 
 Format = Literal["auto", "native", "litellm", "otlp"]
 
@@ -222,19 +220,12 @@ class Config(BaseSettings):
 
 def load_config(path: Path | None = None, **overrides: Any) -> Config:
     """Read the configuration; raises BadConfig with one line that names the key."""
-    tree = _read_yaml(path) if path else {}
+    tree = read_yaml(path) if path else {}
     _refuse_unknown_environment()
     try:
         config = Config(**_merge(tree, overrides))
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        parts = (str(part) for part in first["loc"] if part != "[key]")
-        key = " ".join(".".join(parts).split()) or "configuration"
-        message = first["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
-        message = re.sub(r"valid dictionary.*", "mapping of keys", message)
-        if first["type"] == "extra_forbidden":
-            message = "unknown key"
-        raise BadConfig(key, message) from None
+        raise refusal(error, "configuration") from None
     config = _with_answers(config)
     check(config)
     return config
@@ -248,34 +239,6 @@ def _with_answers(config: Config) -> Config:
     answers = {config.shadow.answers: Topic(format="native", source="shadow")}
     kafka = config.kafka.model_copy(update={"topics": config.kafka.topics | answers})
     return config.model_copy(update={"kafka": kafka})
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which a key that stands twice is an error: the first would be lost in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise BadConfig(key.value, f"stands twice at line {key.start_mark.line + 1}")
-            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
-        return super().construct_mapping(node, deep)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadConfig(str(path), f"cannot be read ({type(error).__name__})") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        raise BadConfig(str(path), f"is not valid YAML{where}") from None
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise BadConfig(str(path), "must hold a mapping of keys")
-    return {str(key): value for key, value in tree.items()}
 
 
 def _merge(tree: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:

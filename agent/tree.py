@@ -1,8 +1,13 @@
-"""What every branch of the configuration is made of."""
+"""What every branch of the configuration is made of, and how its files are read."""
 
-from typing import Annotated
+import re
+from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+import yaml
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from agent.errors import BadConfig
 
 # What Kafka takes as the name of a topic.
 TopicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
@@ -17,3 +22,42 @@ class Tree(BaseModel):
     """A frozen branch of the configuration."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def refusal(error: ValidationError, otherwise: str) -> BadConfig:
+    """The first problem of a tree as one line that names its key, or `otherwise` where none is."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    parts = (str(part) for part in first["loc"] if part != "[key]")
+    key = " ".join(".".join(parts).split()) or otherwise
+    message = first["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
+    message = re.sub(r"valid dictionary.*", "mapping of keys", message)
+    return BadConfig(key, "unknown key" if first["type"] == "extra_forbidden" else message)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that stands twice is an error: the first would be lost in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise BadConfig(key.value, f"stands twice at line {key.start_mark.line + 1}")
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file of keys; raises BadConfig for what is none."""
+    try:
+        tree = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfig(str(path), f"cannot be read ({type(error).__name__})") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise BadConfig(str(path), f"is not valid YAML{where}") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise BadConfig(str(path), "must hold a mapping of keys")
+    return {str(key): value for key, value in tree.items()}

@@ -16,6 +16,7 @@ from agent.errors import BadConfig, StoreDown
 from agent.exposed import metric_table
 from consumers import commands
 from consumers.cli_demo import ledger_line, show_demo
+from consumers.cli_evaluate import evaluate_suite
 from consumers.cli_fairness import fairness
 from consumers.cli_findings import findings
 from consumers.cli_measured import all_passed, show_engine, show_int8
@@ -34,6 +35,7 @@ app.command()(rules)
 app.command()(slo)
 app.command()(fairness)
 app.command()(shadow)
+app.command("evaluate")(evaluate_suite)
 
 
 def main() -> None:

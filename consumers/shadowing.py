@@ -48,17 +48,17 @@ def open_models(shadow: Shadow) -> dict[str, Model]:
     """What each candidate is; raises BadConfig for one that cannot be asked."""
     made: dict[str, Model] = {}
     for name, one in shadow.candidates.items():
-        made[name] = Endpoint(name, one) if one.url is not None else _local(name, one)
+        where = f"shadow.candidates.{name}"
+        made[name] = Endpoint(where, one) if one.url is not None else _local(where, one)
     return made
 
 
-def _local(name: str, one: Candidate) -> Model:
+def _local(where: str, one: Candidate) -> Model:
     from shadow.gathering import Gathered  # torch, which an endpoint does not need
     from shadow.local import LocalModel
 
     assert one.folder is not None
-    key = f"shadow.candidates.{name}.folder"
-    return Gathered(LocalModel(key, one.folder, one.answer_tokens, one.timeout_s))
+    return Gathered(LocalModel(f"{where}.folder", one.folder, one.answer_tokens, one.timeout_s))
 
 
 def to_topic(sender: Sender, topic: str) -> Sink:

@@ -36,9 +36,12 @@ _STREAM_OVERHEAD = 80
 
 
 class Endpoint:
-    """An OpenAI-compatible address; raises BadConfig for a key that cannot be read or sent."""
+    """An OpenAI-compatible address; raises BadConfig for a key that cannot be read or sent.
 
-    def __init__(self, name: str, candidate: Candidate) -> None:
+    `where` is the configuration's key that holds the candidate.
+    """
+
+    def __init__(self, where: str, candidate: Candidate) -> None:
         assert candidate.url is not None
         self._candidate = candidate
         self._url = httpx.URL(candidate.url.rstrip("/") + "/chat/completions")
@@ -53,7 +56,7 @@ class Endpoint:
             "accept": _accepted(candidate),
             # What is not packed cannot unpack to more than it was.
             "accept-encoding": "identity",
-            **_authorised(name, candidate),
+            **_authorised(where, candidate),
         }
         limits = httpx.Limits(max_connections=candidate.concurrency, keepalive_expiry=_IDLE_S)
         context = httpx.create_ssl_context()
@@ -123,8 +126,8 @@ def _accepted(candidate: Candidate) -> str:
     return "text/event-stream" if candidate.stream else "application/json"
 
 
-def _authorised(name: str, candidate: Candidate) -> dict[str, str]:
-    where = f"shadow.candidates.{name}.{'key' if candidate.key_file is None else 'key_file'}"
+def _authorised(where: str, candidate: Candidate) -> dict[str, str]:
+    where = f"{where}.{'key' if candidate.key_file is None else 'key_file'}"
     try:
         file = candidate.key_file.read_text().strip() if candidate.key_file else ""
     except (OSError, UnicodeDecodeError) as error:

@@ -29,7 +29,7 @@ CALL = Call(
 
 def ask(one: Candidate, call: Call = CALL) -> Answer:
     async def go() -> Answer:
-        model = Endpoint("next", one)
+        model = Endpoint("shadow.candidates.next", one)
         try:
             return await model.ask(call)
         finally:
@@ -183,5 +183,5 @@ def test_a_key_that_is_none_is_refused_by_name(tmp_path: Path, content: str) -> 
     file.write_text(content)
     for path in (file, tmp_path / "absent"):
         with pytest.raises(BadConfig, match=r"shadow\.candidates\.next\.key_file") as refused:
-            Endpoint("next", candidate(key_file=str(path)))
+            Endpoint("shadow.candidates.next", candidate(key_file=str(path)))
         assert content == "" or content not in str(refused.value)

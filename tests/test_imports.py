@@ -44,15 +44,15 @@ HOMES: dict[str, tuple[str, ...]] = {
     "jinja2": ("abtest/report.py",),
     "typer": ("consumers/cli",),
     "rich": ("consumers/cli",),
-    "pydantic": tuple(
-        f"agent/{name}.py"
-        for name in (
-            *("alerts", "config", "drift", "experiments", "fairness", "shadows", "sla"),
-            "tree",
-        )
+    "pydantic": (
+        *("agent/alerts.py", "agent/config.py", "agent/drift.py", "agent/experiments.py"),
+        *("agent/fairness.py", "agent/shadows.py", "agent/sla.py", "agent/tree.py"),
+        "suites/suite.py",
     ),
+    "datasets": ("suites/datasets.py",),
+    "pyarrow": ("suites/datasets.py",),
     "pydantic_settings": ("agent/config.py",),
-    "yaml": ("agent/config.py", "consumers/cli_rules.py"),
+    "yaml": ("agent/tree.py", "consumers/cli_rules.py"),
     "faust": ("shadow/app.py",),
 }
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, String, Table, insert, inspect, select, text
 
 from agent.findings import Finding
+from agent.store.evaluations import TABLES
 from agent.store.findings import row_of
 from agent.store.tables import BY_PAIR, BY_START, BY_TIME, META, findings
 from agent.store.ticket_tables import tickets
@@ -75,6 +76,11 @@ def m007_tickets(connection: Connection) -> None:
     tickets.metadata.create_all(connection)
 
 
+def m008_evaluations(connection: Connection) -> None:
+    """Runs of suites."""
+    META.create_all(connection, TABLES)
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     m001_first_tables,
     m002_experiments,
@@ -83,6 +89,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     m005_baselines,
     m006_examples,
     m007_tickets,
+    m008_evaluations,
 )
 
 

@@ -38,6 +38,10 @@ KINDS: dict[str, tuple[str, ...]] = {
     "code": (),
 }
 
+# What the checks of a kind need beside prompt, reference and contexts: the names of an item's
+# facts, each the name of a field that a mapping may give a column.
+FACTS: dict[str, tuple[str, ...]] = {}
+
 # Where each check lives: adding one is its file and a line here.
 _MODULES: dict[str, str] = {}
 

@@ -1,0 +1,180 @@
+"""Runs of suites: what was asked, every answer as it came, and the scores.
+
+What stands in a body is the caller's: compressed JSON. Every function takes the open transaction.
+"""
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Float,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    and_,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from agent.store.tables import META
+from agent.store.writes import upsert
+
+evaluations = Table(
+    "evaluations",
+    META,
+    Column("suite", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True),  # counts the runs of a suite from 1
+    Column("digest", String(32), nullable=False),
+    Column("began", Float, nullable=False),
+    Column("finished", Float),  # empty while answers or scores are missing
+    Column("holder", String(128), nullable=False),  # host and process that run it
+    Column("seen", Float, nullable=False),  # when its holder was last heard of
+    Column("body", LargeBinary, nullable=False),
+)
+
+evaluation_answers = Table(
+    "evaluation_answers",
+    META,
+    Column("suite", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("target", String(64), primary_key=True),
+    Column("item", String(256), primary_key=True),
+    Column("asked", String(32), nullable=False),  # digest of the target that answered
+    Column("body", LargeBinary, nullable=False),
+)
+
+evaluation_outcomes = Table(
+    "evaluation_outcomes",
+    META,
+    Column("suite", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("target", String(64), primary_key=True),
+    Column("place", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+TABLES = (evaluations, evaluation_answers, evaluation_outcomes)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One run of a suite; times in epoch seconds."""
+
+    suite: str
+    number: int
+    digest: str
+    began: float
+    finished: float | None
+    holder: str
+    seen: float
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"{self.suite}#{self.number}"
+
+
+def packed(value: Any) -> bytes:
+    """Plain data as a body."""
+    said = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return zlib.compress(said.encode("utf-8", "surrogatepass"), 6)
+
+
+def opened(body: bytes) -> Any:
+    """What a body holds."""
+    return json.loads(zlib.decompress(body).decode("utf-8", "surrogatepass"))
+
+
+def begin(
+    tx: Connection, suite: str, digest: str, body: bytes, holder: str, now: float
+) -> Evaluation:
+    """A run of a suite with the next number."""
+    last = tx.scalar(select(func.max(evaluations.c.number)).where(evaluations.c.suite == suite))
+    made = Evaluation(suite, (last or 0) + 1, digest, now, None, holder, now)
+    held = {name: getattr(made, name) for name in Evaluation.__slots__}
+    tx.execute(insert(evaluations).values(**held, body=body))
+    return made
+
+
+def evaluations_of(tx: Connection, suite: str | None = None, limit: int = 1000) -> list[Evaluation]:
+    """The runs of a suite, or of all, the newest first."""
+    columns = [evaluations.c[name] for name in Evaluation.__slots__]
+    query = select(*columns).order_by(evaluations.c.began.desc(), evaluations.c.number.desc())
+    if suite is not None:
+        query = query.where(evaluations.c.suite == suite)
+    return [Evaluation(*row) for row in tx.execute(query.limit(limit))]
+
+
+def take(tx: Connection, one: Evaluation, holder: str, now: float) -> None:
+    """Go on with a run: it is somebody's, and not finished."""
+    held = {"holder": holder, "seen": now, "finished": None}
+    tx.execute(update(evaluations).where(_row(evaluations, one)).values(**held))
+
+
+def body_of(tx: Connection, one: Evaluation) -> Any:
+    """What a run asked."""
+    return opened(tx.execute(select(evaluations.c.body).where(_row(evaluations, one))).scalar_one())
+
+
+def put_answers(
+    tx: Connection, one: Evaluation, target: str, asked: str, rows: Mapping[str, Any], now: float
+) -> None:
+    """Keep answers by item, with the digest of the target that was asked."""
+    here = {"suite": one.suite, "number": one.number, "target": target, "asked": asked}
+    found = [{**here, "item": item, "body": packed(body)} for item, body in rows.items()]
+    upsert(tx, evaluation_answers, found)
+    tx.execute(update(evaluations).where(_row(evaluations, one)).values(seen=now))
+
+
+def answers_of(tx: Connection, one: Evaluation, target: str, asked: str | None = None) -> Any:
+    """The answers of a target by item; of one digest only where it is named."""
+    here = and_(_row(evaluation_answers, one), evaluation_answers.c.target == target)
+    if asked is not None:
+        here = and_(here, evaluation_answers.c.asked == asked)
+    query = select(evaluation_answers.c.item, evaluation_answers.c.body).where(here)
+    return {row.item: opened(row.body) for row in tx.execute(query)}
+
+
+def drop_answers(tx: Connection, one: Evaluation, target: str, items: Sequence[str]) -> None:
+    """Forget answers that are to be asked again."""
+    table = evaluation_answers
+    here = and_(_row(table, one), table.c.target == target)
+    for at in range(0, len(items), 500):
+        tx.execute(delete(table).where(here, table.c.item.in_(items[at : at + 500])))
+
+
+def finish(tx: Connection, one: Evaluation, outcomes: Mapping[str, Any], now: float) -> None:
+    """Keep what each target came to, in this order; the run is over."""
+    tx.execute(delete(evaluation_outcomes).where(_row(evaluation_outcomes, one)))
+    here = {"suite": one.suite, "number": one.number}
+    upsert(tx, evaluation_outcomes, [
+        {**here, "target": target, "place": place, "body": packed(body)}
+        for place, (target, body) in enumerate(outcomes.items())
+    ])  # fmt: skip
+    tx.execute(update(evaluations).where(_row(evaluations, one)).values(finished=now, seen=now))
+
+
+def outcomes_of(tx: Connection, one: Evaluation) -> dict[str, Any]:
+    """What each target of a finished run came to, in their order."""
+    table = evaluation_outcomes
+    query = select(table.c.target, table.c.body).where(_row(table, one)).order_by(table.c.place)
+    return {row.target: opened(row.body) for row in tx.execute(query)}
+
+
+def forget_run(tx: Connection, one: Evaluation) -> None:
+    """Delete a run with its texts."""
+    for table in reversed(TABLES):
+        tx.execute(delete(table).where(_row(table, one)))
+
+
+def _row(table: Table, one: Evaluation) -> Any:
+    return and_(table.c.suite == one.suite, table.c.number == one.number)

@@ -1,0 +1,115 @@
+"""Targets are asked: endpoints several questions at once, local models in batches.
+
+Each answer is handed on as it comes, and a batch of a local model as a whole: a run that goes on
+after a kill makes the same batches, so even a rounding that depends on the neighbours is the same.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Container, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from agent.record import Answer, Call
+from agent.shadows import Candidate
+from shadow.candidates import Model, worst_case
+from shadow.client import Endpoint
+from suites.answers import Given
+from suites.purse import Bounds, Purse, charge
+from suites.suite import Target
+
+# Failures that another try may mend, and the wait before it, which doubles.
+_AGAIN = ("rate_limited", "server_error", "connect", "reset")
+_WAIT_S = 0.5
+# Why the rest of a target was not asked.
+OVER_BUDGET, GIVEN_UP, NO_ANSWER = "over_budget", "given_up", "no_answer"
+
+Keep = Callable[[Sequence[Given]], None]
+
+
+class Local(Protocol):
+    """A model in a folder, as shadow/local.py has it."""
+
+    rows: int
+
+    def ask(self, calls: Sequence[Call]) -> list[Answer]: ...
+
+
+def open_endpoint(where: str, target: Target, concurrency: int) -> tuple[Endpoint, Candidate]:
+    """The endpoint of a target; raises BadConfig for a key that cannot be read."""
+    candidate = target.candidate(concurrency)
+    return Endpoint(where, candidate), candidate
+
+
+def open_local(where: str, target: Target, folder: Path) -> Local:
+    """The model of a target; raises BadConfig for a folder that cannot be used."""
+    from shadow.local import LocalModel  # torch, which an endpoint does not need
+
+    assert target.folder is not None
+    path = folder / target.folder.expanduser()
+    return LocalModel(f"{where}.folder", path, target.answer_tokens, target.timeout_s)
+
+
+def ask_local(model: Local, calls: Sequence[Call], there: Container[str], keep: Keep) -> None:
+    """Ask in batches of calls of like length; those whose answers are all there are not asked."""
+    order = sorted(range(len(calls)), key=lambda i: (_size(calls[i]), i))
+    for start in range(0, len(order), model.rows):
+        batch = [calls[i] for i in order[start : start + model.rows]]
+        if all(call.id in there for call in batch):
+            continue
+        began = time.time()
+        answers = model.ask(batch)
+        keep([Given(c.id, began, a) for c, a in zip(batch, answers, strict=True)])
+
+
+def _size(call: Call) -> int:
+    return sum(len(turn.content) for turn in call.messages) or len(call.prompt or "")
+
+
+class Asking:
+    """One endpoint while it is asked: what is left to ask, to spend and to bear.
+
+    `stopped` says why the rest is not asked any more.
+    """
+
+    def __init__(
+        self, model: Model, target: Target, candidate: Candidate, left: Bounds, keep: Keep
+    ) -> None:
+        self._model, self._target, self._candidate = model, target, candidate
+        self._left, self._keep = left, keep
+        self._failed = 0
+        self.stopped: str | None = None
+
+    async def ask(self, calls: Sequence[Call]) -> None:
+        """Ask all calls, as many at once as the candidate may be asked."""
+        purse, waiting = Purse(self._left), iter(calls)
+        try:
+            turns = range(min(self._candidate.concurrency, len(calls)))
+            async with asyncio.TaskGroup() as group:
+                for _ in turns:
+                    group.create_task(self._turn(purse, waiting))
+        finally:
+            await self._model.close()
+
+    async def _turn(self, purse: Purse, waiting: Iterator[Call]) -> None:
+        for call in waiting:
+            need = worst_case(call, self._candidate)
+            if self.stopped is None and not await purse.reserve(need):
+                self.stopped = self.stopped or OVER_BUDGET
+            if self.stopped is not None:
+                return
+            began, answer = await self._answered(call)
+            await purse.settle(need, charge(call, self._candidate, answer))
+            self._failed = 0 if answer.status == "ok" else self._failed + 1
+            if self._failed >= self._target.failures:
+                self.stopped = self.stopped or GIVEN_UP
+            self._keep([Given(call.id, began, answer)])
+
+    async def _answered(self, call: Call) -> tuple[float, Answer]:
+        for attempt in range(self._target.attempts):
+            if attempt:
+                await asyncio.sleep(_WAIT_S * 2 ** (attempt - 1))
+            began, answer = time.time(), await self._model.ask(call)
+            if answer.error not in _AGAIN:
+                break
+        return began, answer

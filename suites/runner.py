@@ -1,0 +1,194 @@
+"""A suite from its file to its Run: items, answers kept as they come, scores, the store.
+
+A run that was stopped is gone on with when the same suite is evaluated again: what was answered is
+not asked again, and what comes out is the same.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from agent.config import Config
+from agent.errors import BadConfig
+from agent.record import Call
+from agent.shadows import Candidate
+from agent.store import Store, evaluations
+from agent.store.budgets import Amount
+from agent.store.evaluations import Evaluation
+from suites.answers import Given, Recorded
+from suites.asking import NO_ANSWER, Asking, ask_local, open_endpoint, open_local
+from suites.items import Rejected, gather
+from suites.journal import Journal
+from suites.keeping import (
+    called,
+    digest_of,
+    held_by_another,
+    holder,
+    pack_items,
+    pack_scores,
+    runs_of,
+)
+from suites.purse import Bounds, charge, less, share
+from suites.record import Item, Outcome, Run
+from suites.scoring import Scoring
+from suites.suite import Cap, Suite, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How a suite is run, and who hears of it.
+
+    `fresh` begins anew where a stopped run could go on; `again` asks what failed, or was not
+    asked, in the last run. `tell` hears (what is done, how many are, of how many); `now` is the
+    time in epoch seconds.
+    """
+
+    now: Callable[[], float]
+    tell: Callable[[str, int, int], None]
+    fresh: bool = False
+    again: bool = False
+
+
+def evaluate(suite: Suite, folder: Path, store: Store, config: Config, ways: Ways) -> Run:
+    """Evaluate a suite, whose paths start from `folder`.
+
+    Raises BadConfig for what cannot be used, before anything is asked, and StoreDown.
+    """
+    items, rejected = gather(suite, folder)
+    recorded = _recorded(suite, folder)
+    for name, answers in recorded.items():
+        rejected |= {(f"targets.{name}", why): n for why, n in sorted(answers.rejected.items())}
+    _check(suite, folder)
+    scoring = Scoring(suite, items, config)
+    run = _open(suite, items, rejected, store, ways)
+    asked, outcomes = _Asked(suite, folder, items), []
+    for name, target in suite.targets.items():
+        tell = partial(_told, ways, name, len(items))
+        journal = Journal(store, run, name, fingerprint(target), ways.again, ways.now, tell)
+        stopped = asked.answer(name, journal, recorded.get(name), run.began)
+        outcomes.append(_outcome(suite, name, items, journal, stopped, scoring, ways))
+    with store.transaction() as tx:
+        kept = {outcome.target: held for outcome, held in outcomes}
+        evaluations.finish(tx, run, kept, ways.now())
+    done = tuple(outcome for outcome, _ in outcomes)
+    return Run(run.name, run.began, run.digest, items, done, rejected)
+
+
+def fingerprint(target: Target) -> str:
+    """What tells the answers of a target from those of another definition of it; no secret."""
+    aside = {"key", "key_file", "price", "failures", "attempts", "timeout_s", "stream", "private"}
+    return digest_of(target.model_dump(mode="json", exclude=aside))
+
+
+def _told(ways: Ways, what: str, total: int, done: int) -> None:
+    ways.tell(what, done, total)
+
+
+def _recorded(suite: Suite, folder: Path) -> dict[str, Recorded]:
+    return {
+        name: Recorded(f"targets.{name}.answers", one.answers, one.columns, one.where, folder)
+        for name, one in suite.targets.items()
+        if one.answers is not None
+    }
+
+
+def _check(suite: Suite, folder: Path) -> None:
+    """Look at every target: a key that cannot be read is no matter for the middle of a run."""
+    for name, one in suite.targets.items():
+        if one.url is not None:
+            open_endpoint(f"targets.{name}", one, 1)
+        if one.folder is not None and not (folder / one.folder.expanduser()).is_dir():
+            raise BadConfig(f"targets.{name}.folder", f"{one.folder} is no folder")
+
+
+def _open(
+    suite: Suite, items: Sequence[Item], rejected: Rejected, store: Store, ways: Ways
+) -> Evaluation:
+    """The run to go on with, or a new one."""
+    body, now = pack_items(items, rejected), ways.now()
+    digest = digest_of([suite.name, suite.seed, body["items"]])
+    with store.transaction() as tx:
+        for one in [] if ways.fresh else runs_of(tx, suite.name):
+            if one.digest != digest or (one.finished is not None and not ways.again):
+                continue
+            if one.finished is None and held_by_another(one, now):
+                raise BadConfig(one.name, f"is run by {one.holder}; --fresh begins another")
+            evaluations.take(tx, one, holder(), now)
+            return one
+        if ways.again:
+            raise BadConfig("--again", f"no run of {suite.name} has asked these questions")
+        packed = evaluations.packed(body)
+        return evaluations.begin(tx, suite.name, digest, packed, holder(), now)
+
+
+class _Asked:
+    """The targets one after another; the endpoints share what a run may cost."""
+
+    def __init__(self, suite: Suite, folder: Path, items: Sequence[Item]) -> None:
+        self._suite, self._folder, self._items = suite, folder, items
+        self._left = sum(one.url is not None for one in suite.targets.values())
+        self._spent = Amount(0, 0, 0)
+
+    def answer(self, name: str, journal: Journal, recorded: Recorded | None, began: float) -> str:
+        """See that the journal has every answer of a target; why it lacks those that it lacks."""
+        target = self._suite.targets[name]
+        calls = [_called_with(item.call, target.parameters) for item in self._items]
+        missing = [call for call in calls if call.id not in journal.there]
+        if recorded is not None:
+            given = (one for one in recorded.answers(self._items) if one is not None)
+            journal.keep([Given(one.item, one.at or began, one.answer) for one in given])
+        elif target.url is not None:
+            return self._ask_endpoint(name, target, calls, journal)
+        elif missing:
+            model = open_local(f"targets.{name}", target, self._folder)
+            ask_local(model, calls, journal.there, journal.keep)
+        return NO_ANSWER
+
+    def _ask_endpoint(
+        self, name: str, target: Target, calls: Sequence[Call], journal: Journal
+    ) -> str:
+        """The rest of the cap is split evenly between this endpoint and those after it."""
+        model, candidate = open_endpoint(f"targets.{name}", target, self._suite.concurrency)
+        cap = less(_bounds(self._suite.budget), self._spent)
+        left = less(share(cap, self._left), _cost(calls, candidate, journal))
+        asking = Asking(model, target, candidate, left, journal.keep)
+        asyncio.run(asking.ask([call for call in calls if call.id not in journal.there]))
+        taken = _cost(calls, candidate, journal)
+        self._spent = Amount(*(a + b for a, b in zip(self._spent, taken, strict=True)))
+        self._left -= 1
+        return asking.stopped or NO_ANSWER
+
+
+def _called_with(call: Call, parameters: Mapping[str, Any]) -> Call:
+    return replace(call, parameters=tuple(parameters.items())) if parameters else call
+
+
+def _bounds(cap: Cap) -> Bounds:
+    return Bounds(cap.calls, cap.tokens, None if cap.usd is None else int(cap.usd * 1e6))
+
+
+def _cost(calls: Sequence[Call], candidate: Candidate, journal: Journal) -> Amount:
+    there = [call for call in calls if call.id in journal.there]
+    taken = [charge(call, candidate, journal.there[call.id].answer) for call in there]
+    return Amount(*map(sum, zip(*taken, strict=True))) if taken else Amount(0, 0, 0)
+
+
+def _outcome(
+    suite: Suite, name: str, items: Sequence[Item], journal: Journal, stopped: str,
+    scoring: Scoring, ways: Ways,
+) -> tuple[Outcome, dict[str, Any]]:  # fmt: skip
+    """What a target made of the items, and the same as the store keeps it."""
+    model, there = suite.targets[name].model or name, journal.there
+    calls = tuple(
+        called(item, name, model, there[item.call.id]) if item.call.id in there else None
+        for item in items
+    )
+    unasked = {item.call.id: stopped for item in items if item.call.id not in there}
+    scores = scoring.score(calls, unasked, partial(_told, ways, f"scoring {name}", len(there)))
+    outcome = Outcome(name, model, calls, scores)
+    held = {"model": model, "asked": journal.asked, "unasked": unasked}
+    kept = {metric: pack_scores(row) for metric, row in scores.items()}
+    return outcome, {**held, "scores": kept, "measures": dict(outcome.measures)}

@@ -1,0 +1,77 @@
+"""A run as figures: every metric of every task and target, and what became of the calls."""
+
+import math
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from agent.catalog import METRICS
+from agent.columns import RECORD_METRICS
+from agent.record import NOT_MEANT
+from suites.intervals import Figure, figure
+from suites.record import Outcome, Run
+from suites.values import values_of
+
+_PLACE = {metric.name: place for place, metric in enumerate(METRICS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One metric of what a target made of a task."""
+
+    task: str
+    target: str
+    figure: Figure
+
+    def as_json(self) -> dict[str, Any]:
+        """The line as plain data; a number that there is not is null."""
+        held = {"task": self.task, "target": self.target, **asdict(self.figure)}
+        return {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in held.items()
+        }
+
+
+def lines_of(run: Run, seed: int = 0) -> list[Line]:
+    """Every metric of every task and target that an item has a value in, in catalogue order."""
+    tasks: dict[str, list[int]] = {}
+    for at, item in enumerate(run.items):
+        if item.twin is None:
+            tasks.setdefault(item.task, []).append(at)
+    return [
+        Line(task, one.target, found)
+        for task, places in tasks.items()
+        for one in run.outcomes
+        for metric in metrics_of(one)
+        if (found := figure(metric, one, seed, places)).n or found.missing
+    ]
+
+
+def metrics_of(outcome: Outcome) -> list[str]:
+    """What the outcome was scored on, and what its calls state, in the order of the catalogue."""
+    scored = {
+        metric for metric, row in outcome.scores.items() if any(s.why != NOT_MEANT for s in row)
+    }
+    stated = {one for one in RECORD_METRICS if values_of(outcome, one).counted.any()}
+    return sorted(scored | stated, key=lambda metric: (_PLACE.get(metric, len(_PLACE)), metric))
+
+
+def counts_of(outcome: Outcome) -> dict[str, Any]:
+    """How many items were answered, failed, stayed empty, and were not asked, by reason."""
+    calls = [call for call in outcome.calls if call is not None]
+    unasked: Counter[str] = Counter()
+    for at, call in enumerate(outcome.calls):
+        if call is None:
+            unasked[_why(outcome, at)] += 1
+    ok = [call for call in calls if call.status == "ok"]
+    return {
+        "answered": len(ok),
+        "empty": sum(not (call.response or "").strip() for call in ok),
+        "failed": dict(Counter(c.error or c.status for c in calls if c.status != "ok")),
+        "unasked": dict(unasked),
+    }
+
+
+def _why(outcome: Outcome, at: int) -> str:
+    reasons = (row[at].why for row in outcome.scores.values() if row[at].why != NOT_MEANT)
+    return next((why for why in reasons if why is not None), "not_asked")
