@@ -24,6 +24,8 @@ class Endpoint:
     def __init__(self, mode: str = "ok") -> None:
         self.mode = mode
         self.asked: list[tuple[dict[str, str], dict[str, Any]]] = []
+        # What the mode "say" answers to a body.
+        self.say: Callable[[dict[str, Any]], str] = lambda _: "".join(WORDS)
         self.now = self.most = 0
         self.lock, self.over = threading.Lock(), threading.Event()
         self._http = _Http(("127.0.0.1", 0), _Answer)
@@ -70,7 +72,7 @@ class _Answer(BaseHTTPRequestHandler):
             end.most = max(end.most, end.now)
             end.asked.append((dict(self.headers.items()), body))
             mode = end.mode
-        self.streamed = body["stream"]
+        self.body, self.streamed = body, body["stream"]
         try:
             MODES[mode](self)
         finally:
@@ -104,8 +106,8 @@ def event(delta: dict[str, Any], finish: str | None = None, **more: Any) -> byte
     return b"data: " + json.dumps({"choices": choices} | more).encode() + b"\n\n"
 
 
-def whole(usage: dict[str, int] = USAGE) -> bytes:
-    message = {"role": "assistant", "content": "".join(WORDS)}
+def whole(usage: dict[str, int] = USAGE, said: str = "".join(WORDS)) -> bytes:
+    message = {"role": "assistant", "content": said}
     choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
     return json.dumps({"choices": choices, "usage": usage}).encode()
 
@@ -123,6 +125,15 @@ def ok(one: _Answer, usage: dict[str, int] = USAGE, pause_s: float = 0.0) -> Non
     for part in stream(usage) if one.streamed else [whole(usage)]:
         time.sleep(pause_s)
         one.write(part)
+
+
+def say(one: _Answer) -> None:
+    said = one.server.endpoint.say(one.body)
+    one.head()
+    if not one.streamed:
+        return one.write(whole(said=said))
+    one.write(event({"role": "assistant", "content": ""}) + event({"content": said}))
+    one.write(event({}, "stop") + b"data: [DONE]\n\n")
 
 
 def slow(one: _Answer) -> None:
@@ -208,7 +219,7 @@ def status(code: int, **headers: str) -> Callable[[_Answer], None]:
 
 
 MODES: dict[str, Callable[[_Answer], None]] = {
-    "ok": ok, "slow": slow, "huge": huge, "hang": hang, "reset": reset, "cut": cut,
+    "ok": ok, "say": say, "slow": slow, "huge": huge, "hang": hang, "reset": reset, "cut": cut,
     "endless": endless, "long_line": long_line, "gigabyte": gigabyte, "gzip_bomb": gzip_bomb,
     "bad_json": bad_json, "deep_json": deep_json, "wrong_type": wrong_type,
     "tool_calls": tool_calls, "401": status(401), "429": status(429, retry_after="0"),
