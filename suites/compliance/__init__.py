@@ -1,0 +1,1 @@
+"""Compliance: privacy, licences, rules of output and documentation, each with its evidence."""
