@@ -49,15 +49,22 @@ class _Loader(yaml.SafeLoader):
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file of keys; raises BadConfig for what is none."""
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadConfig(str(path), f"cannot be read ({type(error).__name__})") from None
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, where: str) -> dict[str, Any]:
+    """A YAML text of keys; raises BadConfig for what is none."""
+    try:
+        tree = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        raise BadConfig(str(path), f"is not valid YAML{where}") from None
+        line = f" at line {mark.line + 1}" if mark else ""
+        raise BadConfig(where, f"is not valid YAML{line}") from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise BadConfig(str(path), "must hold a mapping of keys")
+        raise BadConfig(where, "must hold a mapping of keys")
     return {str(key): value for key, value in tree.items()}

@@ -47,7 +47,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "pydantic": (
         *("agent/alerts.py", "agent/config.py", "agent/drift.py", "agent/experiments.py"),
         *("agent/fairness.py", "agent/shadows.py", "agent/sla.py", "agent/tree.py"),
-        "suites/suite.py",
+        *("suites/suite.py", "suites/judge/", "suites/compliance/settings.py"),
     ),
     "datasets": ("suites/datasets.py",),
     "pyarrow": ("suites/datasets.py",),
