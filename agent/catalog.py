@@ -94,7 +94,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("rougeL", "quality", "reference, response", "score", "ratio", "high", "rule",
            "F1 of the longest sequence of words that answer and reference share."),
     Metric("meteor", "quality", "reference, response", "score", "ratio", "high", "rule",
-           "METEOR of the answer against its reference: words and stems, without synonyms."),
+           "METEOR of the answer: words and stems, and synonyms where a WordNet is named."),
     Metric("bertscore", "quality", "reference, response", "score", "ratio", "high", "model",
            "F1 of the best cosine of each token of answer and reference; negative clipped to 0."),
     Metric("prompt_novelty", "robustness", "prompt", "score", "ratio", "none", "model",

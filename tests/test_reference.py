@@ -65,7 +65,8 @@ def test_matches(metric: str, response: str, reference: str, value: float | str)
         # Banerjee and Lavie 2005, by hand: 5 of 6 words in 2 chunks, 5/6 x (1 - .5 x (2/5)^3).
         ("meteor", "the cat sat on the mat", "the cat is on the mat", 5 / 6 * (1 - 0.5 * 0.4**3)),
         ("meteor", "cats", "cat", 0.5),  # by its stem, in one chunk of one word
-        ("meteor", "...", "cat", "too_short"),
+        ("meteor", "...", "cat", 0.0),
+        ("meteor", "cat", "...", "too_short"),
     ],
 )
 def test_overlap(metric: str, response: str, reference: str, value: float | str) -> None:

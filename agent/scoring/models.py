@@ -91,7 +91,10 @@ def load_states(source: folders.Source) -> Model:
     with folders.Reading(source.key, folder):
         encoder, device = _plain_encoder(folder, digest, source.device)
         made = _model(f"states:{digest}", digest, folder, encoder, encoder.hidden, (), device)
-        return replace(made, per_token=True)
+        # As many tokens as its tokeniser allows, whatever an embedding of it is made of.
+        told = folders.read_json(folder / "tokenizer_config.json").get("model_max_length") or 512
+        most = min(told, _positions(encoder), 512)
+        return replace(made, per_token=True, max_tokens=int(most))
 
 
 def load_suite(source: folders.Source, heads: Path | None = None) -> Model:
@@ -224,15 +227,18 @@ def _model(
     device: str,
 ) -> Model:
     raw = encoder.config.raw
-    positions = int(raw.get("max_position_embeddings", 512))
-    if "roberta" in encoder.config.family:
-        positions -= 2  # its positions start behind the padding index
     asked = folders.read_json(folder / "sentence_bert_config.json").get("max_seq_length") or 512
     columns = len(labels) or int(raw.get("hidden_size") or raw["dim"])
-    limit = min(asked, positions, 512)
+    limit = min(asked, _positions(encoder), 512)
     return Model(
         key, digest, vocabulary(folder / "tokenizer.json"), rows, columns, labels, limit, device
     )
+
+
+def _positions(encoder: Encoder) -> int:
+    positions = int(encoder.config.raw.get("max_position_embeddings", 512))
+    # RoBERTa's start behind the padding index.
+    return positions - 2 if "roberta" in encoder.config.family else positions
 
 
 @cache
