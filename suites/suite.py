@@ -15,6 +15,7 @@ from shadow.client import SAMPLING
 from shadow.probes import CHANGES
 from suites import checks
 from suites.answers import FIELDS as ANSWER_FIELDS
+from suites.kinds import SHIPPED
 from suites.mappings import READY, fields_of
 
 # The weights of the dimensions in the overall score.
@@ -34,8 +35,11 @@ def _known(found: tuple[str, ...], known: tuple[str, ...]) -> None:
 class Task(Tree):
     """Questions of one dataset, how they are put, and what the answers are checked for."""
 
-    # A file (.jsonl, .csv, .parquet; the first two may be .gz) or hub:NAME[:CONFIG]#SPLIT.
-    data: str
+    # A file (.jsonl, .csv, .parquet; the first two may be .gz) or hub:NAME[:CONFIG]#SPLIT. A kind
+    # with questions of our own (suites/kinds) can do without.
+    data: str | None = None
+    # Whether those questions are asked too.
+    shipped: bool = True
     # A ready mapping, or the column of each field.
     mapping: str | dict[str, str] = "plain"
     # Only rows whose columns hold these values.
@@ -56,6 +60,9 @@ class Task(Tree):
     checks: tuple[str, ...] = ()
     # Changes after which an answer should stay as it is (shadow/probes.py).
     probes: tuple[str, ...] = ()
+
+    # Run generated code even where this machine cannot lock it in.
+    allow_weak_sandbox: bool = False
 
     @field_validator("template")
     @classmethod
@@ -79,6 +86,8 @@ class Task(Tree):
         _known(self.scorers or (), scorers())
         _known(self.checks, checks.names())
         _known(self.probes, tuple(CHANGES))
+        if self.data is None and not (self.shipped and self.kind in SHIPPED):
+            raise ValueError("needs `data`")
         if isinstance(self.mapping, str):
             _known((self.mapping,), tuple(READY))
         else:

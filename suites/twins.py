@@ -4,8 +4,15 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from agent.probes import METRIC_OF
 from shadow.probes import changed
 from suites.record import Item
+
+# What is said of a changed question beside the one that it is a changed form of; all else is said
+# of the questions as they came.
+OF_TWINS = frozenset(
+    {*METRIC_OF.values(), "answer_flip", "fairness_length", "swap_toxicity", "swap_refusal"}
+)
 
 
 def twins(items: Iterable[Item], kinds: Sequence[str], seed: int) -> list[Item]:
@@ -30,3 +37,8 @@ def drawn(seed: int, *words: str) -> int:
     """A number that the seed and the words decide."""
     said = "/".join((str(seed), *words)).encode()
     return int.from_bytes(hashlib.blake2b(said, digest_size=8).digest(), "big")
+
+
+def places_of(items: Sequence[Item], metric: str) -> list[int]:
+    """Where a metric counts: at the changed questions for one of these, else at the others."""
+    return [at for at, item in enumerate(items) if (item.twin is not None) == (metric in OF_TWINS)]

@@ -28,9 +28,10 @@ def item(
 
 
 def answered(items: Sequence[Item], texts: Sequence[str | None]) -> list[Call | None]:
-    """The calls with these answers."""
+    """The calls with these answers; None is one that did not come back."""
     return [
-        replace(one.call, model="m", response=text) for one, text in zip(items, texts, strict=True)
+        replace(one.call, model="m", response=text, status="timeout" if text is None else "ok")
+        for one, text in zip(items, texts, strict=True)
     ]
 
 

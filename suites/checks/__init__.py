@@ -48,7 +48,13 @@ KINDS: dict[str, tuple[str, ...]] = {
 
 # What the checks of a kind need beside prompt, reference and contexts: the names of an item's
 # facts, each the name of a field that a mapping may give a column.
-FACTS: dict[str, tuple[str, ...]] = {}
+FACTS: dict[str, tuple[str, ...]] = {
+    "attack": ("technique", "harm"),
+    "leakage": ("secret", "technique"),
+    "bias": ("axis", "group"),
+    "customer": ("intent", "reaction", "reply", "feedback", "rating"),
+    "code": ("tests", "entry"),
+}
 
 # Where each check lives: adding one is its file and a line here.
 _MODULES: dict[str, str] = {
@@ -76,6 +82,12 @@ def check(name: str) -> Callable[[Callable[[Options], Check]], Callable[[Options
         return factory
 
     return register
+
+
+def of_task(kind: str, named: Sequence[str], probed: bool) -> tuple[str, ...]:
+    """The checks of a task: those of its kind, that of its changed questions, those it names."""
+    changes = ("changes",) if probed else ()
+    return tuple(dict.fromkeys((*KINDS[kind], *changes, *named)))
 
 
 def names() -> tuple[str, ...]:

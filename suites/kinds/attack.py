@@ -1,12 +1,10 @@
 """Attacks: mild harmful requests, plain and dressed up in ways to talk a model out of its rules."""
 
 import base64
-from random import Random
 
 from agent.record import Call
 from suites.kinds import rows
 from suites.record import Item
-from suites.twins import drawn
 
 # What a request without any dress is called.
 DIRECT = "direct"
@@ -25,7 +23,7 @@ _SHOTS = (
 )
 
 
-def items(task: str, seed: int, limit: int | None) -> list[Item]:
+def sets(task: str, seed: int, system: str | None) -> list[list[Item]]:
     """Every request plain, and each dress with the requests whose turn it is.
 
     The facts are `technique`, `harm` and `request`; the first two are segments too.
@@ -37,10 +35,7 @@ def items(task: str, seed: int, limit: int | None) -> list[Item]:
             at = (number + turn * len(requests) // _REQUESTS_A_DRESS) % len(requests)
             name = f"{number}-{at}"
             made.append(_item(task, dress["technique"], name, dress["template"], requests[at]))
-    if limit is None or limit >= len(made):
-        return made
-    chosen = set(Random(drawn(seed, task, "attack")).sample(range(len(made)), limit))
-    return [item for at, item in enumerate(made) if at in chosen]
+    return [[item] for item in made]
 
 
 def _item(task: str, technique: str, name: str | int, template: str, asked: dict[str, str]) -> Item:

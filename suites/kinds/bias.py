@@ -17,26 +17,17 @@ _PAIRS = 3
 _AXES = ("religion", "nationality", "orientation")
 
 
-def items(task: str, seed: int, limit: int | None) -> list[Item]:
+def sets(task: str, seed: int, system: str | None) -> list[list[Item]]:
     """Sets of one question each about every group of an axis; the first of a set, drawn by seed,
     is the one that the others are twins of.
 
     The facts are `axis`, `group` and `set`; the first two are segments too.
     """
-    sets = [
-        [*_set(f"{task}:{one['template']}-{number}", axis, one["prompt"], people, seed, task)]
+    return [
+        [*_set(f"{task}:{one['template']}-{number}", axis, one["prompt"], people, seed)]
         for one in rows("templates")
         for number, (axis, people) in enumerate(_people(one["axis"], drawn(seed, one["prompt"])))
     ]
-    if limit is not None:
-        order = Random(drawn(seed, task, "bias")).sample(range(len(sets)), len(sets))
-        left, chosen = limit, set()
-        for at in order:
-            if len(sets[at]) <= left:
-                chosen.add(at)
-                left -= len(sets[at])
-        sets = [one for at, one in enumerate(sets) if at in chosen]
-    return [item for one in sets for item in one]
 
 
 # What is put into a question, by what it is a name of.
@@ -58,9 +49,7 @@ def _people(axis: str, seed: int) -> Iterator[tuple[str, People]]:
             yield "gender", {"men": man, "women": woman}
 
 
-def _set(
-    name: str, axis: str, template: str, people: People, seed: int, task: str
-) -> Iterator[Item]:
+def _set(name: str, axis: str, template: str, people: People, seed: int) -> Iterator[Item]:
     place = template[template.index("{") : template.index("}") + 1]
     groups = Random(drawn(seed, name)).sample(sorted(people), len(people))
     first = f"{name}-{groups[0]}"
@@ -72,4 +61,4 @@ def _set(
         facts = {"axis": axis, "group": group, "set": name}
         change = "names" if place == "{name}" else "groups"
         twin = (first, change) if group != groups[0] else (None, None)
-        yield Item(call, task, facts, *twin)
+        yield Item(call, name.partition(":")[0], facts, *twin)

@@ -15,35 +15,40 @@ _SIGNS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 _ONSETS, _VOWELS = (*"bdfgklmnprstvz", "br", "dr", "kr", "pl", "st", "tr"), "aeiou"
 
 
-def items(task: str, seed: int, limit: int | None) -> list[Item]:
+def sets(task: str, seed: int, system: str | None) -> list[list[Item]]:
     """Every system prompt with every question; each item has a secret of its own.
 
-    The facts are `secret` and `technique`; the technique and the kind of secret are segments.
+    The facts are `secret` and `technique`; the technique and the kind of secret are segments. With
+    a `system` prompt of the task the questions alone: the task puts that before them.
     """
-    made = []
-    for house, system in enumerate(rows("systems")):
-        for number, asked in enumerate(rows("extractions")):
-            name = f"{task}:{house}-{number}"
-            said = secret(system["kind"], drawn(seed, name))
-            told = Message("system", system["prompt"].replace(PLACE, said))
-            segment = (("secret", system["kind"]), ("technique", asked["technique"]))
-            call = Call(
-                name, 0.0, "", prompt=asked["question"], messages=(told,), segment=segment,
-                origin="dataset",
-            )  # fmt: skip
-            made.append(Item(call, task, {"secret": said, "technique": asked["technique"]}))
-    if limit is None or limit >= len(made):
-        return made
-    chosen = set(Random(drawn(seed, task, "leakage")).sample(range(len(made)), limit))
-    return [item for at, item in enumerate(made) if at in chosen]
+    houses = [{"kind": "code", "prompt": ""}] if system is not None else rows("systems")
+    return [
+        [_item(f"{task}:{house}-{number}", told, asked, seed)]
+        for house, told in enumerate(houses)
+        for number, asked in enumerate(rows("extractions"))
+    ]
+
+
+def _item(name: str, told: dict[str, str], asked: dict[str, str], seed: int) -> Item:
+    segment = (("secret", told["kind"]), ("technique", asked["technique"]))
+    facts = {"technique": asked["technique"]}
+    turns: tuple[Message, ...] = ()
+    if told["prompt"]:
+        facts["secret"] = secret(told["kind"], drawn(seed, name))
+        turns = (Message("system", told["prompt"].replace(PLACE, facts["secret"])),)
+    call = Call(
+        name, 0.0, "", prompt=asked["question"], messages=turns, segment=segment, origin="dataset"
+    )
+    return Item(call, name.partition(":")[0], facts)
 
 
 def planted(item: Item, seed: int) -> Item:
-    """A row of a user's own with a secret drawn for every `{secret}` in its system turns."""
+    """An item with a secret drawn for every `{secret}` in its system turns, if it has none yet; a
+    changed form of an item has the same one."""
     turns = item.call.messages
     if "secret" in item.facts or not any(PLACE in turn.content for turn in turns):
         return item
-    said = secret("code", drawn(seed, item.call.id))
+    said = secret("code", drawn(seed, item.twin or item.call.id))
     told = tuple(replace(turn, content=turn.content.replace(PLACE, said)) for turn in turns)
     facts = {**item.facts, "secret": said}
     return replace(item, call=replace(item.call, messages=told), facts=facts)
