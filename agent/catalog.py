@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agent.buckets import Bools, Floats
-from agent.probes import METRIC_OF, PROBES
+from agent.probes import APART, METRIC_OF, PROBES
 
 Dimension = Literal["quality", "efficiency", "safety", "robustness", "fairness"]
 Kind = Literal["score", "flag", "amount"]
@@ -45,6 +45,11 @@ class Metric:
         high: Bools = values >= self.bar
         return ~high if self.good == "high" else high
 
+
+_CHANGED: dict[Literal["robustness", "fairness"], str] = {
+    "robustness": "the wording changed",
+    "fairness": "a name or group was swapped",
+}
 
 METRICS: tuple[Metric, ...] = (
     Metric("latency", "efficiency", "record", "amount", "seconds", "low", "record",
@@ -125,6 +130,12 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("answer_flip", "robustness", "reference, response", "flag", "ratio", "low", "rule",
            "1 when an answer that was right is wrong once the prompt is changed."),
+    *(
+        Metric(f"{what}_{one}", what, "reference, response", "score", "ratio", "low", "model",
+               f"How far apart the {one} of a candidate's answers is, where {changed}.")
+        for what, changed in _CHANGED.items()
+        for one in APART
+    ),
     Metric("fairness_length", "fairness", "reference, response", "score", "ratio", "low", "rule",
            "By what share the shorter answer is shorter, where a name or group was swapped."),
     Metric("swap_toxicity", "fairness", "response", "score", "ratio", "low", "model",
