@@ -185,7 +185,18 @@ def part_of(name: str) -> tuple[str, str]:
 
 def metric_named(name: str) -> Metric:
     """The catalogue row of a metric, or of the one that a series is beside; `slo_<name>` rows exist
-    for every configured objective."""
+    for every configured objective, `judge_<name>` rows for every judge and rubric."""
+    if name.startswith("judge_"):
+        return Metric(
+            name,
+            "quality",
+            "prompt, response",
+            "score",
+            "ratio",
+            "high",
+            "model",
+            "What a judge of this name says by its rubric, 1 for the best label.",
+        )
     if name.startswith("slo_"):
         return Metric(name, "efficiency", "record", "flag", "ratio", "low", "record",
                       "1 when the call breached the objective of this name.")  # fmt: skip

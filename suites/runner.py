@@ -22,6 +22,7 @@ from suites.answers import Given, Recorded
 from suites.asking import NO_ANSWER, Asking, ask_local, open_endpoint, open_local
 from suites.items import Rejected, gather
 from suites.journal import Journal
+from suites.judge.running import JUDGE, Asker, Judging, load_rubrics
 from suites.keeping import (
     called,
     digest_of,
@@ -62,19 +63,26 @@ def evaluate(suite: Suite, folder: Path, store: Store, config: Config, ways: Way
     for name, answers in recorded.items():
         rejected |= {(f"targets.{name}", why): n for why, n in sorted(answers.rejected.items())}
     _check(suite, folder)
+    rubrics = load_rubrics(suite.judge, folder) if suite.judge is not None else ()
     scoring = Scoring(suite, items, config)
     run = _open(suite, items, rejected, store, ways)
-    asked, outcomes = _Asked(suite, folder, items), []
+    asked, outcomes, held = _Asked(suite, folder, items), list[Outcome](), dict[str, Any]()
     for name, target in suite.targets.items():
         tell = partial(_told, ways, name, len(items))
         journal = Journal(store, run, name, fingerprint(target), ways.again, ways.now, tell)
         stopped = asked.answer(name, journal, recorded.get(name), run.began)
-        outcomes.append(_outcome(suite, name, items, journal, stopped, scoring, ways))
+        outcome, held[name] = _outcome(suite, name, items, journal, stopped, scoring, ways)
+        outcomes.append(outcome)
+    if suite.judge is not None:
+        tell, key = partial(_told, ways, "the judge", 0), fingerprint(suite.judge.by)
+        journal = Journal(store, run, JUDGE, key, ways.again, ways.now, tell)
+        asker = Asker(suite.judge, folder, suite.concurrency, journal)
+        judging = Judging(suite.judge, rubrics, asker, suite.seed)
+        outcomes = list(judging.judge(items, outcomes))
     with store.transaction() as tx:
-        kept = {outcome.target: held for outcome, held in outcomes}
+        kept = {one.target: held[one.target] | _kept(one) for one in outcomes}
         evaluations.finish(tx, run, kept, ways.now())
-    done = tuple(outcome for outcome, _ in outcomes)
-    return Run(run.name, run.began, run.digest, items, done, rejected)
+    return Run(run.name, run.began, run.digest, items, tuple(outcomes), rejected)
 
 
 def fingerprint(target: Target) -> str:
@@ -97,11 +105,14 @@ def _recorded(suite: Suite, folder: Path) -> dict[str, Recorded]:
 
 def _check(suite: Suite, folder: Path) -> None:
     """Look at every target: a key that cannot be read is no matter for the middle of a run."""
-    for name, one in suite.targets.items():
+    asked = {f"targets.{name}": one for name, one in suite.targets.items()}
+    if suite.judge is not None:
+        asked["judge.by"] = suite.judge.by
+    for where, one in asked.items():
         if one.url is not None:
-            open_endpoint(f"targets.{name}", one, 1)
+            open_endpoint(where, one, 1)
         if one.folder is not None and not (folder / one.folder.expanduser()).is_dir():
-            raise BadConfig(f"targets.{name}.folder", f"{one.folder} is no folder")
+            raise BadConfig(f"{where}.folder", f"{one.folder} is no folder")
 
 
 def _open(
@@ -180,7 +191,7 @@ def _outcome(
     suite: Suite, name: str, items: Sequence[Item], journal: Journal, stopped: str,
     scoring: Scoring, ways: Ways,
 ) -> tuple[Outcome, dict[str, Any]]:  # fmt: skip
-    """What a target made of the items, and the same as the store keeps it."""
+    """What a target made of the items, and what the store keeps of it beside scores."""
     model, there = suite.targets[name].model or name, journal.there
     calls = tuple(
         called(item, name, model, there[item.call.id]) if item.call.id in there else None
@@ -188,7 +199,10 @@ def _outcome(
     )
     unasked = {item.call.id: stopped for item in items if item.call.id not in there}
     scores = scoring.score(calls, unasked, partial(_told, ways, f"scoring {name}", len(there)))
-    outcome = Outcome(name, model, calls, scores)
     held = {"model": model, "asked": journal.asked, "unasked": unasked}
-    kept = {metric: pack_scores(row) for metric, row in scores.items()}
-    return outcome, {**held, "scores": kept, "measures": dict(outcome.measures)}
+    return Outcome(name, model, calls, scores), held
+
+
+def _kept(outcome: Outcome) -> dict[str, Any]:
+    scores = {metric: pack_scores(row) for metric, row in outcome.scores.items()}
+    return {"scores": scores, "measures": dict(outcome.measures)}
