@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from agent.buckets import event_key
 from agent.config import Config
 from agent.errors import BadConfig
 from agent.record import Call
@@ -161,12 +162,19 @@ class _Asked:
     def _ask_endpoint(
         self, name: str, target: Target, calls: Sequence[Call], journal: Journal
     ) -> str:
-        """The rest of the cap is split evenly between this endpoint and those after it."""
+        """The rest of the cap is split evenly between this endpoint and those after it.
+
+        Questions come in an order drawn by seed, an item before its twins: what a cap leaves out
+        is no task more than another.
+        """
         model, candidate = open_endpoint(f"targets.{name}", target, self._suite.concurrency)
         cap = less(_bounds(self._suite.budget), self._spent)
         left = less(share(cap, self._left), _cost(calls, candidate, journal))
         asking = Asking(model, target, candidate, left, journal.keep)
-        asyncio.run(asking.ask([call for call in calls if call.id not in journal.there]))
+        seed = str(self._suite.seed)
+        drawn = {one.call.id: event_key(seed, one.twin or one.call.id) for one in self._items}
+        missing = [call for call in calls if call.id not in journal.there]
+        asyncio.run(asking.ask(sorted(missing, key=lambda call: drawn[call.id])))
         taken = _cost(calls, candidate, journal)
         self._spent = Amount(*(a + b for a, b in zip(self._spent, taken, strict=True)))
         self._left -= 1
