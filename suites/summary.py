@@ -33,7 +33,7 @@ class Line:
         }
 
 
-def lines_of(run: Run, seed: int = 0) -> list[Line]:
+def lines_of(run: Run) -> list[Line]:
     """Every metric of every task and target that an item has a value in, in catalogue order."""
     return [
         Line(task, one.target, found)
