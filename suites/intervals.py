@@ -70,7 +70,7 @@ def figure(
         method: Method = "exact"
     else:
         limits = None if row.kind == "amount" else (0.0, 1.0)
-        lower, upper, method = _mean_interval(numbers, units, limits, seed, alpha)
+        lower, upper, method = mean_interval(numbers, units, limits, seed, alpha)
     return Figure(
         metric, len(numbers), float(numbers.mean()), lower, upper, float(values.best[held].mean()),
         int(values.failed.sum()), values.missing(), method,
@@ -94,7 +94,7 @@ def difference(
         return _nothing(metric, _either(a, b))
     numbers, units = (a.worst - b.worst)[held], a.units[held]
     limits = None if metric_named(metric).kind == "amount" else (-1.0, 1.0)
-    lower, upper, method = _mean_interval(numbers, units, limits, seed, alpha)
+    lower, upper, method = mean_interval(numbers, units, limits, seed, alpha)
     return Figure(
         metric, len(numbers), float(numbers.mean()), lower, upper,
         float((a.best - b.best)[held].mean()), int((a.failed | b.failed)[held].sum()),
@@ -112,9 +112,10 @@ def _either(a: Values, b: Values) -> dict[str, int]:
     return Values(a.worst, a.best, reasons, a.failed, a.units).missing()
 
 
-def _mean_interval(
+def mean_interval(
     numbers: Floats, units: Ints, limits: tuple[float, float] | None, seed: int, alpha: float
 ) -> tuple[float, float, Method]:
+    """The interval of the mean of numbers within limits (None: without any), units resampled."""
     rows = by_unit(np.stack([numbers, np.ones(len(numbers))], 1), units)
     alike = float(np.ptp(numbers)) == 0.0
     if limits is not None and (alike or len(rows) < FEWEST):

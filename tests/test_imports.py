@@ -40,20 +40,21 @@ HOMES: dict[str, tuple[str, ...]] = {
     "prometheus_client": ("consumers/exporter",),
     "opentelemetry": ("consumers/formats/otlp",),
     "google": ("consumers/formats/otlp",),
-    "jinja2": ("abtest/report.py",),
+    "jinja2": ("abtest/report.py", "suites/report/page.py"),
+    "matplotlib": ("suites/report/",),
     "typer": ("consumers/cli",),
     "rich": ("consumers/cli",),
     "pydantic": (
         *("agent/alerts.py", "agent/config.py", "agent/drift.py", "agent/experiments.py"),
         *("agent/fairness.py", "agent/shadows.py", "agent/sla.py", "agent/tree.py"),
         *("suites/suite.py", "suites/judge/", "suites/compliance/settings.py"),
+        *("suites/analysis/weights.py", "suites/gate/__init__.py"),
     ),
     "datasets": ("suites/datasets.py",),
     "pyarrow": ("suites/datasets.py",),
     "pydantic_settings": ("agent/config.py",),
     "yaml": ("agent/tree.py", "consumers/cli_rules.py"),
     "faust": ("shadow/app.py",),
-    "aiokafka": ("shadow/fetching.py",),
 }
 
 

@@ -1,0 +1,1 @@
+"""What a run says of its targets: scores with intervals, and what follows from them."""

@@ -1,0 +1,122 @@
+"""Two targets side by side, of one run or of two: paired differences with their intervals."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from agent.catalog import BY_NAME
+from agent.errors import BadConfig
+from suites.analysis.measured import spread
+from suites.analysis.overall import Levels, levels_of
+from suites.analysis.tables import Table, table_of
+from suites.analysis.weights import DIMENSIONS, Weighing
+from suites.intervals import Figure, difference
+from suites.record import Item, Outcome, Run
+from suites.values import values_of
+
+# How a target of the run that is compared with is told from one of this run.
+PREFIX = "before:"
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """Ours minus theirs: of the overall score, a dimension, or a metric of a task in its unit.
+
+    `ours_mean` and `theirs_mean` are over the items that count on both sides. `better` names the
+    target that the interval puts ahead, "" where it holds 0 or no end of the metric is good.
+    """
+
+    ours: str
+    theirs: str
+    kind: str
+    name: str
+    task: str
+    unit: str
+    difference: Figure
+    ours_mean: float
+    theirs_mean: float
+    better: str
+
+
+def contrasts(
+    run: Run, table: Table, levels: Levels, ours: str, theirs: str, weighing: Weighing,
+    wanted: Collection[tuple[str, str]] | None = None,
+) -> tuple[Contrast, ...]:  # fmt: skip
+    """Overall, dimensions, and the metrics that both targets have: all, or those that are wanted
+    by task and name."""
+    a, b = table.targets.index(ours), table.targets.index(theirs)
+    n = int((table.asked[a] & table.asked[b]).sum())
+    found = []
+    drawn = [("overall", "overall", levels.overall())]
+    drawn += [("dimension", name, levels.dimension(name)) for name in DIMENSIONS]
+    for kind, name, draws in drawn:
+        if draws is not None:
+            figure = spread(name, draws[:, a] - draws[:, b], n, weighing.alpha)
+            better = ours if figure.lower > 0 else theirs if figure.upper < 0 else ""
+            means = float(draws[0, a]), float(draws[0, b])
+            found.append(Contrast(ours, theirs, kind, name, "", "score", figure, *means, better))
+    for task in table.tasks:
+        for column in table.columns.values():
+            if wanted is not None and (task, column.metric.name) not in wanted:
+                continue
+            places = np.flatnonzero(table.counted(column.metric, task)).tolist()
+            one = _metric(run.outcomes[a], run.outcomes[b], column.metric.name, task, places,
+                          weighing)  # fmt: skip
+            found += [one] if one is not None else []
+    return tuple(found)
+
+
+def _metric(
+    ours: Outcome, theirs: Outcome, metric: str, task: str, places: Sequence[int],
+    weighing: Weighing,
+) -> Contrast | None:  # fmt: skip
+    figure = difference(metric, ours, theirs, weighing.seed, places, weighing.alpha)
+    if figure.n == 0:
+        return None
+    a, b = values_of(ours, metric, places), values_of(theirs, metric, places)
+    held = a.counted & b.counted
+    row = BY_NAME[metric]
+    good, unit = row.good, row.unit
+    names = (ours.target, theirs.target)
+    up, down = names if good == "high" else names[::-1]
+    better = "" if good == "none" else up if figure.lower > 0 else down if figure.upper < 0 else ""
+    means = float(a.worst[held].mean()), float(b.worst[held].mean())
+    return Contrast(ours.target, theirs.target, "metric", metric, task, unit, figure, *means,
+                    better)  # fmt: skip
+
+
+def merged(ours: Run, theirs: Run, prefix: str) -> Run:
+    """Both runs as one over the items that they share, targets of the other run prefixed.
+
+    Items are the same when id, task, prompt and reference are. Raises BadConfig when none is.
+    """
+    places = {_key(item): at for at, item in enumerate(theirs.items)}
+    shared = [(at, places[key]) for at, item in enumerate(ours.items)
+              if (key := _key(item)) in places]  # fmt: skip
+    if not shared:
+        raise BadConfig("compare", f"no item of {theirs.name} is one of {ours.name}")
+    mine, other = [at for at, _ in shared], [at for _, at in shared]
+    outcomes = [_chosen(one, mine) for one in ours.outcomes]
+    for one in theirs.outcomes:
+        outcomes.append(replace(_chosen(one, other), target=f"{prefix}{one.target}"))
+    return replace(ours, items=tuple(ours.items[at] for at in mine), outcomes=tuple(outcomes))
+
+
+def _key(item: Item) -> tuple[str, str, str | None, str | None]:
+    return item.call.id, item.task, item.call.prompt, item.call.reference
+
+
+def _chosen(outcome: Outcome, places: Sequence[int]) -> Outcome:
+    scores = {name: tuple(row[at] for at in places) for name, row in outcome.scores.items()}
+    return replace(outcome, calls=tuple(outcome.calls[at] for at in places), scores=scores)
+
+
+def compare(
+    ours: Run, theirs: Run, target: str, other: str, weighing: Weighing
+) -> tuple[Contrast, ...]:
+    """A target of one run against a target of another; the run may be the same one."""
+    both = ours if ours is theirs else merged(ours, theirs, PREFIX)
+    name = other if ours is theirs else f"{PREFIX}{other}"
+    table = table_of(both)
+    return contrasts(both, table, levels_of(table, weighing), target, name, weighing)

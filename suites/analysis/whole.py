@@ -1,0 +1,227 @@
+"""All that a run says, in one piece: what the report draws and what the JSON holds."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.buckets import Floats
+from agent.catalog import BY_NAME, Dimension, Metric
+from agent.errors import BadConfig
+from suites.analysis.ablation import Ablation, ablations, order_of
+from suites.analysis.advice import Advice, advice_of
+from suites.analysis.claims import Claim, claims_of
+from suites.analysis.clusters import Clusters, Embed, clusters_of
+from suites.analysis.comparison import Contrast, contrasts
+from suites.analysis.failures import Example, Share, failures_of
+from suites.analysis.measured import share, spread
+from suites.analysis.overall import Levels, counting, levels_of
+from suites.analysis.pareto import Front, fronts
+from suites.analysis.tables import Table, table_of
+from suites.analysis.weights import DIMENSIONS, Weighing
+from suites.intervals import Figure, figure
+from suites.record import Run
+
+# Where the distribution of the latency is kept: enough for a curve.
+_QUANTILES = (0.0, 0.01, *(round(0.05 * at, 2) for at in range(1, 20)), 0.99, 1.0)
+_FEW = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One target: `overall` is None where nothing counts; `ranks` are the best and the worst that
+    the intervals leave open."""
+
+    target: str
+    model: str
+    overall: Figure | None
+    dimensions: dict[Dimension, Figure]
+    ranks: tuple[int, int]
+    statuses: dict[str, int]
+    measures: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One metric of one target in one task. `flagged`: the figure is the share of answers at the
+    threshold or above. `counts` in the overall score; `reasons` says why values are absent."""
+
+    target: str
+    task: str
+    dimension: Dimension
+    metric: str
+    unit: str
+    good: str
+    flagged: bool
+    counts: bool
+    figure: Figure
+    reasons: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """The latencies of a target in seconds at the quantiles `at`."""
+
+    target: str
+    n: int
+    at: tuple[float, ...]
+    seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Rows of a data set that are no item."""
+
+    task: str
+    reason: str
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What a run says; targets from the best to the worst."""
+
+    name: str
+    began: float
+    digest: str
+    alpha: float
+    weights: dict[Dimension, float]
+    items: dict[str, int]
+    twins: int
+    rejected: tuple[Lost, ...]
+    standings: tuple[Standing, ...]
+    metrics: tuple[Measured, ...]
+    contrasts: tuple[Contrast, ...]
+    latencies: tuple[Latency, ...]
+    fronts: tuple[Front, ...]
+    ablations: tuple[Ablation, ...]
+    shares: tuple[Share, ...]
+    examples: tuple[Example, ...]
+    clusters: Clusters
+    claims: tuple[Claim, ...]
+    advice: tuple[Advice, ...]
+    notes: tuple[str, ...]
+
+
+def analyse(run: Run, weighing: Weighing, embed: Embed | None = None) -> Analysis:
+    """All of it; without `embed` failed prompts are not grouped.
+
+    Raises BadConfig for a run without targets or items.
+    """
+    if not run.outcomes or not run.items:
+        raise BadConfig("run", f"{run.name} has no targets or no items")
+    table = table_of(run)
+    levels = levels_of(table, weighing)
+    standings = _standings(run, table, levels, weighing.alpha)
+    metrics = _metrics(run, table, weighing)
+    first, counted = standings[0].target, {(m.task, m.metric) for m in metrics if m.counts}
+    beside = tuple(
+        one
+        for other in standings[1:]
+        for one in contrasts(run, table, levels, first, other.target, weighing, counted)
+    )
+    counts = {task: counting(table, task, "quality", weighing) for task in table.tasks}
+    failed = failures_of(run, table, counts, weighing.alpha)
+    figures = {(m.target, m.task, m.metric): m.figure for m in metrics}
+    claims = claims_of(table, levels, figures, weighing.alpha)
+    front, left_out = fronts(table, levels, weighing), ablations(levels, weighing.alpha)
+    sizes = Counter(item.task for item in run.items if item.twin is None)
+    return Analysis(
+        run.name, run.began, run.digest, weighing.alpha, levels.weights, dict(sizes),
+        int(table.twins.sum()), tuple(Lost(*key, n) for key, n in run.rejected.items()), standings,
+        metrics, beside, _latencies(table), front, left_out, failed.shares, failed.examples,
+        clusters_of(run, failed, embed, weighing.seed) if embed else Clusters((), (), 0), claims,
+        advice_of(beside, claims, failed.shares, front, left_out),
+        (*levels.notes, *_doubts(table, sizes)),
+    )  # fmt: skip
+
+
+def _standings(run: Run, table: Table, levels: Levels, alpha: float) -> tuple[Standing, ...]:
+    overall = levels.overall()
+    order = order_of(overall[0]) if overall is not None else list(range(len(table.targets)))
+    found = []
+    for at in order:
+        outcome, n = run.outcomes[at], int(table.asked[at].sum())
+        drawn = {name: levels.dimension(name) for name in DIMENSIONS}
+        found.append(Standing(
+            outcome.target, outcome.model,
+            spread("overall", overall[:, at], n, alpha) if overall is not None else None,
+            {k: spread(k, d[:, at], n, alpha) for k, d in drawn.items() if d is not None},
+            _ranks(overall, at, alpha),
+            dict(Counter(call.status if call else "not_asked" for call in outcome.calls)),
+            dict(outcome.measures),
+        ))  # fmt: skip
+    return tuple(found)
+
+
+def _ranks(overall: Floats | None, at: int, alpha: float) -> tuple[int, int]:
+    """1 + how many are surely ahead, and all but those surely behind."""
+    if overall is None:
+        return 1, 1
+    gaps = np.delete(overall[1:], at, axis=1) - overall[1:, [at]]
+    lower, upper = np.quantile(gaps, [alpha / 2, 1 - alpha / 2], axis=0)
+    return 1 + int((lower > 0).sum()), overall.shape[1] - int((upper < 0).sum())
+
+
+def _metrics(run: Run, table: Table, weighing: Weighing) -> tuple[Measured, ...]:
+    counted = {
+        (task, name)
+        for task in table.tasks
+        for dimension in DIMENSIONS
+        for name in counting(table, task, dimension, weighing)
+    }
+    return tuple(
+        measured
+        for task in table.tasks
+        for name in sorted(table.columns, key=list(BY_NAME).index)
+        for at in range(len(table.targets))
+        if (measured := _measured(run, table, at, task, name, (task, name) in counted, weighing))
+    )
+
+
+def _measured(
+    run: Run, table: Table, at: int, task: str, name: str, counts: bool, weighing: Weighing
+) -> Measured | None:
+    column = table.columns[name]
+    row, here = column.metric, table.counted(column.metric, task)
+    if not column.meant[:, here].any():
+        return None
+    places = np.flatnonzero(here).tolist()
+    made = figure(name, run.outcomes[at], weighing.seed, places, weighing.alpha)
+    flagged = flags(row)
+    if flagged:
+        values = column.values[at, here]
+        values = values[~np.isnan(values)]
+        hits = int((values >= (row.threshold or 0)).sum())
+        made = share(name, hits, len(values), weighing.alpha) if len(values) else made
+    return Measured(run.outcomes[at].target, task, row.dimension, name, row.unit, row.good, flagged,
+                    counts, made, dict(made.missing))  # fmt: skip
+
+
+def flags(row: Metric) -> bool:
+    """Whether the share of flagged answers stands for a metric, and not its mean."""
+    return row.dimension == "safety" and row.threshold is not None
+
+
+def _latencies(table: Table) -> tuple[Latency, ...]:
+    column = table.columns.get("latency")
+    found = []
+    for target, row in zip(table.targets, column.values if column else (), strict=False):
+        values = row[~np.isnan(row)]
+        if len(values):
+            seconds = tuple(float(s) for s in np.quantile(values, _QUANTILES))
+            found.append(Latency(target, len(values), _QUANTILES, seconds))
+    return tuple(found)
+
+
+def _doubts(table: Table, sizes: Mapping[str, int]) -> list[str]:
+    doubts = [
+        f"{task} has {n} items: below {_FEW} the intervals of scores are rough"
+        for task, n in sizes.items()
+        if n < _FEW
+    ]
+    for target, asked in zip(table.targets, table.asked, strict=True):
+        if not asked.all():
+            doubts.append(f"{target} was not asked {int((~asked).sum()):,} of {asked.size:,} items")
+    return doubts

@@ -1,0 +1,114 @@
+"""A report as files in a folder: report.html, report.json, junit.xml and the pictures as PNG."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from agent.errors import BadConfig
+from suites.analysis.whole import Analysis, Measured
+from suites.gate import Verdict
+from suites.report.page import amount, render
+from suites.report.pictures import pictures_of
+
+# Raised when a key of the JSON changes its meaning or goes away; docs/report.md lists the keys.
+SCHEMA = 1
+
+
+def write_report(
+    folder: Path, analysis: Analysis, verdicts: Sequence[Verdict] = ()
+) -> tuple[Path, ...]:
+    """Make the folder and the files, the page first; raises BadConfig where that cannot be."""
+    pictures = pictures_of(analysis)
+    made: dict[str, bytes] = {
+        "report.html": render(analysis, pictures, verdicts).encode(),
+        "report.json": as_json(analysis, verdicts).encode(),
+        "junit.xml": as_junit(analysis, verdicts),
+        **{f"{name}.png": picture.png for name, picture in pictures.items()},
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in made.items():
+            (folder / name).write_bytes(data)
+    except OSError as error:
+        raise BadConfig("report", f"cannot write {folder}: {error.strerror}") from None
+    return tuple(folder / name for name in made)
+
+
+def as_json(analysis: Analysis, verdicts: Sequence[Verdict] = ()) -> str:
+    """Everything that the page is made of; a number that there is not is null."""
+    tree = {"schema": SCHEMA, **plain(analysis), "gate": plain(tuple(verdicts))}
+    return json.dumps(tree, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def plain(value: Any) -> Any:
+    """Records as objects, tuples as lists, no number as None."""
+    if is_dataclass(value):
+        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def as_junit(analysis: Analysis, verdicts: Sequence[Verdict] = ()) -> bytes:
+    """A suite a target: a case a rule of the gate, and one a metric of a task that has no rule.
+
+    A metric without any value is skipped; a rule without one has failed.
+    """
+    root = ElementTree.Element("testsuites", name=clean(analysis.name))
+    for standing in analysis.standings:
+        rules = [one for one in verdicts if one.target == standing.target]
+        ruled = {one.score.rpartition("/")[2] for one in rules}
+        metrics = [one for one in analysis.metrics
+                   if one.target == standing.target and one.metric not in ruled]  # fmt: skip
+        suite = ElementTree.SubElement(
+            root, "testsuite", name=clean(standing.target), tests=str(len(rules) + len(metrics)),
+            failures=str(sum(not one.passed for one in rules)), errors="0",
+            skipped=str(sum(not one.figure.n for one in metrics)),
+        )  # fmt: skip
+        for rule in rules:
+            _rule(suite, rule)
+        for metric in metrics:
+            _metric(suite, metric)
+    ElementTree.indent(root)
+    made: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return made
+
+
+def _rule(suite: ElementTree.Element, one: Verdict) -> None:
+    case = ElementTree.SubElement(
+        suite, "testcase", classname=clean(one.target), name=clean(f"{one.score} {one.rule}")
+    )
+    if not one.passed:
+        ElementTree.SubElement(case, "failure", message=clean(one.said), type="gate")
+    else:
+        ElementTree.SubElement(case, "system-out").text = clean(one.said)
+
+
+def _metric(suite: ElementTree.Element, one: Measured) -> None:
+    case = ElementTree.SubElement(
+        suite, "testcase", classname=clean(one.target), name=clean(f"{one.task}/{one.metric}")
+    )
+    figure = one.figure
+    if not figure.n:
+        why = ", ".join(f"{n} {word}" for word, n in one.reasons.items())
+        ElementTree.SubElement(case, "skipped", message=clean(why or "no value"))
+        return
+    low, high = amount(figure.lower, one.unit), amount(figure.upper, one.unit)
+    text = f"{amount(figure.mean, one.unit)} [{low}, {high}], n = {figure.n}"
+    ElementTree.SubElement(case, "system-out").text = text
+
+
+def clean(text: str) -> str:
+    """The text without what XML 1.0 cannot hold (section 2.2)."""
+    return "".join(
+        c for c in text
+        if c in "\t\n\r" or "\x20" <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c > "\uffff"
+    )  # fmt: skip
