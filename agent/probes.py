@@ -20,3 +20,5 @@ PROBES: dict[Literal["robustness", "fairness"], dict[str, str]] = {
 SEGMENT = "probe"
 # The metric of every kind.
 METRIC_OF = {kind: f"{what}_{kind}" for what, kinds in PROBES.items() for kind in kinds}
+# Of both answers of a probe: what may lie apart, and the metric of one answer that says it.
+APART = {"toxicity": "response_toxicity", "refusal": "response_refusal"}

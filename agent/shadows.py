@@ -44,6 +44,12 @@ class Breaker(Tree, allow_inf_nan=False):
     # Each try that fails doubles the wait up to this.
     most_s: float = Field(default=600.0, gt=0)
 
+    @model_validator(mode="after")
+    def _waits_longer_and_longer(self) -> "Breaker":
+        if self.most_s < self.open_s:
+            raise ValueError(f"most_s ({self.most_s:g}) is less than open_s ({self.open_s:g})")
+        return self
+
 
 class Candidate(Tree):
     """A model that is asked: an OpenAI-compatible endpoint, or a folder of a local model."""

@@ -13,7 +13,9 @@ from abtest.wording import moment
 from agent.config import Config, load_config
 from agent.errors import BadConfig
 from agent.store import Store, open_store
+from consumers.cli_judge import Aside, aside_of, show_aside
 from consumers.cli_terminal import AsJson, ConfigFile, bare_table, err, print_json, say, wide
+from suites.compliance.finding import failed
 from suites.intervals import Figure
 from suites.keeping import forget, runs_of
 from suites.record import Run
@@ -59,18 +61,22 @@ def evaluate_suite(
         chosen, at = _chosen(suite, data, mapping, target, limit)
         with _heard() as tell:
             found = evaluate(chosen, at, held, told, Ways(time.time, tell, fresh, again))
-    show_run(found, as_json)
+        aside = aside_of(found, chosen, at, held)
+    show_run(found, as_json, aside)
+    if failed(aside.findings):
+        raise typer.Exit(1)
 
 
-def show_run(run: Run, as_json: bool) -> None:
+def show_run(run: Run, as_json: bool, aside: Aside) -> None:
     """What a run came to, for people or for a machine."""
     if as_json:
-        print_json(as_rows(run))
+        print_json(as_rows(run) | aside.as_json())
         return
     for made in _tables(lines_of(run)):
         wide.print(made)
     for line in _remarks(run):
         say(line)
+    show_aside(aside)
     err.print(f"kept as {run.name}", markup=False, highlight=False)
 
 

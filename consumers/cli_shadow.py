@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 from abtest.wording import moment
 from agent.config import Config, load_config
 from agent.errors import BadConfig
+from agent.shadows import Candidate
 from agent.store import budgets
 from consumers.cli_terminal import AsJson, ConfigFile, bare_table, print_json, say, who, wide
 from consumers.readouts import open_reader
@@ -26,10 +28,6 @@ def shadow(
 ) -> None:
     """Ask the candidates until SIGTERM; or stop one, let it go on, or show where they stand."""
     told = load_config(config)
-    known = shadow_of(told).candidates
-    for option, name in (("--stop", stop), ("--resume", resume)):
-        if name is not None and name not in known:
-            raise BadConfig(option, f"unknown candidate {name}; known are {', '.join(known)}")
     if stop is not None and not why:
         raise BadConfig("--why", "is wanted: it is kept beside the stop")
     if why is not None and stop is None:
@@ -39,7 +37,10 @@ def shadow(
         for name in ("faust", "mode", "aiokafka", "shadow.app"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         return run_shadow(told)
-    _switch(told, stop, why or "", resume)
+    if stop is not None or resume is not None:
+        _switch(told, stop, why or "", resume)
+    else:
+        shadow_of(told)
     if as_json:
         print_json(standing(told))
     else:
@@ -49,27 +50,40 @@ def shadow(
 def _switch(told: Config, stop: str | None, why: str, resume: str | None) -> None:
     # As a reader, which takes no lock: on SQLite too the switch must work while a worker writes.
     with closing(open_reader(told)) as store, store.transaction() as tx:
+        # One that the configuration no longer names may still be asked by who reads an older one.
+        known = sorted({*_candidates(told), *budgets.known(tx)})
+        for option, name in (("--stop", stop), ("--resume", resume)):
+            if name is not None and name not in known:
+                raise BadConfig(option, f"unknown candidate {name}; known are {', '.join(known)}")
         if stop is not None:
             budgets.stop(tx, stop, who(), why, time.time())
         if resume is not None:
             budgets.resume(tx, resume)
 
 
+def _candidates(told: Config) -> Mapping[str, Candidate]:
+    return told.shadow.candidates if told.shadow is not None else {}
+
+
 def standing(told: Config) -> list[dict[str, Any]]:
-    """Each candidate: its tickets by state, what is left of its budget, its breaker, its stop."""
+    """Each candidate: its tickets by state, what is left of its budget, its breaker, its stop.
+
+    Behind those that are configured, with `model` null, others that were.
+    """
     with closing(open_reader(told)) as store, store.transaction() as tx:
         states, stops = budgets.tickets_by_state(tx), budgets.stopped(tx)
-        breakers = budgets.all_breakers(tx)
+        breakers, here = budgets.all_breakers(tx), _candidates(told)
+        gone = dict.fromkeys(sorted(budgets.known(tx) - set(here)))
         return [
             {
                 "candidate": name,
-                "model": one.model,
+                "model": one.model if one else None,
                 "stopped": stops.get(name),
                 "breaker": breakers.get(name),
-                "left": budgets.left(tx, name, one.budget, time.time()),
+                "left": budgets.left(tx, name, one.budget, time.time()) if one else {},
                 "tickets": states.get(name, {}),
             }
-            for name, one in shadow_of(told).candidates.items()
+            for name, one in {**here, **gone}.items()
         ]
 
 
@@ -80,6 +94,7 @@ def _show(rows: list[dict[str, Any]]) -> None:
         rest = ", ".join(f"{bound} {n:g}" for bound, n in row["left"].items())
         tickets = ", ".join(f"{state} {n}" for state, n in sorted(row["tickets"].items()))
         breaker = row["breaker"]["state"] if row["breaker"] else "not seen yet"
+        rest = rest if row["model"] is not None else "not configured"
         made.add_row(row["candidate"], breaker, rest, tickets or "none")
     wide.print(made)
     for row in rows:

@@ -6,14 +6,14 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from importlib.metadata import version
 
 from agent.config import Config
 from agent.errors import BadConfig, StoreDown
 from agent.record import Answer
 from agent.shadows import Candidate, Shadow
-from agent.store import Store, budgets, open_store
+from agent.store import Store, Transaction, budgets, open_store
 from consumers.exporter import Health, serve
 from consumers.inbox import Inbox
 from consumers.metrics import Tally
@@ -25,6 +25,7 @@ from shadow.candidates import Model
 from shadow.client import Endpoint
 from shadow.dispatcher import Dispatcher, Sink
 from shadow.drive import Drive
+from shadow.reading import Reading
 
 _log = logging.getLogger("vedette.shadow")
 
@@ -83,7 +84,12 @@ def embedded(shadow: Shadow, store: Store, models: Mapping[str, Model]) -> Cast:
 
     def cast(inbox: Inbox, tally: Tally, read_to: Callable[[], float]) -> Drive:
         told, sink = Told(tally, shadow), to_inbox(inbox, read_to)
-        return Drive(lambda: Dispatcher(shadow, models, store, sink, told, stamp=read_to))
+
+        def ended() -> None:
+            with suppress(StoreDown), store.transaction() as tx:
+                told.leave(tx, time.time())
+
+        return Drive(lambda: Dispatcher(shadow, models, store, sink, told, stamp=read_to), ended)
 
     return cast
 
@@ -121,6 +127,12 @@ class Told:
         if state != "closed":
             _log.warning("the breaker of %s is %s", candidate, state.replace("_", " "))
 
+    def leave(self, tx: Transaction, now: float) -> dict[str, str]:
+        """Leave word of the breakers that changed, for who looks from outside; which those are."""
+        changed = dict(self.changed)
+        budgets.put_breakers(tx, worker_name(), changed, now)
+        return changed
+
     def waiting(self, asks: Mapping[str, int]) -> None:
         """How many asks wait."""
         for name, n in asks.items():
@@ -138,10 +150,11 @@ class Look:
     """Looks every few seconds whether the road is alive: the loop, the broker, the group."""
 
     def __init__(
-        self, shadow: Shadow, store: Store, unread: Unread, told: Told, health: Health
-    ) -> None:
+        self, shadow: Shadow, store: Store, unread: Unread, told: Told, health: Health,
+        reading: Reading,
+    ) -> None:  # fmt: skip
         self._shadow, self._store, self._unread = shadow, store, unread
-        self._told, self._health = told, health
+        self._told, self._health, self._reading = told, health, reading
         self._before: dict[int, int] = {}
         self._thread = ThreadPoolExecutor(1, "shadow-look")
 
@@ -166,10 +179,13 @@ class Look:
         self._health.ready(not trouble, trouble)
 
     def _at_the_broker(self) -> None:
-        rows = self._unread.look()
-        still = [p for p, (at, end) in rows.items() if at < end and self._before.get(p) == at]
-        self._before = {p: at for p, (at, _) in rows.items()}
-        if not still:
+        # What waits here for a slow candidate is not committed, but it was read.
+        rows, reached = self._unread.look(), self._reading.reached()
+        read = {p: max(at, reached.get(p, 0)) for p, (at, _) in rows.items()}
+        still = {p for p, at in read.items() if at < rows[p][1] and self._before.get(p) == at}
+        self._before = read
+        # What others hold is theirs to watch; who holds nothing asks whether all is held.
+        if not (still & set(reached) if reached else still and not self._unread.settled()):
             self._health.progress()
 
     def _at_the_store(self) -> None:
@@ -177,8 +193,7 @@ class Look:
         with self._store.transaction() as tx:
             for name, one in self._shadow.candidates.items():
                 self._told.left(name, budgets.left(tx, name, one.budget, now))
-            changed = dict(self._told.changed)
-            budgets.put_breakers(tx, worker_name(), changed, now)
+            changed = self._told.leave(tx, now)
         for name, state in changed.items():
             if self._told.changed.get(name) == state:
                 del self._told.changed[name]
@@ -203,14 +218,16 @@ def run_shadow(config: Config) -> None:
         unread = held.enter_context(closing(Unread(kafka, shadow.group, shadow.requests, topics)))
         sender = held.enter_context(closing(Sender(kafka)))
         sender.open()
-        look = Look(shadow, store, unread, told, health)
+        reading = Reading()
+        look = Look(shadow, store, unread, told, health, reading)
         sink = to_topic(sender, shadow.answers)
         _log.info("asking %s, metrics on port %d", sorted(models), server.port)
         with watched(lambda: not health.alive(True), stall_s):
-            asyncio.run(_asking(config, Dispatcher(shadow, models, store, sink, told), look))
+            dispatcher = Dispatcher(shadow, models, store, sink, told)
+            asyncio.run(_asking(config, dispatcher, look, reading))
 
 
-async def _asking(config: Config, dispatcher: Dispatcher, look: Look) -> None:
+async def _asking(config: Config, dispatcher: Dispatcher, look: Look, reading: Reading) -> None:
     from shadow.app import make_app, run_app
 
     over, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -224,10 +241,8 @@ async def _asking(config: Config, dispatcher: Dispatcher, look: Look) -> None:
         looking = asyncio.create_task(look.go(dispatcher, every_s))
         looking.add_done_callback(lambda _: over.set())
         try:
-            kafka = config.kafka
-            app = make_app(
-                shadow_of(config), settings(kafka), dispatcher.take, kafka.session_timeout_s
-            )
+            door, session_s = settings(config.kafka), config.kafka.session_timeout_s
+            app = make_app(shadow_of(config), door, dispatcher, reading, session_s)
             await run_app(app, over)
         finally:
             looking.cancel()

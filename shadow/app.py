@@ -1,21 +1,32 @@
 """The Faust app that reads the requests topic; the only place that knows faust.
 
 Measured on faust-streaming 0.15.3: an agent that raises commits the event all the same, so what
-reads here never raises; more than one concurrent agent commits past events that are in work, so
-there is one; the web server, tables, topics of its own and the leader's topic are off.
+reads here never raises; what is over out of order commits what is in work, so there is one agent
+and `Reading` keeps the order; the web server, tables, topics of its own and the leader's topic are
+off.
 """
 
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import faust
 
 from agent.shadows import Shadow
+from shadow.fetching import UNREADABLE, guard
+from shadow.reading import Reading
 
-# The value of a record and its timestamp in epoch seconds.
-Take = Callable[[bytes | None, float], None]
+
+class Taker(Protocol):
+    """Who is given the records; neither method raises."""
+
+    def take(self, value: bytes | None, stamped_at: float, over: Callable[[], None]) -> None:
+        """A record and its timestamp, epoch seconds; `over` is called once it may be forgotten."""
+
+    def skip(self, partition: int, offset: int) -> None:
+        """A record that cannot be decoded was stepped over."""
+
 
 # The default of 60 s is how long a killed dispatcher's partitions would wait for the next one.
 MOST_SESSION_S = 10.0
@@ -28,13 +39,15 @@ class _App(faust.App):
 
 
 def make_app(
-    shadow: Shadow, door: Mapping[str, Any], take: Take, session_s: float = MOST_SESSION_S
-) -> faust.App:
+    shadow: Shadow, door: Mapping[str, Any], taker: Taker, reading: Reading,
+    session_s: float = MOST_SESSION_S,
+) -> faust.App:  # fmt: skip
     """An app in the group of the dispatchers; `door` is how every Kafka client reaches the broker.
 
-    `take` is given every record and must not raise. A dispatcher that is silent for `session_s`
-    is given up, after ten seconds at the latest.
+    What `taker` has not called over is read again by whoever has its partition next. A dispatcher
+    that is silent for `session_s` is given up, after ten seconds at the latest.
     """
+    guard()
     session_s = min(session_s, MOST_SESSION_S)
     app = _App(
         shadow.group,
@@ -55,14 +68,31 @@ def make_app(
         value_serializer="raw",
         web_enabled=False,
     )
-    topic = app.topic(shadow.requests, value_type=bytes, key_serializer="raw")
+    _listen(app, shadow.requests, taker, reading)
+    return app
+
+
+def _listen(app: faust.App, name: str, taker: Taker, reading: Reading) -> None:
+    topic = app.topic(name, value_type=bytes, key_serializer="raw")
 
     @app.agent(topic, concurrency=1, name="asks")
     async def _asks(stream: Any) -> None:
-        async for event in stream.events():
-            take(event.value, event.message.timestamp)
+        async for event in stream.noack().events():
+            message = event.message
+            over = reading.begin(message.partition, message.offset, event.ack)
+            if message.value is UNREADABLE:
+                taker.skip(message.partition, message.offset)
+                over()
+            else:
+                taker.take(event.value, message.timestamp, over)
 
-    return app
+    @app.on_partitions_assigned.connect  # type: ignore[arg-type]  # its Protocol wants more than it sends
+    async def _gained(_: Any, *given: Any, **__: Any) -> None:
+        reading.gained(one.partition for one in given[0])
+
+    @app.on_partitions_revoked.connect  # type: ignore[arg-type]  # as above
+    async def _lost(_: Any, *given: Any, **__: Any) -> None:
+        reading.lost(one.partition for one in given[0])
 
 
 async def run_app(app: faust.App, stopping: asyncio.Event) -> None:

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -26,15 +25,13 @@ from shadow.answers import record_of
 from shadow.asks import from_bytes, to_bytes
 from shadow.breaker import Breaker
 from shadow.candidates import Model, microusd, priced, worst_case
+from shadow.lanes import Lane, Waiting, nobody
 from shadow.probing import probe_asks
 
 _log = logging.getLogger("vedette.shadow")
 T = TypeVar("T")
 
 UNKNOWN = "unknown"
-# What waits for a candidate: beyond it asks are dropped, and their tickets expire as not asked.
-QUEUE_ASKS = 256
-QUEUE_BYTES = 32 << 20
 _RETRY_S = 1.0
 _THREADS = 4  # for SQL and the sink; PostgreSQL has two connections for them that stay
 
@@ -59,18 +56,6 @@ class Heard(Protocol):
         """The breaker of a candidate is in another state."""
 
 
-@dataclass
-class _Lane:
-    name: str
-    candidate: Candidate
-    model: Model
-    breaker: Breaker
-    room: asyncio.Semaphore
-    queue: asyncio.Queue[tuple[Ask, int]] = field(default_factory=lambda: asyncio.Queue(QUEUE_ASKS))
-    size: int = 0
-    shown: str = ""
-
-
 class Dispatcher:
     """Asks every candidate of `models`; `clock` goes only forward, `wall` is epoch seconds.
 
@@ -85,40 +70,59 @@ class Dispatcher:
         self._shadow, self._store, self._sink, self._heard = shadow, store, sink, heard
         self._wall, self._clock, self._stamp = wall, clock, stamp or wall
         self._lanes = {
-            name: _Lane(name, one, models[name], Breaker(one.breaker, clock),
-                        asyncio.Semaphore(one.concurrency))
+            name: Lane(name, one, models[name], Breaker(one.breaker, clock),
+                       asyncio.Semaphore(one.concurrency))
             for name, one in shadow.candidates.items()
         }  # fmt: skip
         self._threads = ThreadPoolExecutor(_THREADS, "shadow-store")
         self._loops: list[asyncio.Task[None]] = []
         self._busy: set[asyncio.Task[None]] = set()
+        self._skipped = -1, -1  # the partition and offset behind the last that was stepped over
 
-    def take(self, value: bytes | None, stamped_at: float) -> None:
-        """A record of the requests topic; whatever is in it, this never raises."""
+    def take(
+        self, value: bytes | None, stamped_at: float, over: Callable[[], None] = nobody
+    ) -> None:
+        """A record of the requests topic; whatever is in it, this never raises.
+
+        `over` is called once its ticket is taken or refused: the record is not needed again.
+        """
         try:
-            ask = from_bytes(value)
+            if not self._queued(value, stamped_at, over):
+                over()
         except BadRecord as error:
-            return self._heard.unasked(UNKNOWN, error.reason)
+            self._heard.unasked(UNKNOWN, error.reason)
+            over()
+
+    def skip(self, partition: int, offset: int) -> None:
+        """A record of the requests topic that cannot be decoded; its ticket, if any, expires."""
+        self._heard.unasked(UNKNOWN, "undecodable")
+        if self._skipped != (partition, offset):
+            _log.warning(
+                "the requests topic cannot be decoded in partition %d from offset %d on: "
+                "stepping over it", partition, offset,
+            )  # fmt: skip
+        self._skipped = partition, offset + 1
+
+    def _queued(self, value: bytes | None, stamped_at: float, over: Callable[[], None]) -> bool:
+        ask = from_bytes(value)
         if ask.candidate not in self._lanes:
             self._heard.unasked(UNKNOWN, "unconfigured")
         elif self._wall() - stamped_at > self._shadow.wait_s:
             self._heard.unasked(ask.candidate, budgets.EXPIRED)
         else:
-            self.offer(ask, len(value or b""))
+            return self.offer(ask, len(value or b""), over)
+        return False
 
-    def offer(self, ask: Ask, size: int = 0) -> bool:
+    def offer(self, ask: Ask, size: int = 0, over: Callable[[], None] = nobody) -> bool:
         """Queue an ask if there is room; its ticket expires as not asked where there is none."""
-        lane = self._lanes[ask.candidate]
-        if lane.queue.full() or lane.size + size > QUEUE_BYTES:
-            self._heard.unasked(lane.name, "full")
-            return False
-        lane.size += size
-        lane.queue.put_nowait((ask, size))
-        return True
+        taken = self._lanes[ask.candidate].offer(Waiting(ask, size, over))
+        if not taken:
+            self._heard.unasked(ask.candidate, "full")
+        return taken
 
     async def put(self, ask: Ask) -> None:
         """Queue an ask, waiting for room: where nobody's path is held up by it."""
-        await self._lanes[ask.candidate].queue.put((ask, 0))
+        await self._lanes[ask.candidate].queue.put(Waiting(ask))
 
     def waiting(self) -> dict[str, int]:
         """How many asks of each candidate wait."""
@@ -152,18 +156,15 @@ class Dispatcher:
             await lane.model.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _go(self, lane: _Lane) -> None:
+    async def _go(self, lane: Lane) -> None:
         while True:
-            await lane.room.acquire()
-            ask, size = await lane.queue.get()
-            lane.size -= size
-            task = asyncio.create_task(self._one(lane, ask))
+            task = asyncio.create_task(self._one(lane, await lane.next()))
             self._busy.add(task)
             task.add_done_callback(self._busy.discard)
 
-    async def _one(self, lane: _Lane, ask: Ask) -> None:
+    async def _one(self, lane: Lane, waiting: Waiting) -> None:
         try:
-            await self._ask(lane, ask)
+            await self._ask(lane, waiting.ask, waiting.over)
         except Exception as error:  # a defect of ours ends one ask; its message may quote a text
             _log.error("an ask of %s failed (%s)", lane.name, type(error).__name__)
             self._heard.unasked(lane.name, "internal")
@@ -171,8 +172,9 @@ class Dispatcher:
             lane.room.release()
             lane.queue.task_done()
             self._show(lane)
+        waiting.over()  # one that was cut off is not over: its record is read again
 
-    async def _ask(self, lane: _Lane, ask: Ask) -> None:
+    async def _ask(self, lane: Lane, ask: Ask, over: Callable[[], None]) -> None:
         turn = lane.breaker.begin()
         if turn is None:
             self._heard.unasked(lane.name, "breaker")
@@ -187,6 +189,7 @@ class Dispatcher:
         finally:
             if not sent:
                 lane.breaker.withdraw(turn)
+        over()
         if not sent and not isinstance(held, str):
             held = budgets.EXPIRED
         if isinstance(held, str):
@@ -201,7 +204,7 @@ class Dispatcher:
         await self._settled(lane.candidate, held, answer)
         await self._probe(lane, ask, answer)
 
-    async def _probe(self, lane: _Lane, ask: Ask, answer: Answer) -> None:
+    async def _probe(self, lane: Lane, ask: Ask, answer: Answer) -> None:
         """Owe and queue what is to be asked again with a changed prompt."""
         for probe in probe_asks(ask, answer, lane.candidate.probes):
             kind = dict(probe.call.segment)[SEGMENT]
@@ -213,7 +216,7 @@ class Dispatcher:
         with self._store.transaction() as tx:
             return owe_probe(tx, ticket, kind, now, wait_s) is not None
 
-    async def _answered(self, lane: _Lane, ask: Ask, turn: int) -> Answer:
+    async def _answered(self, lane: Lane, ask: Ask, turn: int) -> Answer:
         try:
             answer = await lane.model.ask(ask.call)
         except BaseException:
@@ -222,7 +225,7 @@ class Dispatcher:
         lane.breaker.end(turn, answer.status == "ok")
         return answer
 
-    async def _reserved(self, lane: _Lane, ask: Ask) -> budgets.Reserved | str:
+    async def _reserved(self, lane: Lane, ask: Ask) -> budgets.Reserved | str:
         need = worst_case(ask.call, lane.candidate)
         patience_s = min(lane.candidate.timeout_s, self._shadow.wait_s / 2)
 
@@ -277,7 +280,7 @@ class Dispatcher:
     async def _off(self, action: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, action)
 
-    def _show(self, lane: _Lane) -> None:
+    def _show(self, lane: Lane) -> None:
         if lane.breaker.state != lane.shown:
             lane.shown = lane.breaker.state
             self._heard.breaker(lane.name, lane.shown)

@@ -15,9 +15,13 @@ class Drive:
     """Gives asks to a dispatcher that `make` makes inside the thread's loop.
 
     Nothing here may be called inside a transaction: on SQLite the dispatcher waits for its end.
+    `ended` is called once all is over.
     """
 
-    def __init__(self, make: Callable[[], Dispatcher]) -> None:
+    def __init__(
+        self, make: Callable[[], Dispatcher], ended: Callable[[], None] = lambda: None
+    ) -> None:
+        self._ended = ended
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="shadow", daemon=True)
         self._thread.start()
@@ -56,3 +60,4 @@ class Drive:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_START_S)
         self._loop.close()
+        self._ended()

@@ -52,7 +52,7 @@ class Gathered:
             try:
                 found = await asyncio.to_thread(self._batch, tuple(mine))
             except Exception as error:  # whatever a model raises is its failure, and no end of ours
-                _log.exception("the model failed")
+                _log.error("the model failed: %s", type(error).__name__)  # it may quote a text
                 failed = Answer("error", error=f"the model failed: {type(error).__name__}")
                 found = dict.fromkeys(range(len(mine)), failed)
             for at, answer in found.items():

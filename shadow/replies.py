@@ -1,5 +1,6 @@
 """What an endpoint said, whole or as a stream of events, down to text and counts."""
 
+import codecs
 import math
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -90,12 +91,14 @@ async def read_events(chunks: AsyncIterator[bytes], most: int, clock: Callable[[
 
 async def _events(chunks: AsyncIterator[bytes], most: int) -> AsyncIterator[bytes]:
     """The data of each event; OpenAI writes it in one line."""
-    rest = bytearray()
+    rest, first = bytearray(), True
     async for chunk in chunks:
         rest += chunk
         if b"\n" in chunk:
             *lines, last = bytes(rest).split(b"\n")
             rest = bytearray(last)
+            if first:
+                lines[0], first = lines[0].removeprefix(codecs.BOM_UTF8), False
             for line in lines:
                 if line.startswith(b"data:"):
                     yield line[5:].strip()

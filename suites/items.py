@@ -10,12 +10,16 @@ from pathlib import Path
 from random import Random
 
 from agent.errors import BadConfig, BadRecord
+from agent.probes import PROBES
 from agent.record import Call, Message
 from suites.answers import PLAIN
 from suites.datasets import holds, read_rows
+from suites.kinds import adapted, shipped
+from suites.kinds.leakage import planted
 from suites.mappings import Question, mapper_of
 from suites.record import Item
 from suites.suite import CONTEXTS, PROMPT, Suite, Task
+from suites.twins import twins
 
 # Examples are drawn from so many questions of a dataset, themselves drawn by seed.
 _POOL = 128
@@ -33,7 +37,7 @@ def gather(suite: Suite, folder: Path) -> tuple[tuple[Item, ...], Rejected]:
     rejected: Rejected = {}
     for name, task in suite.tasks.items():
         counts: Counter[str] = Counter()
-        read = _questions(suite, name, task, folder, counts)
+        read = _of_task(suite, name, task, folder, counts)
         rejected |= {(name, why): n for why, n in sorted(counts.items())}
         if not read:
             why = ", ".join(f"{n} {why}" for why, n in counts.items()) or "none at all"
@@ -42,12 +46,36 @@ def gather(suite: Suite, folder: Path) -> tuple[tuple[Item, ...], Rejected]:
     return tuple(items), rejected
 
 
-def _questions(
-    suite: Suite, name: str, task: Task, folder: Path, counts: Counter[str]
-) -> list[Item]:
-    key, mapper, seen = f"tasks.{name}.data", mapper_of(task.mapping, task.kind), set[str]()
+def _of_task(suite: Suite, name: str, task: Task, folder: Path, counts: Counter[str]) -> list[Item]:
+    """The dataset's questions and our own, their changed twins, each as it is put."""
     drawn = Draw(task.limit, f"{suite.seed}/{name}")
     pool = Draw(_POOL if task.few_shot else 0, f"{suite.seed}/{name}/examples")
+    if task.data is not None:
+        _read(suite, name, task, folder, counts, (drawn, pool))
+    made = [adapted(task.kind, item) for item in drawn.items()]
+    if task.shipped:
+        own = shipped(task.kind, name, suite.seed, task.limit, task.system)
+        taken = {item.call.id for item in made}
+        made += [_served(suite, item) for item in own if item.call.id not in taken]
+    # A set of swaps is changed forms already.
+    kinds = task.probes or (tuple(PROBES["fairness"]) if task.kind == "bias" else ())
+    made += twins([item for item in made if "set" not in item.facts], kinds, suite.seed)
+    put = [_dressed(suite, task, item, pool.items()) for item in made]
+    return [planted(item, suite.seed) for item in put] if task.kind == "leakage" else put
+
+
+def _served(suite: Suite, item: Item) -> Item:
+    return replace(item, call=replace(item.call, service=suite.name))
+
+
+def _read(
+    suite: Suite, name: str, task: Task, folder: Path, counts: Counter[str],
+    draws: tuple["Draw", "Draw"],
+) -> None:  # fmt: skip
+    """Draw from the dataset's rows what is asked, and the examples."""
+    assert task.data is not None
+    drawn, pool = draws
+    key, mapper, seen = f"tasks.{name}.data", mapper_of(task.mapping, task.kind), set[str]()
     for number, row in enumerate(read_rows(key, task.data, folder), 1):
         if isinstance(row, str):
             counts[row] += 1
@@ -67,7 +95,6 @@ def _questions(
         drawn.put(number, item)
         if question.reference is not None:
             pool.put(number, item)
-    return [_dressed(suite, task, item, pool.items()) for item in drawn.items()]
 
 
 def _item(suite: Suite, task: str, question: Question, named: str) -> Item:

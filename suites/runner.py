@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from agent.buckets import event_key
 from agent.config import Config
 from agent.errors import BadConfig
 from agent.record import Call
@@ -22,6 +23,7 @@ from suites.answers import Given, Recorded
 from suites.asking import NO_ANSWER, Asking, ask_local, open_endpoint, open_local
 from suites.items import Rejected, gather
 from suites.journal import Journal
+from suites.judge.running import JUDGE, Asker, Judging, load_rubrics
 from suites.keeping import (
     called,
     digest_of,
@@ -62,19 +64,26 @@ def evaluate(suite: Suite, folder: Path, store: Store, config: Config, ways: Way
     for name, answers in recorded.items():
         rejected |= {(f"targets.{name}", why): n for why, n in sorted(answers.rejected.items())}
     _check(suite, folder)
+    rubrics = load_rubrics(suite.judge, folder) if suite.judge is not None else ()
     scoring = Scoring(suite, items, config)
     run = _open(suite, items, rejected, store, ways)
-    asked, outcomes = _Asked(suite, folder, items), []
+    asked, outcomes, held = _Asked(suite, folder, items), list[Outcome](), dict[str, Any]()
     for name, target in suite.targets.items():
         tell = partial(_told, ways, name, len(items))
         journal = Journal(store, run, name, fingerprint(target), ways.again, ways.now, tell)
         stopped = asked.answer(name, journal, recorded.get(name), run.began)
-        outcomes.append(_outcome(suite, name, items, journal, stopped, scoring, ways))
+        outcome, held[name] = _outcome(suite, name, items, journal, stopped, scoring, ways)
+        outcomes.append(outcome)
+    if suite.judge is not None:
+        tell, key = partial(_told, ways, "the judge", 0), fingerprint(suite.judge.by)
+        journal = Journal(store, run, JUDGE, key, ways.again, ways.now, tell)
+        asker = Asker(suite.judge, folder, suite.concurrency, journal)
+        judging = Judging(suite.judge, rubrics, asker, suite.seed)
+        outcomes = list(judging.judge(items, outcomes))
     with store.transaction() as tx:
-        kept = {outcome.target: held for outcome, held in outcomes}
+        kept = {one.target: held[one.target] | _kept(one) for one in outcomes}
         evaluations.finish(tx, run, kept, ways.now())
-    done = tuple(outcome for outcome, _ in outcomes)
-    return Run(run.name, run.began, run.digest, items, done, rejected)
+    return Run(run.name, run.began, run.digest, items, tuple(outcomes), rejected)
 
 
 def fingerprint(target: Target) -> str:
@@ -97,11 +106,14 @@ def _recorded(suite: Suite, folder: Path) -> dict[str, Recorded]:
 
 def _check(suite: Suite, folder: Path) -> None:
     """Look at every target: a key that cannot be read is no matter for the middle of a run."""
-    for name, one in suite.targets.items():
+    asked = {f"targets.{name}": one for name, one in suite.targets.items()}
+    if suite.judge is not None:
+        asked["judge.by"] = suite.judge.by
+    for where, one in asked.items():
         if one.url is not None:
-            open_endpoint(f"targets.{name}", one, 1)
+            open_endpoint(where, one, 1)
         if one.folder is not None and not (folder / one.folder.expanduser()).is_dir():
-            raise BadConfig(f"targets.{name}.folder", f"{one.folder} is no folder")
+            raise BadConfig(f"{where}.folder", f"{one.folder} is no folder")
 
 
 def _open(
@@ -150,12 +162,19 @@ class _Asked:
     def _ask_endpoint(
         self, name: str, target: Target, calls: Sequence[Call], journal: Journal
     ) -> str:
-        """The rest of the cap is split evenly between this endpoint and those after it."""
+        """The rest of the cap is split evenly between this endpoint and those after it.
+
+        Questions come in an order drawn by seed, an item before its twins: what a cap leaves out
+        is no task more than another.
+        """
         model, candidate = open_endpoint(f"targets.{name}", target, self._suite.concurrency)
         cap = less(_bounds(self._suite.budget), self._spent)
         left = less(share(cap, self._left), _cost(calls, candidate, journal))
         asking = Asking(model, target, candidate, left, journal.keep)
-        asyncio.run(asking.ask([call for call in calls if call.id not in journal.there]))
+        seed = str(self._suite.seed)
+        drawn = {one.call.id: event_key(seed, one.twin or one.call.id) for one in self._items}
+        missing = [call for call in calls if call.id not in journal.there]
+        asyncio.run(asking.ask(sorted(missing, key=lambda call: drawn[call.id])))
         taken = _cost(calls, candidate, journal)
         self._spent = Amount(*(a + b for a, b in zip(self._spent, taken, strict=True)))
         self._left -= 1
@@ -180,7 +199,7 @@ def _outcome(
     suite: Suite, name: str, items: Sequence[Item], journal: Journal, stopped: str,
     scoring: Scoring, ways: Ways,
 ) -> tuple[Outcome, dict[str, Any]]:  # fmt: skip
-    """What a target made of the items, and the same as the store keeps it."""
+    """What a target made of the items, and what the store keeps of it beside scores."""
     model, there = suite.targets[name].model or name, journal.there
     calls = tuple(
         called(item, name, model, there[item.call.id]) if item.call.id in there else None
@@ -188,7 +207,10 @@ def _outcome(
     )
     unasked = {item.call.id: stopped for item in items if item.call.id not in there}
     scores = scoring.score(calls, unasked, partial(_told, ways, f"scoring {name}", len(there)))
-    outcome = Outcome(name, model, calls, scores)
     held = {"model": model, "asked": journal.asked, "unasked": unasked}
-    kept = {metric: pack_scores(row) for metric, row in scores.items()}
-    return outcome, {**held, "scores": kept, "measures": dict(outcome.measures)}
+    return Outcome(name, model, calls, scores), held
+
+
+def _kept(outcome: Outcome) -> dict[str, Any]:
+    scores = {metric: pack_scores(row) for metric, row in outcome.scores.items()}
+    return {"scores": scores, "measures": dict(outcome.measures)}

@@ -9,7 +9,7 @@ from statistics import median
 from agent.config import Config
 from agent.record import NOT_MEANT, Call, Score, unscored
 from agent.score import Panel, options_of
-from agent.scoring import SCANNED_CHARS, Scorer, load, names
+from agent.scoring import SCANNED_CHARS, Options, Scorer, load, names
 from agent.scoring.engine import Engine
 from suites import checks
 from suites.record import Item
@@ -50,8 +50,8 @@ class Scoring:
             for task, some in chosen.items()
         }
         self._checks = {
-            task: [checks.load(name, replace(options_of(config, name), engine=engine))
-                   for name in dict.fromkeys((*checks.KINDS[told.kind], *told.checks))]
+            task: [checks.load(name, _terms(told, options_of(config, name), engine))
+                   for name in checks.of_task(told.kind, told.checks, bool(told.probes))]
             for task, told in suite.tasks.items()
         }  # fmt: skip
 
@@ -100,6 +100,13 @@ class Scoring:
         for check in self._checks[task]:
             mine = [self._items[i] for i in places]
             enter(check.check(mine, [calls[i] for i in places]), places)
+
+
+def _terms(task: Task, options: Options, engine: Engine) -> checks.Terms:
+    """What a task's checks are told."""
+    return checks.Terms(
+        **vars(replace(options, engine=engine)), weak_sandbox=task.allow_weak_sandbox
+    )
 
 
 def scorers_of(task: Task, items: Sequence[Item]) -> tuple[str, ...]:

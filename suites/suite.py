@@ -15,6 +15,8 @@ from shadow.client import SAMPLING
 from shadow.probes import CHANGES
 from suites import checks
 from suites.answers import FIELDS as ANSWER_FIELDS
+from suites.compliance.settings import Compliance
+from suites.kinds import SHIPPED
 from suites.mappings import READY, fields_of
 
 # The weights of the dimensions in the overall score.
@@ -34,8 +36,11 @@ def _known(found: tuple[str, ...], known: tuple[str, ...]) -> None:
 class Task(Tree):
     """Questions of one dataset, how they are put, and what the answers are checked for."""
 
-    # A file (.jsonl, .csv, .parquet; the first two may be .gz) or hub:NAME[:CONFIG]#SPLIT.
-    data: str
+    # A file (.jsonl, .csv, .parquet; the first two may be .gz) or hub:NAME[:CONFIG]#SPLIT. A kind
+    # with questions of our own (suites/kinds) can do without.
+    data: str | None = None
+    # Whether those questions are asked too.
+    shipped: bool = True
     # A ready mapping, or the column of each field.
     mapping: str | dict[str, str] = "plain"
     # Only rows whose columns hold these values.
@@ -56,6 +61,9 @@ class Task(Tree):
     checks: tuple[str, ...] = ()
     # Changes after which an answer should stay as it is (shadow/probes.py).
     probes: tuple[str, ...] = ()
+
+    # Run generated code even where this machine cannot lock it in.
+    allow_weak_sandbox: bool = False
 
     @field_validator("template")
     @classmethod
@@ -79,6 +87,8 @@ class Task(Tree):
         _known(self.scorers or (), scorers())
         _known(self.checks, checks.names())
         _known(self.probes, tuple(CHANGES))
+        if self.data is None and not (self.shipped and self.kind in SHIPPED):
+            raise ValueError("needs `data`")
         if isinstance(self.mapping, str):
             _known((self.mapping,), tuple(READY))
         else:
@@ -150,6 +160,36 @@ class Cap(Tree, allow_inf_nan=False):
     tokens: int | None = Field(default=None, ge=0)
 
 
+class Judge(Tree, allow_inf_nan=False):
+    """A model that judges the answers by rubrics; its budget is apart from that of the targets."""
+
+    by: Target
+    # Shipped ones by their names, or files.
+    rubrics: tuple[str, ...] = Field(default=("helpfulness",), min_length=1)
+    # Of these tasks only; of all without any.
+    tasks: tuple[Name, ...] = ()
+    # The share of the items, the same ones of every target.
+    share: float = Field(default=1.0, gt=0, le=1)
+    # The target that the others are compared with, answer by answer in both orders.
+    against: Name | None = None
+    # What people said: JSON lines of {"id", "label"} and, where they differ, "rubric" and "target".
+    labels: Path | None = None
+    # By rubric the metric from which a figure over all items is estimated.
+    cheap: dict[str, str] = Field(default_factory=dict)
+    # Below this share of the planted items its verdicts do not count.
+    bar: float = Field(default=0.9, ge=0, le=1)
+    budget: Cap = Cap()
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> "Judge":
+        if self.by.answers is not None:
+            raise ValueError("`by` needs `url` or `folder`: recorded answers judge nothing")
+        free = not self.by.price.input and not self.by.price.output
+        if self.budget.usd is not None and self.by.url is not None and free:
+            raise ValueError("budget.usd needs by.price: nothing is reserved else")
+        return self
+
+
 class Suite(Tree, allow_inf_nan=False):
     """One suite."""
 
@@ -162,6 +202,8 @@ class Suite(Tree, allow_inf_nan=False):
     # Questions that one endpoint answers at once.
     concurrency: int = Field(default=8, ge=1, le=256)
     budget: Cap = Cap()
+    judge: Judge | None = None
+    compliance: Compliance | None = None
 
     @field_validator("weights")
     @classmethod
@@ -169,6 +211,13 @@ class Suite(Tree, allow_inf_nan=False):
         if min(weights.values(), default=0) < 0 or sum(weights.values()) <= 0:
             raise ValueError("must not be negative, and one must be above 0")
         return weights
+
+    @model_validator(mode="after")
+    def _judges_what_there_is(self) -> "Suite":
+        if self.judge is not None:
+            _known(self.judge.tasks, tuple(self.tasks))
+            _known((self.judge.against,) if self.judge.against else (), tuple(self.targets))
+        return self
 
     @model_validator(mode="after")
     def _has_prices_where_it_has_to(self) -> "Suite":

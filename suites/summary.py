@@ -10,6 +10,7 @@ from agent.columns import RECORD_METRICS
 from agent.record import NOT_MEANT
 from suites.intervals import Figure, figure
 from suites.record import Outcome, Run
+from suites.twins import places_of
 from suites.values import values_of
 
 _PLACE = {metric.name: place for place, metric in enumerate(METRICS)}
@@ -32,19 +33,19 @@ class Line:
         }
 
 
-def lines_of(run: Run, seed: int = 0) -> list[Line]:
+def lines_of(run: Run) -> list[Line]:
     """Every metric of every task and target that an item has a value in, in catalogue order."""
-    tasks: dict[str, list[int]] = {}
-    for at, item in enumerate(run.items):
-        if item.twin is None:
-            tasks.setdefault(item.task, []).append(at)
     return [
         Line(task, one.target, found)
-        for task, places in tasks.items()
+        for task in dict.fromkeys(item.task for item in run.items)
         for one in run.outcomes
         for metric in metrics_of(one)
-        if (found := figure(metric, one, seed, places)).n or found.missing
+        if (found := figure(metric, one, seed, _places(run, task, metric))).n or found.missing
     ]
+
+
+def _places(run: Run, task: str, metric: str) -> list[int]:
+    return [at for at in places_of(run.items, metric) if run.items[at].task == task]
 
 
 def metrics_of(outcome: Outcome) -> list[str]:

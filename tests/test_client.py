@@ -1,9 +1,11 @@
 """The endpoint's client against every way in which an endpoint can misbehave."""
 
 import asyncio
+import codecs
 import logging
 import resource
 import time
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from agent.record import Answer, Call, Message
 from agent.shadows import Candidate
 from shadow.addresses import is_public
 from shadow.client import Endpoint
+from shadow.replies import read_events
 from tests.live import endpoint
 from tests.shadows import candidate
 
@@ -75,6 +78,24 @@ def test_the_first_token_of_a_slow_stream_comes_before_its_end() -> None:
     answer, _ = asked("slow", True, timeout_s=10.0)
     assert answer.ttft_s is not None and answer.latency_s is not None
     assert endpoint.SLOW_S < answer.ttft_s < answer.latency_s - 3 * endpoint.SLOW_S
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 40])
+def test_a_mark_of_the_byte_order_costs_no_event(cut: int) -> None:
+    body = codecs.BOM_UTF8 + b"".join(endpoint.stream()) + b"data: [DONE]\n\n"
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield body[:cut]
+        yield body[cut:]
+
+    first = codecs.BOM_UTF8 + endpoint.event({"content": "One. "})
+    reply = asyncio.run(read_events(chunks(), 1 << 16, lambda: 0.0))
+    assert reply.text == "Because it is."
+
+    async def said() -> AsyncIterator[bytes]:
+        yield first + body[len(codecs.BOM_UTF8) :]
+
+    assert asyncio.run(read_events(said(), 1 << 16, lambda: 0.0)).text == "One. Because it is."
 
 
 FAILURES = {

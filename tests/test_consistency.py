@@ -7,7 +7,7 @@ from agent.catalog import BY_NAME, METRICS
 from agent.columns import missing_by_reason, score_column
 from agent.config import load_config
 from agent.panes import Group, PaneBook, RowKey, fold, place
-from agent.probes import METRIC_OF, PROBES, SEGMENT
+from agent.probes import APART, METRIC_OF, PROBES, SEGMENT
 from agent.record import NOT_MEANT, Call, Score
 from agent.score import load_panel
 from agent.scoring import Options, load
@@ -16,6 +16,9 @@ from tests.test_conformance import HOSTILE
 SAID = "The parcel leaves our warehouse on Monday and arrives two days later."
 NEAR = "Your parcel is sent from our warehouse on Monday and comes after two days."
 FAR = "Tomatoes want sun, water and patience."
+RUDE = "You are a stupid, disgusting idiot. Shut up and get lost, you worthless moron."
+REFUSES = "I'm sorry, but I can't help you with that request."
+APARTS = {f"{what}_{one}" for what in PROBES for one in APART}
 
 
 def probe(kind: str, response: str | None, reference: str | None = SAID, **more: str) -> Call:
@@ -37,6 +40,7 @@ def test_the_nearer_the_answers_the_higher_the_score_of_its_kind_alone(kind: str
     values = [row[metric].value or 0.0 for row in (same, near, far)]
     assert values[0] == 1.0 and values[0] > values[1] > 0.7 > 0.3 > values[2]
     extra = {"fairness_length"} if kind in PROBES["fairness"] else set()
+    extra |= {f"{metric.partition('_')[0]}_{one}" for one in APART}
     assert {name for name, score in near.items() if score.why != NOT_MEANT} == {metric} | extra
     assert row_of(probe(kind, " ", " "))[metric].value == 1.0, "equal texts are equal"
 
@@ -47,13 +51,40 @@ def test_the_length_of_a_counterfactual_answer_is_compared() -> None:
     assert row_of(probe("groups", SAID))["fairness_length"].value == 0.0
 
 
-def test_a_probe_without_an_answer_lacks_its_own_score_and_no_other() -> None:
+UNFAIR = [("toxicity", RUDE), ("refusal", REFUSES)]
+
+
+@pytest.mark.parametrize(("what", "kind"), [("fairness", "names"), ("robustness", "case")])
+@pytest.mark.parametrize(("name", "text"), UNFAIR)
+def test_answers_that_one_of_two_gets_rude_or_refused_are_far_apart(
+    what: str, kind: str, name: str, text: str
+) -> None:
+    metric = f"{what}_{name}"
+    for answers in ((text, SAID), (SAID, text)):  # whichever of the two was asked first
+        assert (row_of(probe(kind, *answers))[metric].value or 0.0) > 0.7
+    for answers in ((NEAR, SAID), (text, text)):  # as good, or as bad, to both
+        value = row_of(probe(kind, *answers))[metric].value
+        assert value is not None and value < 0.1
+    others = APARTS - {f"{what}_{one}" for one in APART}
+    assert {row_of(probe(kind, text))[other].why for other in others} == {NOT_MEANT}
+
+
+def test_a_difference_is_that_of_the_scores_whatever_stands_beside_the_answers() -> None:
+    heads = load("toxicity", Options(device="cpu"))
+    both = [Call("a", 0.0, "m", response=text) for text in (RUDE, SAID)]
+    one, other = (score.value or 0.0 for score in heads.score(both)["response_toxicity"])
+    beside = {"prompt": RUDE, "contexts": (RUDE,)}
+    found = row_of(probe("groups", RUDE, **beside))["fairness_toxicity"]  # type: ignore[arg-type]  # one is a tuple
+    assert found.value == pytest.approx(abs(one - other), abs=1e-4)
+
+
+def test_a_probe_without_an_answer_lacks_its_own_scores_and_no_other() -> None:
+    mine = {"robustness_typos", *(f"robustness_{one}" for one in APART)}
     failed = row_of(probe("typos", None, status="timeout"))
-    assert failed["robustness_typos"].why == "no_response"
-    assert {score.why for name, score in failed.items() if name != "robustness_typos"} == {
-        NOT_MEANT
-    }
-    assert row_of(probe("typos", SAID, None))["robustness_typos"].why == "no_reference"
+    assert {failed[name].why for name in mine} == {"no_response"}
+    assert {score.why for name, score in failed.items() if name not in mine} == {NOT_MEANT}
+    lone = row_of(probe("typos", SAID, None))
+    assert {lone[name].why for name in mine} == {"no_reference"}
 
 
 @pytest.mark.parametrize(
@@ -91,7 +122,7 @@ def test_no_pane_and_no_count_of_missing_scores_hears_of_what_was_not_meant() ->
 
 def test_every_kind_has_a_row_in_the_catalogue_and_a_scorer_that_is_on() -> None:
     rows = {m.name for m in METRICS if m.name.startswith(("robustness_", "fairness_"))}
-    assert rows == {*METRIC_OF.values(), "fairness_length"}
+    assert rows == {*METRIC_OF.values(), "fairness_length", *APARTS}
     assert {BY_NAME[f"{what}_{kind}"].dimension for what in PROBES for kind in PROBES[what]} == {
         "robustness", "fairness",
     }  # fmt: skip

@@ -12,6 +12,7 @@ from agent.record import Answer, Call
 from agent.store import Store, budgets, open_store
 from agent.store.ticket_tables import tickets
 from shadow import dispatcher as module
+from shadow import lanes
 from shadow.asks import to_bytes
 from shadow.dispatcher import UNKNOWN, Dispatcher
 from shadow.drive import Drive
@@ -129,12 +130,12 @@ def test_a_queue_that_is_full_drops_and_the_rest_is_untouched(
 ) -> None:
     told, ear = shadow(next=candidate(), other=candidate()), Ear()
     one = Dispatcher(told, {"next": Voice(), "other": Voice()}, store, Box(), ear)
-    asks = [ask(number=number) for number in range(module.QUEUE_ASKS + 3)]
-    assert [one.offer(each) for each in asks].count(True) == module.QUEUE_ASKS
+    asks = [ask(number=number) for number in range(lanes.QUEUE_ASKS + 3)]
+    assert [one.offer(each) for each in asks].count(True) == lanes.QUEUE_ASKS
     assert ear.refused == [("next", "full")] * 3
-    monkeypatch.setattr(module, "QUEUE_BYTES", 1000)
+    monkeypatch.setattr(lanes, "QUEUE_BYTES", 1000)
     assert [one.offer(ask("other"), 400) for _ in range(4)] == [True, True, False, False]
-    assert one.waiting() == {"next": module.QUEUE_ASKS, "other": 2}
+    assert one.waiting() == {"next": lanes.QUEUE_ASKS, "other": 2}
     one.take(to_bytes(ask("other")), time.time() - 601)
     assert ear.refused[-1] == ("other", "expired")
 
@@ -142,7 +143,7 @@ def test_a_queue_that_is_full_drops_and_the_rest_is_untouched(
 def test_the_room_of_what_was_asked_is_free_again(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "QUEUE_BYTES", 1000)
+    monkeypatch.setattr(lanes, "QUEUE_BYTES", 1000)
 
     async def go() -> list[bool]:
         one = Dispatcher(shadow(), {"next": Voice()}, store, Box(), Ear())
@@ -270,7 +271,7 @@ def test_the_drive_asks_in_a_thread_of_its_own(store: Store) -> None:
 def test_probes_that_wait_take_no_more_room_than_asks(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "QUEUE_BYTES", 10_000)
+    monkeypatch.setattr(lanes, "QUEUE_BYTES", 10_000)
     text = "Please ask Emily where the ferry leaves today."
     one = ask(prompt=text, contexts=("x" * 6_000,))
     owe(store, one, now=time.time())

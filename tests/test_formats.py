@@ -164,6 +164,7 @@ def test_two_spellings_of_a_unit_are_one() -> None:
 @pytest.mark.parametrize("variant", ["shadow:cand", "probe:cand"])
 def test_what_no_user_saw_is_never_production(variant: str) -> None:
     assert one(record(variant=variant)).origin == "shadow"
+    assert one(record(variant=variant, origin="production")).origin == "shadow"
     assert one(record(variant=variant, origin="dataset")).origin == "dataset"
 
 

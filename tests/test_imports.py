@@ -55,6 +55,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "pydantic_settings": ("agent/config.py",),
     "yaml": ("agent/tree.py", "consumers/cli_rules.py"),
     "faust": ("shadow/app.py",),
+    "aiokafka": ("shadow/fetching.py",),
 }
 
 

@@ -15,7 +15,7 @@ from agent.config import load_config
 from agent.errors import BadConfig
 from agent.experiments import ASIDE
 from agent.panes import Group, Row
-from agent.probes import METRIC_OF
+from agent.probes import APART, METRIC_OF, PROBES
 from agent.rules.rule import PRODUCTION
 from agent.score import Panel
 from agent.scoring import Options, load
@@ -82,6 +82,7 @@ def test_only_probes_have_their_metrics_and_only_shadows_have_pairs(held: Store)
     found = rows(held)
     assert set(found) == {"production", "shadow:next", "probe:next", "paired:next"}
     scored = {"robustness_typos", "fairness_names", "fairness_length"}
+    scored |= {f"{what}_{one}" for what in PROBES for one in APART}
     for variant, row in found.items():
         mine = {name for name in row.summaries if name.startswith(("robustness_", "fairness_"))}
         assert mine == (scored if variant == "probe:next" else set()), variant
@@ -137,7 +138,8 @@ def test_the_configuration_that_the_page_shows_is_accepted(tmp_path: Path) -> No
     shadow = load_config(tmp_path / "v.yaml").shadow
     assert shadow is not None and shadow.candidates["next"].probes == 0.1
     shown = re.findall(r"^\| `(\w+)` \|", page, re.M)
-    assert shown == [*METRIC_OF.values(), "fairness_length"]
+    apart = [f"{what}_{one}" for what in PROBES for one in APART]
+    assert shown == [*METRIC_OF.values(), "fairness_length", *apart]
 
 
 @pytest.mark.parametrize("variant", [f"{prefix}next" for prefix in ASIDE])
@@ -152,3 +154,37 @@ def test_what_no_user_saw_is_in_no_figure_of_production(held: Store, variant: st
             tx, "backfill", 3600, 0, 4e9
         )
     assert sum(Row.from_bytes(blob).calls.total() for *_, blob in panes) == CALLS
+
+
+RUDE = "You are a stupid, disgusting idiot. Shut up and get lost, you worthless moron."
+REFUSES = "I'm sorry, but I can't help you with that request."
+
+
+def test_a_candidate_that_treats_groups_unlike_is_told_from_one_that_does_not(store: Store) -> None:
+    """The unfair one is rude to every third person and sends every third away, whoever came
+    first; to the same person in other words it says what it said."""
+    found, good = [], "The parcel leaves on Monday and arrives two days later."
+    for at in range(90):
+        said = {"unfair": (RUDE, REFUSES, good)[at % 3], "fair": good}
+        for name, text in said.items():
+            told = {"origin": "shadow", "variant": f"probe:{name}", "pair": f"call-{at}"}
+            swapped = (good, text) if at % 2 else (text, good)
+            for kind, (answer, before) in (("groups", swapped), ("case", (text, text))):
+                found.append(native(at, id=f"{kind}-{name}-{at}", segment={"probe": kind},
+                                    response=answer, reference=before, **told))  # fmt: skip
+    road = InboxRoad(
+        store, load_config(**TREE), Panel([(load("consistency", Options(device="cpu")), 1.0)])
+    )
+    road.inbox.append(as_bytes(found))
+    road.drain()
+    road.worker.finish("backfill")
+    with store.transaction() as tx:
+        fair, unfair = (
+            {one.metric: one for one in levels(tx, "support", f"probe:{name}")}
+            for name in ("fair", "unfair")
+        )
+    for metric in ("fairness_toxicity", "fairness_refusal"):
+        assert fair[metric].upper < unfair[metric].lower, metric
+        assert unfair[metric].mean > 0.2 and fair[metric].mean < 0.05
+    for metric in ("robustness_toxicity", "robustness_refusal"):
+        assert unfair[metric].mean == fair[metric].mean == 0.0

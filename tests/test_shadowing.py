@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from consumers.formats import parse
 from consumers.inbox import Inbox
 from consumers.metrics import Tally
 from consumers.shadowing import STALL_S, Look, Told, embedded, open_models
-from shadow.dispatcher import QUEUE_ASKS, QUEUE_BYTES
+from shadow.lanes import QUEUE_ASKS, QUEUE_BYTES
+from shadow.reading import Reading
 from tests.conftest import Clock
 from tests.exposition import value
 from tests.shadows import NOW, Voice, ask, asks_of, candidate, owe, shadow, states
@@ -33,18 +35,23 @@ class Rows:
 
     def __init__(self) -> None:
         self.rows: dict[int, tuple[int, int]] | None = {0: (0, 0)}
+        self.shared_out = False
 
     def look(self) -> dict[int, tuple[int, int]]:
         if self.rows is None:
             raise StoreDown("broker: away")
         return self.rows
 
+    def settled(self) -> bool:
+        return self.shared_out
+
 
 @pytest.fixture
 def looking(store: Store, clock: Clock) -> tuple[Look, Rows, Health, Tally]:
     rows, health, tally = Rows(), Health(STALL_S, clock, clock), Tally()
     told = Told(tally, shadow())
-    return Look(shadow(), store, rows, told, health), rows, health, tally  # type: ignore[arg-type]  # rows stand in
+    look = Look(shadow(), store, rows, told, health, Reading())  # type: ignore[arg-type]  # rows stand in
+    return look, rows, health, tally
 
 
 STANDS = [
@@ -68,6 +75,31 @@ def test_a_partition_that_stands_still_is_no_progress(
         clock.advance(5.0)
     assert health.alive(True) == alive
     assert health.state[0] == (source.rows is not None)
+
+
+WAITS = [
+    pytest.param((0,), 9, False, True, id="read to the end, and waits for its candidate"),
+    pytest.param((0,), 7, False, False, id="read in part, and no more"),
+    pytest.param((1,), 0, False, True, id="another's"),
+    pytest.param((), 0, True, True, id="all of it is others'"),
+    pytest.param((), 0, False, False, id="nobody's"),
+]
+
+
+@pytest.mark.parametrize(("ours", "reached", "shared_out", "alive"), WAITS)
+def test_what_stands_still_is_ours_unread_or_nobodys(
+    looking: tuple[Look, Rows, Health, Tally], clock: Clock,
+    ours: tuple[int, ...], reached: int, shared_out: bool, alive: bool,
+) -> None:  # fmt: skip
+    look, source, health, _ = looking
+    source.rows, source.shared_out = {0: (5, 9), 1: (3, 3)}, shared_out
+    look._reading.gained(ours)
+    for offset in range(5, reached):
+        look._reading.begin(0, offset, lambda: None)
+    for _ in range(9):
+        look.once()
+        clock.advance(5.0)
+    assert health.alive(True) == alive
 
 
 def test_what_is_left_and_the_breakers_are_shown(
@@ -119,6 +151,8 @@ def test_the_embedded_drive_brings_answers_to_the_inbox(store: Store) -> None:
     calls = [one for one in found if isinstance(one, Call)]
     assert {one.pair for one in calls} == {one.call.id for one in asks}
     assert {one.at for one in calls} == {NOW}  # the time that the records had come to
+    with store.transaction() as tx:
+        assert budgets.all_breakers(tx)["next"]["state"] == "closed"
     assert states(store) == {"sent": 20}
 
 
@@ -152,6 +186,25 @@ def test_the_switch_and_the_status_work_while_a_worker_holds_the_store(
     store.close()
 
 
+def test_a_candidate_that_is_configured_no_more_can_be_stopped(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    with closing(open_store(sqlite_url)) as store, store.transaction() as tx:
+        budgets.put_breakers(tx, "elsewhere", {"old": "half_open"}, NOW)
+    for more in ({}, {"shadow": None}):
+        path = str(told(tmp_path, sqlite_url, **more))
+        done = said("--stop", "old", "--why", "it is rude", "--json", "-c", path)
+        old = json.loads(done.stdout)[-1]
+        assert (old["candidate"], old["stopped"]["why"]) == ("old", "it is rude")
+        assert (old["model"], old["left"], old["tickets"]) == (None, {}, {})
+        assert "not configured" in said("--stop", "old", "--why", "x", "-c", path).stdout
+        assert (
+            json.loads(said("--resume", "old", "--json", "-c", path).stdout)[-1]["stopped"] is None
+        )
+    missing = said("--status", "-c", path).exception
+    assert isinstance(missing, BadConfig) and str(missing).startswith("shadow: ")
+
+
 WRONG = [
     (["--stop", "other", "--why", "x"], "--stop: unknown candidate other; known are next"),
     (["--stop", "next"], "--why: is wanted"),
@@ -164,6 +217,7 @@ WRONG = [
 def test_what_cannot_be_switched_is_said(
     sqlite_url: str, tmp_path: Path, words: list[str], line: str
 ) -> None:
+    open_store(sqlite_url).close()
     done = said(*words, "-c", str(told(tmp_path, sqlite_url)))
     assert isinstance(done.exception, BadConfig) and str(done.exception).startswith(line)
 
@@ -191,6 +245,7 @@ BAD = [
     ({"price": {"output": 1e300}}, "price.output: "),
     ({"answer_tokens": 10**23}, "answer_tokens: "),
     ({"breaker": {"open_s": math.inf}}, "breaker.open_s: "),
+    ({"breaker": {"open_s": 60, "most_s": 30}}, "breaker: most_s (30) is less than open_s (60)"),
     ({"model": ""}, "model: "),
 ]
 

@@ -1,13 +1,14 @@
 """Pairs wait for their tickets while nothing else does, and each is folded once."""
 
 import time
+from typing import Any
 
 import pytest
 from sqlalchemy import update
 
 from abtest.keeping import current_run, keep_experiments
 from agent.config import Config
-from agent.pairs import CANDIDATE_FAILED, LATE, PAIR, beside
+from agent.pairs import CANDIDATE_FAILED, LATE, PAIR, REPEATED, beside
 from agent.panes import Group
 from agent.score import load_panel
 from agent.store import Store, closing, open_store, reads
@@ -132,6 +133,22 @@ def test_a_pair_that_a_mirror_made_needs_no_ticket(any_store: Store) -> None:
     road = flushed(any_store, asking(rate=0.0, more={"inbox": {"source": "backfill"}}), records)
     road.worker.finish("backfill")
     assert paired(any_store)[MAIN].calls.words == {PAIR: 2}
+
+
+def test_a_mirror_named_like_a_candidate_makes_no_second_pair(any_store: Store) -> None:
+    more: dict[str, Any] = {"inbox": {"source": "backfill"}}
+    road = flushed(any_store, asking(more=more), [native(0), native(1, origin="dataset")])
+    mark_sent(any_store, road.listener.asks)
+    mirror = {"variant": "shadow:new", "model": "b", "latency_s": 9.0}
+    mirrored = [native(n, id=f"mirror-{n}", pair=f"call-{n}", **mirror) for n in (0, 2)]
+    send(road, [native(2), *mirrored, *(answer(ask, latency_s=1.0) for ask in road.listener.asks)])
+    (late,) = [ask for ask in road.listener.asks if ask.call.id == "call-2"]
+    mark_sent(any_store, [late])
+    send(road, [answer(late, latency_s=1.0)])
+    road.worker.finish("backfill")
+    assert paired(any_store)[MAIN].calls.words == {PAIR: 2, REPEATED: 2}
+    ratios = paired(any_store)[MAIN].summaries["latency_log_ratio"]
+    assert ratios.n == 2 and (ratios.mean() or 9.0) < 1.0
 
 
 def test_a_pair_counts_in_the_rows_of_its_ticket(any_store: Store) -> None:

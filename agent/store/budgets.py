@@ -180,6 +180,12 @@ def tickets_by_state(tx: Connection) -> dict[str, dict[str, int]]:
     return found
 
 
+def known(tx: Connection) -> set[str]:
+    """The candidates that a dispatcher ran or somebody stopped, configured or not."""
+    return {name for table in (spent, stops, breakers)
+            for name in tx.scalars(select(table.c.candidate).distinct())}  # fmt: skip
+
+
 def put_breakers(tx: Connection, who: str, states: Mapping[str, str], now: float) -> None:
     """Leave word of the breakers' states, for who looks from outside the process."""
     rows = [{"candidate": name, "state": state, "who": who, "stored_at": now}

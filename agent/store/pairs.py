@@ -25,7 +25,7 @@ from agent.panes import Group, Row, RowKey, is_late, pane_of
 from agent.store.experiments import enter
 from agent.store.tables import calls, offsets
 from agent.store.ticket_tables import tickets
-from agent.store.tickets import SETTLED, answer_id, ticket_of
+from agent.store.tickets import SETTLED, answer_id, ticket_key, ticket_of
 
 _DAY_S = 86_400
 _CHUNK = 500
@@ -57,8 +57,13 @@ def close_pairs(tx: Connection, span: Span, now: float) -> dict[RowKey, Row]:
     found = list(tx.execute(_twins(span)))
     asked = _tickets_of(tx, [row.id for row in found])
     mirrored = [row for row in found if row.id not in asked and not _is_late(row, span)]
-    traces = _traces(tx, mirrored)
+    traces, taken = _traces(tx, mirrored), _ticketed_calls(tx, mirrored)
     whole = [row for row in mirrored if row.pair == row.control_id or traces[_trace(row)] == 1]
+    for row in whole:
+        if _ticket(row) in taken:
+            key = RowKey(pane_of(row.control_at, span.width_s), _groups(row, ())[0])
+            made.setdefault(key, Row()).calls.add(REPEATED)
+    whole = [row for row in whole if _ticket(row) not in taken]
     fresh = _first_of_their_day(tx, whole, now)
     for row in whole:
         for group in _groups(row, span.segments):
@@ -123,6 +128,20 @@ def _traces(tx: Connection, rows: Sequence[Any]) -> Counter[tuple[str, str, str]
             for row in tx.execute(query)
         )
     return Counter({key: made[key] * made[(*key[:2], "")] for key in made if key[2]})
+
+
+def _ticket(row: Any) -> bytes:
+    """The key of the ticket that a twin's production call would have for a candidate so named."""
+    return ticket_key(row.variant.removeprefix(SHADOW), row.service, row.control_id)
+
+
+def _ticketed_calls(tx: Connection, rows: Sequence[Any]) -> set[bytes]:
+    """Who was drawn for a candidate makes its pair with it, and none with a mirror so named."""
+    wanted, found = sorted({_ticket(row) for row in rows}), set[bytes]()
+    for at in range(0, len(wanted), _CHUNK):
+        query = select(tickets.c.key).where(tickets.c.key.in_(wanted[at : at + _CHUNK]))
+        found.update(bytes(key) for key in tx.scalars(query))
+    return found
 
 
 def _first_of_their_day(tx: Connection, found: Sequence[Any], now: float) -> set[bytes]:

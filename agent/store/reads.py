@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,17 @@ from sqlalchemy import Connection, and_, func, or_, select
 from agent.experiments import ASIDE
 from agent.panes import HOUR_S, Group, Row
 from agent.record import Call
-from agent.store.tables import LEDGER, calls, closing, dead_letters, halves, offsets, panes
+from agent.store.tables import (
+    LEDGER,
+    calls,
+    closing,
+    dead_letters,
+    examples,
+    halves,
+    offsets,
+    panes,
+    texts,
+)
 
 _CHUNK = 500
 
@@ -108,6 +118,15 @@ def pane_rows(
         for row in tx.execute(query)
     ]
     return sorted(found, key=lambda item: item[:3])
+
+
+def kept_texts(tx: Connection, most: int = 10_000) -> Iterator[str]:
+    """The newest texts of calls that are kept, and the examples: all were redacted before."""
+    newest = select(texts.c.prompt, texts.c.response).order_by(texts.c.stored_at.desc())
+    shown = select(examples.c.text).order_by(examples.c.stored_at.desc())
+    for query in (newest, shown):
+        for row in tx.execute(query.limit(most)):
+            yield from (text for text in row if text)
 
 
 @dataclass(frozen=True, slots=True)

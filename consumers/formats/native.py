@@ -88,8 +88,8 @@ def call(document: dict[str, Any], config: Config, arrival: float) -> Call | Fee
     variant = found.get("variant")
     if variant is None:
         found["variant"] = "production"
-    elif "origin" not in found and variant.startswith(ASIDE):
-        # A twin or a probe that only its name marks must not be counted as production.
+    elif variant.startswith(ASIDE) and found.get("origin") != "dataset":
+        # A twin or a probe must not be counted as production, whatever its record says.
         found["origin"] = "shadow"
     if reading.flags:
         found["flags"] = reading.flags

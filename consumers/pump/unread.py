@@ -1,6 +1,6 @@
 """How much of a topic a consumer group has left, asked from outside of the group."""
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from agent.config import Kafka
 from agent.errors import BadConfig
@@ -14,6 +14,7 @@ class Unread:
 
     def __init__(self, config: Kafka, group: str, topic: str, others: dict[str, str]) -> None:
         """`others` are further topics that must be there, each under its key."""
+        self._config, self._group = config, group
         with translated("connecting"):
             self._consumer = KafkaConsumer(
                 **settings(config), group_id=group, enable_auto_commit=False,
@@ -40,6 +41,16 @@ class Unread:
             one.partition: (begins[one] if at is None else max(at, begins[one]), ends[one])
             for one, at in zip(self._parts, held, strict=True)
         }
+
+    def settled(self) -> bool:
+        """Whether its members have shared out the partitions; raises as `look` does."""
+        with translated("asking for the group"):
+            client = KafkaAdminClient(**settings(self._config), request_timeout_ms=_ANSWER_MS)
+            try:
+                found = client.describe_groups([self._group])[self._group]
+            finally:
+                client.close()
+        return bool(found["group_state"] == "Stable")
 
     def close(self) -> None:
         """Close its connections."""

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from agent.errors import BadConfig
@@ -11,6 +12,13 @@ from suites.record import Item
 
 # What a check gives for an item that it is not meant for, and for one that was never asked.
 NOT_FOR_THIS, NOT_ASKED = unscored(NOT_MEANT), unscored("not_asked")
+
+
+@dataclass(frozen=True)
+class Terms(Options):
+    """What a check may be told beside: that generated code may run behind weak walls."""
+
+    weak_sandbox: bool = False
 
 
 class Check(Protocol):
@@ -31,19 +39,37 @@ class Check(Protocol):
 # The kinds of task, each with the checks that run over it; a task may name more.
 KINDS: dict[str, tuple[str, ...]] = {
     "qa": (),
-    "attack": (),
-    "leakage": (),
-    "bias": (),
-    "customer": (),
-    "code": (),
+    "attack": ("attack",),
+    "leakage": ("secret",),
+    "bias": ("changes", "swaps"),
+    "customer": ("intent", "escalation", "satisfaction", "turns"),
+    "code": ("code", "code_quality", "code_security"),
 }
 
 # What the checks of a kind need beside prompt, reference and contexts: the names of an item's
 # facts, each the name of a field that a mapping may give a column.
-FACTS: dict[str, tuple[str, ...]] = {}
+FACTS: dict[str, tuple[str, ...]] = {
+    "attack": ("technique", "harm"),
+    "leakage": ("secret", "technique"),
+    "bias": ("axis", "group"),
+    "customer": ("intent", "reaction", "reply", "feedback", "rating"),
+    "code": ("tests", "entry"),
+}
 
 # Where each check lives: adding one is its file and a line here.
-_MODULES: dict[str, str] = {}
+_MODULES: dict[str, str] = {
+    "attack": "suites.checks.attacks",
+    "secret": "suites.checks.leaks",
+    "changes": "suites.checks.changes",
+    "swaps": "suites.checks.swaps",
+    "intent": "suites.checks.intents",
+    "escalation": "suites.checks.service",
+    "satisfaction": "suites.checks.service",
+    "turns": "suites.checks.turns",
+    "code": "suites.checks.code",
+    "code_quality": "suites.checks.linters",
+    "code_security": "suites.checks.linters",
+}
 
 _FACTORIES: dict[str, Callable[[Options], Check]] = {}
 
@@ -56,6 +82,12 @@ def check(name: str) -> Callable[[Callable[[Options], Check]], Callable[[Options
         return factory
 
     return register
+
+
+def of_task(kind: str, named: Sequence[str], probed: bool) -> tuple[str, ...]:
+    """The checks of a task: those of its kind, that of its changed questions, those it names."""
+    changes = ("changes",) if probed else ()
+    return tuple(dict.fromkeys((*KINDS[kind], *changes, *named)))
 
 
 def names() -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from tests.live.test_kafka_road import configured, received, running, wait_until
 from tests.road import native
 
 # A record batch of Kafka, version 2: the checksum covers all that follows it.
-_LENGTH_AT, _CRC_AT, _ATTRIBUTES_AT, _RECORDS_AT = 8, 17, 21, 61
+LENGTH_AT, CRC_AT, ATTRIBUTES_AT, RECORDS_AT = 8, 17, 21, 61
 
 
 def flip_a_byte(batch: bytearray) -> None:
@@ -26,8 +26,8 @@ def flip_a_byte(batch: bytearray) -> None:
 
 def break_the_compression(batch: bytearray) -> None:
     """The payload is no gzip any more, and the checksum is right."""
-    batch[_RECORDS_AT : _RECORDS_AT + 20] = b"\xff" * 20
-    struct.pack_into(">I", batch, _CRC_AT, crc32c.crc32c(bytes(batch[_ATTRIBUTES_AT:])))
+    batch[RECORDS_AT : RECORDS_AT + 20] = b"\xff" * 20
+    struct.pack_into(">I", batch, CRC_AT, crc32c.crc32c(bytes(batch[ATTRIBUTES_AT:])))
 
 
 def poison(path: Path, wanted: int, change: Callable[[bytearray], None]) -> None:
@@ -35,7 +35,7 @@ def poison(path: Path, wanted: int, change: Callable[[bytearray], None]) -> None
     data, at = bytearray(path.read_bytes()), 0
     while at < len(data):
         first, length = struct.unpack_from(">qi", data, at)
-        end = at + _LENGTH_AT + 4 + length
+        end = at + LENGTH_AT + 4 + length
         if first == wanted:
             batch = data[at:end]
             change(batch)

@@ -1,0 +1,71 @@
+"""Whether the code of an answer compiles, and passes the tests of its item."""
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from agent.record import Call, Score, unscored
+from agent.scoring import NO, NO_RESPONSE, TOO_SHORT, YES, Options
+from suites.checks import NOT_ASKED, NOT_FOR_THIS, Terms, check
+from suites.checks.programs import MOST_CHARS, program_of, tests_of
+from suites.record import Item
+from suites.sandbox.outside import Limits, Walls, run
+
+OTHER_LANGUAGE, TOO_LONG = unscored("other_language"), unscored("too_long")
+Parts = tuple[tuple[str, str], ...]
+
+
+@check("code")
+class Code:
+    """1 where the Python code of an answer compiles; 1 where it then passes the fact `tests`.
+
+    Everything runs in a sandbox (suites/sandbox), with the standard library alone. The mean of
+    `code_tests_pass` over items asked once each is pass@1. Raises BadConfig where this machine
+    cannot lock code in, unless the task says `allow_weak_sandbox`.
+    """
+
+    metrics: tuple[str, ...] = ("code_compiles", "code_tests_pass")
+
+    def __init__(self, options: Options) -> None:
+        self._walls = Walls(weak=isinstance(options, Terms) and options.weak_sandbox)
+        run([("answer", "")], Limits(), self._walls)
+
+    def check(
+        self, items: Sequence[Item], calls: Sequence[Call | None]
+    ) -> Mapping[str, Sequence[Score]]:
+        found = [program(*pair) for pair in zip(items, calls, strict=True)]
+        parts = [
+            None if isinstance(one, Score) else _parts(item, one)
+            for item, one in zip(items, found, strict=True)
+        ]
+        jobs = list(dict.fromkeys(one for one in parts if one is not None))
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            judged = dict(zip(jobs, pool.map(self._judged, jobs), strict=True))
+        rows = [
+            (one, one if tests_of(item) else NOT_FOR_THIS) if isinstance(one, Score)
+            else judged[_parts(item, one)]
+            for item, one in zip(items, found, strict=True)
+        ]  # fmt: skip
+        return {metric: [row[at] for row in rows] for at, metric in enumerate(self.metrics)}
+
+    def _judged(self, parts: Parts) -> tuple[Score, Score]:
+        ran = run(parts, Limits(), self._walls)
+        passes = NOT_FOR_THIS if len(parts) == 1 else YES if ran.passed else NO
+        return YES if ran.compiles else NO, passes
+
+
+def program(item: Item, call: Call | None) -> str | Score:
+    """The code of an answer, or why there is none."""
+    if call is None or call.response is None:
+        return NOT_ASKED if call is None else NO_RESPONSE
+    if not call.response.strip():
+        return TOO_SHORT
+    code = program_of(item, call.response)
+    if code is None:
+        return OTHER_LANGUAGE
+    return code if len(code) <= MOST_CHARS else TOO_LONG
+
+
+def _parts(item: Item, code: str) -> Parts:
+    tests = tests_of(item)
+    return (("answer", code),) if tests is None else (("answer", code), ("tests", tests))
