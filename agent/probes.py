@@ -22,3 +22,4 @@ SEGMENT = "probe"
 METRIC_OF = {kind: f"{what}_{kind}" for what, kinds in PROBES.items() for kind in kinds}
 # Of both answers of a probe: what may lie apart, and the metric of one answer that says it.
 APART = {"toxicity": "response_toxicity", "refusal": "response_refusal"}
+APART_BY = tuple(f"{what}_{one}" for what in PROBES for one in APART)

@@ -4,14 +4,21 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from agent.probes import METRIC_OF
+from agent.probes import APART_BY, METRIC_OF
 from shadow.probes import changed
 from suites.record import Item
 
 # What is said of a changed question beside the one that it is a changed form of; all else is said
 # of the questions as they came.
 OF_TWINS = frozenset(
-    {*METRIC_OF.values(), "answer_flip", "fairness_length", "swap_toxicity", "swap_refusal"}
+    {
+        *METRIC_OF.values(),
+        *APART_BY,
+        "answer_flip",
+        "fairness_length",
+        "swap_toxicity",
+        "swap_refusal",
+    }
 )
 
 

@@ -5,7 +5,6 @@ import re
 import socket
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import NoReturn, Protocol
 
@@ -108,13 +107,6 @@ def postgres_url(postgres_server: Database) -> Iterator[str]:
     url = postgres_server.create_database()
     yield url
     postgres_server.drop_database(url)
-
-
-@pytest.fixture
-def postgres_store(postgres_url: str) -> Iterator[Store]:
-    """An open store on a fresh PostgreSQL database."""
-    with closing(open_store(postgres_url)) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from agent.catalog import BY_NAME, METRICS
 from agent.columns import missing_by_reason, score_column
 from agent.config import load_config
 from agent.panes import Group, PaneBook, RowKey, fold, place
-from agent.probes import APART, METRIC_OF, PROBES, SEGMENT
+from agent.probes import APART, APART_BY, METRIC_OF, PROBES, SEGMENT
 from agent.record import NOT_MEANT, Call, Score
 from agent.score import load_panel
 from agent.scoring import Options, load
@@ -18,7 +18,7 @@ NEAR = "Your parcel is sent from our warehouse on Monday and comes after two day
 FAR = "Tomatoes want sun, water and patience."
 RUDE = "You are a stupid, disgusting idiot. Shut up and get lost, you worthless moron."
 REFUSES = "I'm sorry, but I can't help you with that request."
-APARTS = {f"{what}_{one}" for what in PROBES for one in APART}
+APARTS = set(APART_BY)
 
 
 def probe(kind: str, response: str | None, reference: str | None = SAID, **more: str) -> Call:

@@ -15,7 +15,7 @@ from agent.config import load_config
 from agent.errors import BadConfig
 from agent.experiments import ASIDE
 from agent.panes import Group, Row
-from agent.probes import APART, METRIC_OF, PROBES
+from agent.probes import APART_BY, METRIC_OF
 from agent.rules.rule import PRODUCTION
 from agent.score import Panel
 from agent.scoring import Options, load
@@ -82,7 +82,7 @@ def test_only_probes_have_their_metrics_and_only_shadows_have_pairs(held: Store)
     found = rows(held)
     assert set(found) == {"production", "shadow:next", "probe:next", "paired:next"}
     scored = {"robustness_typos", "fairness_names", "fairness_length"}
-    scored |= {f"{what}_{one}" for what in PROBES for one in APART}
+    scored |= set(APART_BY)
     for variant, row in found.items():
         mine = {name for name in row.summaries if name.startswith(("robustness_", "fairness_"))}
         assert mine == (scored if variant == "probe:next" else set()), variant
@@ -138,8 +138,7 @@ def test_the_configuration_that_the_page_shows_is_accepted(tmp_path: Path) -> No
     shadow = load_config(tmp_path / "v.yaml").shadow
     assert shadow is not None and shadow.candidates["next"].probes == 0.1
     shown = re.findall(r"^\| `(\w+)` \|", page, re.M)
-    apart = [f"{what}_{one}" for what in PROBES for one in APART]
-    assert shown == [*METRIC_OF.values(), "fairness_length", *apart]
+    assert shown == [*METRIC_OF.values(), "fairness_length", *APART_BY]
 
 
 @pytest.mark.parametrize("variant", [f"{prefix}next" for prefix in ASIDE])

@@ -2,10 +2,11 @@
 
 import pytest
 
-from agent.probes import METRIC_OF
+from agent.probes import APART_BY, METRIC_OF
 from agent.record import NOT_MEANT
+from agent.scoring.consistency import Consistency
 from shadow.probes import CHANGES
-from suites.twins import twins
+from suites.twins import OF_TWINS, twins
 from tests.suited import checked, item, values
 
 PROMPT = "Please tell Emily, my neighbour, how many apples are left. There were 12 and 5 are gone."
@@ -27,6 +28,7 @@ def test_a_twin_is_the_question_changed_and_nothing_else() -> None:
         assert one.call.reference == "7" and one.call.messages == first.call.messages
         assert one.facts == first.facts and one.task == first.task
     assert twins(made, ["repeat"], 7) == []
+    assert {*Consistency.metrics} <= OF_TWINS
     typos = {twins([first], ["typos"], seed)[0].call.prompt for seed in range(9)}
     assert len(typos) > 3
 
@@ -41,7 +43,7 @@ def test_near_answers_score_high_and_only_in_the_metric_of_their_change() -> Non
     other = checked("changes", items, [SAID, "Tomatoes want sun.", "Go away, Keisha."])
     assert (other["robustness_typos"][1].value or 0.0) < 0.5
     assert (other["fairness_length"][2].value or 0.0) > 0.3
-    assert set(same) == {*METRIC_OF.values(), "fairness_length", "answer_flip"}
+    assert set(same) == {*METRIC_OF.values(), "fairness_length", *APART_BY, "answer_flip"}
 
 
 @pytest.mark.parametrize(

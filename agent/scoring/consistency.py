@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import chain
 
 from agent.experiments import PROBE
-from agent.probes import APART, METRIC_OF, PROBES, SEGMENT
+from agent.probes import APART, APART_BY, METRIC_OF, SEGMENT
 from agent.record import NOT_MEANT, Call, Score, unscored
 from agent.scoring import NO_REFERENCE, YES, Options, of_references, scorer
 from agent.scoring.engine import Want
@@ -26,9 +26,7 @@ class Consistency:
     """
 
     name = "consistency"
-    metrics: tuple[str, ...] = (
-        *METRIC_OF.values(), _LENGTH, *(f"{what}_{one}" for what in PROBES for one in APART),
-    )  # fmt: skip
+    metrics: tuple[str, ...] = (*METRIC_OF.values(), _LENGTH, *APART_BY)
 
     def __init__(self, options: Options) -> None:
         self._near = Nearness(self.name, "near", "reference", options)

@@ -3,6 +3,7 @@
 import json
 import time
 import uuid
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,9 @@ def states(hook: Hook) -> list[bool]:
 
 
 def test_a_closer_is_killed_and_the_next_goes_on_where_it_stood(
-    broker: Broker, topic: MakeTopic, postgres_url: str, tmp_path: Path
+    broker: Broker, topic: MakeTopic, postgres_url: str, store: Store, tmp_path: Path
 ) -> None:
-    name, out, store = topic(partitions=2), topic(), open_store(postgres_url)
+    name, out = topic(partitions=2), topic()
     with hooked() as hook:
         told = {"topic": out, "webhook": hook.address, "link": "https://vedette.example/"}
         first, second = (
@@ -72,7 +73,6 @@ def test_a_closer_is_killed_and_the_next_goes_on_where_it_stood(
         with serving(first):  # a restart has nothing to say
             wait_until(lambda: 'state="resolved"' in first.says("/metrics")[1])
             assert ended(first) == 0, first.log()
-    store.close()
     changes = read(broker, out, 2)
     assert [row["state"] for _, row in changes] == ["firing", "resolved"]
     for key, row in changes:
@@ -89,9 +89,8 @@ def test_a_topic_that_is_not_there_is_counted_and_told_once_it_is(
     broker: Broker, topic: MakeTopic, sqlite_url: str, tmp_path: Path
 ) -> None:
     name, out = topic(), f"alerts-{uuid.uuid4().hex[:8]}"
-    store = open_store(sqlite_url)
-    kept(store, DRIFT, now=time.time())
-    store.close()
+    with closing(open_store(sqlite_url)) as store:
+        kept(store, DRIFT, now=time.time())
     run = service(tmp_path / "a", broker, name, sqlite_url, topic=out)
     with serving(run):
         wait_until(lambda: counted(run, "vedette_alerts_failed_total") > 0)

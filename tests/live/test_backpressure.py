@@ -1,6 +1,7 @@
 """A worker that is slower than its topic: the queue stays bounded and nothing is lost."""
 
 import time
+from contextlib import closing
 
 import pytest
 
@@ -30,27 +31,28 @@ def test_a_slow_worker_holds_a_bounded_queue_and_keeps_its_place_in_the_group(
     name = topic(partitions=2)
     produce(broker, name, range(N), prompt="x" * 2000)
     config = bounded(configured(broker, name), **bounds)
-    store, pump, listener = open_store(sqlite_url), Pump(config), Quiet()
-    worker = Worker(config, store, pump, Monitor(config, store, Panel([])), listener, "slow")
-    held = []
-    until = time.monotonic() + 8  # longer than the session of 6 s: only the poll thread is alive
-    while time.monotonic() < until:
-        if not worker.partitions:
+    listener = Quiet()
+    with closing(open_store(sqlite_url)) as store, closing(Pump(config)) as pump:
+        worker = Worker(config, store, pump, Monitor(config, store, Panel([])), listener, "slow")
+        held = []
+        until = (
+            time.monotonic() + 8
+        )  # longer than the session of 6 s: only the poll thread is alive
+        while time.monotonic() < until:
+            if not worker.partitions:
+                worker.step(0.1)
+            time.sleep(0.05)
+            held.append((pump._queued, pump._bytes))
+        records, size = (max(column) for column in zip(*held, strict=True))
+        # What is over the bound when it is seen came in one poll.
+        assert 100 < records <= bounds.get("queue_records", 8000) + 100
+        assert size <= bounds.get("queue_bytes", 64 << 20) + 100 * 2500
+        assert held[-1][0] > 0, "the queue was lost: the group threw this member out"
+
+        def drained() -> bool:
             worker.step(0.1)
-        time.sleep(0.05)
-        held.append((pump._queued, pump._bytes))
-    records, size = (max(column) for column in zip(*held, strict=True))
-    # What is over the bound when it is seen came in one poll.
-    assert 100 < records <= bounds.get("queue_records", 8000) + 100
-    assert size <= bounds.get("queue_bytes", 64 << 20) + 100 * 2500
-    assert held[-1][0] > 0, "the queue was lost: the group threw this member out"
+            return received(store) == N
 
-    def drained() -> bool:
-        worker.step(0.1)
-        return received(store) == N
-
-    wait_until(drained)
-    everything_is_counted_once(store, N)
-    assert listener.fences == 0
-    pump.close()
-    store.close()
+        wait_until(drained)
+        everything_is_counted_once(store, N)
+        assert listener.fences == 0

@@ -14,7 +14,7 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer
 from sqlalchemy import select
 
-from agent.store import Store, open_store, reads
+from agent.store import Store, reads
 from agent.store.tables import calls, dead_letters, panes
 from tests.conftest import MakeTopic
 from tests.exposition import parse_plain
@@ -105,11 +105,10 @@ def letters_of(broker: Broker, topic: str, n: int) -> list[Any]:
 
 
 def test_every_hostile_input_gets_its_end(
-    broker: Broker, way: tuple[str, str], postgres_url: str, tmp_path: Path
+    broker: Broker, way: tuple[str, str], postgres_url: str, store: Store, tmp_path: Path
 ) -> None:
     topic, dead = way
     rows = list(inputs())
-    store = open_store(postgres_url)
     send(broker, topic, rows)
     run = Service(tmp_path / "run", topic, broker.address, postgres_url, dead_letters=dead)
     with serving(run) as service:
@@ -139,14 +138,12 @@ def test_every_hostile_input_gets_its_end(
     assert page[0] == 200
     assert len(page[1]) < 1 << 20
     assert len(list(parse_plain(page[1]))) > 10
-    store.close()
 
 
 def test_34_one_id_with_a_thousand_contents_is_one_call(
-    broker: Broker, topic: MakeTopic, postgres_url: str, tmp_path: Path
+    broker: Broker, topic: MakeTopic, postgres_url: str, store: Store, tmp_path: Path
 ) -> None:
     name = topic()
-    store = open_store(postgres_url)
     send(broker, name, [call("same", prompt=f"Question {i}") for i in range(1000)])
     with serving(Service(tmp_path / "run", name, broker.address, postgres_url)) as service:
         wait_until(lambda: received(store) >= 1000)
@@ -157,7 +154,6 @@ def test_34_one_id_with_a_thousand_contents_is_one_call(
     assert (ledger.terms["scored"], ledger.terms["duplicate"]) == (1, 999)
     assert ledger.counts["conflicts"] == 999
     assert ledger.sums
-    store.close()
 
 
 def counted(service: Service, series: str) -> float:
@@ -167,10 +163,9 @@ def counted(service: Service, series: str) -> float:
 
 
 def test_35_fifty_thousand_models_are_capped(
-    broker: Broker, topic: MakeTopic, postgres_url: str, tmp_path: Path
+    broker: Broker, topic: MakeTopic, postgres_url: str, store: Store, tmp_path: Path
 ) -> None:
     name, n = topic(), 50_000
-    store = open_store(postgres_url)
     value = json.dumps(native(0, id="@", model="model-@"))
     rows = [Input("", value.replace("@", str(i)).encode(), "scored") for i in range(n)]
     send(broker, name, rows)
@@ -192,7 +187,6 @@ def test_35_fifty_thousand_models_are_capped(
     assert len(models) <= 201
     assert "other" in models
     assert groups_at_most(store, 502)
-    store.close()
 
 
 def groups_at_most(store: Store, most: int) -> bool:

@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import NewPartitions
@@ -101,7 +101,7 @@ def received(store: Store) -> int:
 
 
 def test_two_workers_count_every_call_once(
-    broker: Broker, topic: MakeTopic, postgres_url: str
+    broker: Broker, topic: MakeTopic, postgres_url: str, store: Store
 ) -> None:
     name = topic(partitions=4)
     produce(broker, name, range(N))
@@ -109,7 +109,6 @@ def test_two_workers_count_every_call_once(
         wait_until(lambda: received(workers[0].store) >= N)
         produce(broker, name, range(N, N + 100))
         wait_until(lambda: received(workers[0].store) >= N + 100)
-    store = open_store(postgres_url)
     with store.transaction() as tx:
         ledger = reads.ledger(tx)
         rows = tx.scalar(select(func.count()).select_from(calls))
@@ -117,7 +116,6 @@ def test_two_workers_count_every_call_once(
     assert ledger.sums
     assert rows == ledger.terms["scored"] == N + 100
     assert sum(row["next"] for row in positions) == N + 100
-    store.close()
 
 
 class Raw(str):
@@ -170,10 +168,8 @@ def test_a_topic_made_anew_is_refused_until_it_is_accepted(
         assert isinstance(worker.failure, BadConfig)
         assert "made anew" in str(worker.failure)
         assert received(worker.store) == 20
-    store = open_store(sqlite_url)
-    with store.transaction() as tx:
+    with closing(open_store(sqlite_url)) as store, store.transaction() as tx:
         assert positions.restart_topic(tx, name) == 1
-    store.close()
     with running(config, sqlite_url, "one") as (worker,):
         wait_until(lambda: received(worker.store) == 60)
         with worker.store.transaction() as tx:

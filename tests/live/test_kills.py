@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -165,10 +166,9 @@ def test_kills_leave_no_trace(
         fleet = Fleet(tmp_path / role, broker, name, url, attempts=1000)
         fleets.append(fleet)
         open_store(url).close()
-        store = open_store(url, writer=False)
-        assert weather(fleet, store, workers, n, kills_here) >= kills_here
-        ends.append(account(store))
-        store.close()
+        with closing(open_store(url, writer=False)) as store:
+            assert weather(fleet, store, workers, n, kills_here) >= kills_here
+            ends.append(account(store))
     assert ends[0] == ends[1]
     assert ends[0][1:] == (n, True)
 
@@ -193,8 +193,7 @@ def test_a_record_that_ends_the_process_is_set_aside_and_its_neighbours_flow(
         except subprocess.TimeoutExpired:
             break
     fleet.close()
-    store = open_store(sqlite_url)
-    with store.transaction() as tx:
+    with closing(open_store(sqlite_url)) as store, store.transaction() as tx:
         ledger = reads.ledger(tx)
         letters = tx.execute(select(dead_letters)).all()
     assert crashes == 3
@@ -202,4 +201,3 @@ def test_a_record_that_ends_the_process_is_set_aside_and_its_neighbours_flow(
     assert ledger.terms["scored"] == 79
     assert ledger.terms["failed"] == 1
     assert ledger.sums
-    store.close()

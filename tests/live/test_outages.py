@@ -4,7 +4,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -99,15 +99,14 @@ AWAY = [
 @pytest.mark.parametrize("mode", ["refuse", "blackhole"])
 @pytest.mark.parametrize("dependency", ["broker", "database"])
 def test_what_is_away_is_waited_for(
-    broker: Broker, topic: MakeTopic, postgres_url: str, tmp_path: Path, dependency: str,
-    mode: Mode, away_s: float,
+    broker: Broker, topic: MakeTopic, postgres_url: str, store: Store, tmp_path: Path,
+    dependency: str, mode: Mode, away_s: float,
 ) -> None:  # fmt: skip
     name = topic(partitions=2)
     produce(broker, name, range(N))
     url = make_url(postgres_url)
     assert url.port is not None
     kafka = dependency == "broker"
-    store = open_store(postgres_url)
     with Proxy(broker.faulty_port if kafka else url.port, broker.proxy_port if kafka else 0) as way:
         brokers = broker.proxied_address if kafka else broker.address
         through = url if kafka else url.set(port=way.port)
@@ -130,7 +129,6 @@ def test_what_is_away_is_waited_for(
             wait_until(lambda: service.says("/readyz")[0] == 200, 10)
             assert ended(service) == 0, service.log()
     everything_is_counted_once(store, 2 * N)
-    store.close()
 
 
 def test_a_database_that_is_away_at_the_start_is_waited_for(
@@ -146,22 +144,20 @@ def test_a_database_that_is_away_at_the_start_is_waited_for(
             wait_until(lambda: "database" in service.says("/readyz")[1])
             assert service.says("/livez")[0] == 200
             way.set("pass")
-            store = open_store(postgres_url)
-            wait_until(lambda: received(store) == N)
-            assert service.says("/readyz")[0] == 200
-            assert ended(service) == 0, service.log()
-    everything_is_counted_once(store, N)
-    store.close()
+            with closing(open_store(postgres_url)) as store:
+                wait_until(lambda: received(store) == N)
+                assert service.says("/readyz")[0] == 200
+                assert ended(service) == 0, service.log()
+                everything_is_counted_once(store, N)
 
 
 def test_sigterm_leaves_no_work_half_done(
-    broker: Broker, topic: MakeTopic, postgres_url: str, tmp_path: Path
+    broker: Broker, topic: MakeTopic, postgres_url: str, store: Store, tmp_path: Path
 ) -> None:
     """Stopped in the middle of a backlog, again and again, it ends in time and goes on after."""
     n, name = 800, topic(partitions=3)
     produce(broker, name, range(n))
     service = Service(tmp_path / "run", name, broker.address, postgres_url, poll_records=100)
-    store = open_store(postgres_url)
     before, stops = 0, 0
     while before < n:
         with serving(service):
@@ -176,4 +172,3 @@ def test_sigterm_leaves_no_work_half_done(
         before = ledger.received
     assert stops > 1
     everything_is_counted_once(store, n)
-    store.close()

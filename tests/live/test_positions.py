@@ -1,13 +1,14 @@
 """Where reading goes on when the broker, or the group, is not what it was."""
 
 import json
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 from kafka import KafkaAdminClient, TopicPartition
 from sqlalchemy import update
 
-from agent.store import open_store, reads
+from agent.store import Store, open_store, reads
 from agent.store.tables import offsets
 from tests.conftest import MakeTopic
 from tests.live.broker import Broker
@@ -54,10 +55,8 @@ def test_an_offset_past_the_end_is_refused_in_one_line(
     produce(broker, name, range(20))
     with running(configured(broker, name), sqlite_url, "one") as (worker,):
         wait_until(lambda: received(worker.store) == 20)
-    store = open_store(sqlite_url)
-    with store.transaction() as tx:
+    with closing(open_store(sqlite_url)) as store, store.transaction() as tx:
         tx.execute(update(offsets).values(next=50))
-    store.close()
     with serving(Service(tmp_path / "run", name, broker.address, sqlite_url)) as service:
         assert service.process is not None
         assert service.process.wait(30) == 2
@@ -81,11 +80,10 @@ def test_sending_what_the_topic_will_not_keep_is_warned_of(
 
 
 def test_workers_that_join_and_leave_lose_and_double_nothing(
-    broker: Broker, topic: MakeTopic, postgres_url: str
+    broker: Broker, topic: MakeTopic, postgres_url: str, store: Store
 ) -> None:
     n, turns, name = 4000, 8, topic(partitions=6)
     config = configured(broker, name)
-    store = open_store(postgres_url)
     fleet = [Running(config, postgres_url, f"worker-{i}") for i in range(2)]
     try:
         for turn in range(turns):
@@ -102,4 +100,3 @@ def test_workers_that_join_and_leave_lose_and_double_nothing(
             worker.close()
     assert [worker.failure for worker in fleet] == [None, None]
     everything_is_counted_once(store, n)
-    store.close()

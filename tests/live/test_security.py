@@ -3,6 +3,7 @@
 import subprocess
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 from kafka import KafkaAdminClient
 from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 
-from agent.store import open_store
+from agent.store import Store, open_store
 from tests.conftest import absent
 from tests.live.asking import Asking, asks_of, next_one
 from tests.live.broker import Broker
@@ -121,12 +122,11 @@ def test_the_road_through_tls_and_a_password(
         service(guarded, folder, tmp_path / "run", sqlite_url, mechanism=mechanism)
     ) as run:
         wait_until(lambda: run.says("/readyz")[0] == 200)
-        store = open_store(sqlite_url, writer=False)
-        wait_until(lambda: received(store) == N)
-        page = run.says("/metrics")[1]
-        assert ended(run) == 0, run.log()
-        everything_is_counted_once(store, N)
-        store.close()
+        with closing(open_store(sqlite_url, writer=False)) as store:
+            wait_until(lambda: received(store) == N)
+            page = run.says("/metrics")[1]
+            assert ended(run) == 0, run.log()
+            everything_is_counted_once(store, N)
     assert PASSWORD not in run.log() + page
 
 
@@ -173,7 +173,7 @@ def test_a_certificate_for_another_host_is_refused(
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_candidates_are_asked_through_the_same_door(
-    guarded: Broker, folder: Path, postgres_url: str, tmp_path: Path, mechanism: str
+    guarded: Broker, folder: Path, postgres_url: str, store: Store, tmp_path: Path, mechanism: str
 ) -> None:
     way = service(guarded, folder, tmp_path / "door", postgres_url, mechanism=mechanism)
     kafka = yaml.safe_load((way.folder / "vedette.yaml").read_text())["kafka"]
@@ -186,7 +186,6 @@ def test_candidates_are_asked_through_the_same_door(
         admin.close()
         return name
 
-    store = open_store(postgres_url)
     with Endpoint() as fake:
         one = next_one(fake.url, key="canary-key")
         run = Asking(tmp_path / "a", guarded, topic, postgres_url, None, kafka, next=one)
@@ -196,4 +195,3 @@ def test_candidates_are_asked_through_the_same_door(
             process.terminate()
             assert process.wait(20) == 0, run.log()
     assert PASSWORD not in run.log() and "canary-key" not in run.log()
-    store.close()

@@ -30,13 +30,13 @@ def break_the_header(batch: bytearray) -> None:
 
 
 def test_records_that_cannot_be_decoded_are_stepped_over(
-    broker: Broker, topic: MakeTopic, postgres_url: str, postgres_store: Store, tmp_path: Path
+    broker: Broker, topic: MakeTopic, postgres_url: str, store: Store, tmp_path: Path
 ) -> None:
     name = "vedette_shadow_unasked_total"
     broken = {3: flip_a_byte, 6: break_the_header, 8: break_the_compression, 11: flip_a_byte}
     with Endpoint() as fake:
         run = Asking(tmp_path / "a", broker, topic, postgres_url, next=next_one(fake.url))
-        asks = asks_of(postgres_store, 24)
+        asks = asks_of(store, 24)
         for number, one in enumerate(asks[:12]):  # a batch of its own each
             packed = {"compression_type": "gzip"} if number == 8 else {}
             producer = KafkaProducer(bootstrap_servers=broker.address, **packed)
@@ -58,17 +58,17 @@ def test_records_that_cannot_be_decoded_are_stepped_over(
             wait_until(lambda: len(fake.asked) == 20)
             assert process.poll() is None
         assert run.log().count("cannot be decoded") == 4, run.log()
-    assert states(postgres_store) == {"sent": 20, "owed": 4}
+    assert states(store) == {"sent": 20, "owed": 4}
 
 
 def test_asks_that_wait_in_a_killed_dispatcher_are_asked_by_the_next(
-    broker: Broker, topic: MakeTopic, postgres_url: str, postgres_store: Store, tmp_path: Path
+    broker: Broker, topic: MakeTopic, postgres_url: str, store: Store, tmp_path: Path
 ) -> None:
     with Endpoint("slow") as fake:
         one = next_one(fake.url, concurrency=1, timeout_s=10)
         run = Asking(tmp_path / "a", broker, topic, postgres_url, next=one)
         with run.running() as process:
-            run.send(*asks_of(postgres_store, 40))
+            run.send(*asks_of(store, 40))
             wait_until(lambda: run.says("vedette_shadow_waiting_asks", candidate="next") > 30)
             wait_until(lambda: len(fake.asked) >= 3)
             time.sleep(1.5)  # in which all would have been committed
@@ -78,9 +78,9 @@ def test_asks_that_wait_in_a_killed_dispatcher_are_asked_by_the_next(
         assert before < 30
         fake.mode = "ok"
         with run.running():
-            wait_until(lambda: "owed" not in states(postgres_store), 60)
-            wait_until(lambda: len(fake.asked) == states(postgres_store)["sent"])
-    found = states(postgres_store)
+            wait_until(lambda: "owed" not in states(store), 60)
+            wait_until(lambda: len(fake.asked) == states(store)["sent"])
+    found = states(store)
     assert found["sent"] >= 39 and sum(found.values()) == 40, found
     said = Counter(body["messages"][-1]["content"] for _, body in fake.asked)
     assert max(said.values()) == 1, "somebody was asked twice"

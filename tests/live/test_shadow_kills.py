@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from agent.pairs import LATE, PAIR
 from agent.shadows import Budget
-from agent.store import Store, budgets, open_store
+from agent.store import Store, budgets
 from agent.store.tables import calls
 from agent.store.tickets import SETTLED, answer_id
 from tests.conftest import MakeTopic
@@ -44,13 +44,13 @@ def late(store: Store) -> int:
 @pytest.mark.parametrize("kills", [5, pytest.param(50, marks=pytest.mark.prove)])
 @pytest.mark.timeout(1500)
 def test_kills_leave_every_pair_folded_once(
-    broker: Broker, topic: MakeTopic, postgres_url: str, tmp_path: Path, kills: int
+    broker: Broker, topic: MakeTopic, postgres_url: str, store: Store, tmp_path: Path, kills: int
 ) -> None:
     """Now the dispatcher and now the worker dies, at moments of ours, with calls in flight.
 
     More may run at once than come, so what is delivered again has been asked already.
     """
-    store, draws = open_store(postgres_url), random.Random(kills)
+    draws = random.Random(kills)
     with Endpoint("slow") as fake:
         where = tmp_path / "a", broker, topic, postgres_url, fake.url
         # A call takes 0.4 s.
@@ -81,14 +81,17 @@ def test_kills_leave_every_pair_folded_once(
     with store.transaction() as tx:
         left = budgets.left(tx, "next", Budget(calls=5000), time.time())
     assert 5000 - left["calls"] == sum(row.tokens > 0 for row in rows(store))
-    store.close()
 
 
 def test_nobody_is_asked_while_the_database_is_stopped(
-    broker: Broker, topic: MakeTopic, postgres_server: Database, postgres_url: str, tmp_path: Path
+    broker: Broker,
+    topic: MakeTopic,
+    postgres_server: Database,
+    postgres_url: str,
+    store: Store,
+    tmp_path: Path,
 ) -> None:
     """The dispatcher wakes up with calls in flight, room for more, and 80 asks that wait."""
-    store = open_store(postgres_url)
     with Endpoint("slow") as fake:
         road = ShadowRoad(tmp_path / "a", broker, topic, postgres_url, fake.url, stream=False)
         with road.running():
@@ -114,7 +117,6 @@ def test_nobody_is_asked_while_the_database_is_stopped(
             road.until(lambda: road.is_paired(store))
     assert states(store) == {"answered": 100} and len(fake.asked) == 100
     assert paired(store, 1)[MAIN].calls.words == {PAIR: 100}
-    store.close()
 
 
 def waiting(road: ShadowRoad) -> float:

@@ -2,14 +2,12 @@
 
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from kafka import KafkaProducer
 
-from agent.store import Store, open_store
+from agent.store import Store
 from tests.conftest import MakeTopic
 from tests.live.asking import Asking, asks_of, next_one, said
 from tests.live.broker import Broker
@@ -17,13 +15,6 @@ from tests.live.endpoint import Endpoint
 from tests.live.test_kafka_road import wait_until
 from tests.live.test_main_job import page
 from tests.shadows import ask, states
-
-
-@pytest.fixture
-def store(postgres_url: str) -> Iterator[Store]:
-    """Closed whatever happens: a connection that is left open fails the next test."""
-    with closing(open_store(postgres_url)) as opened:
-        yield opened
 
 
 def test_asks_come_back_as_answers(

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from agent.pairs import PAIR
 from agent.panes import Group
-from agent.store import Store, open_store, reads
+from agent.store import Store, reads
 from agent.store.tables import calls
 from agent.store.tickets import answer_id
 from tests.conftest import MakeTopic
@@ -29,10 +29,10 @@ BETTER = {
 
 
 def test_a_better_candidate_is_asked_and_found_out(
-    broker: Broker, topic: MakeTopic, postgres_url: str, tmp_path: Path
+    broker: Broker, topic: MakeTopic, postgres_url: str, store: Store, tmp_path: Path
 ) -> None:
     """Production refuses every question, and the candidate answers: 120 pairs of one mind."""
-    n, store = 120, open_store(postgres_url)
+    n = 120
     experiments = {"experiments": {"x": BETTER | {"start": time.time() - 60.0}}}
     with Endpoint() as fake:
         where = tmp_path / "a", broker, topic, postgres_url, fake.url
@@ -50,7 +50,6 @@ def test_a_better_candidate_is_asked_and_found_out(
     assert paired(store, 1)[MAIN].calls.words == {PAIR: n}
     primary = next(line for line in lines if line["role"] == "primary")
     assert primary["verdict"] == "better" and primary["estimate"] == -1.0
-    store.close()
 
 
 TROUBLES = (
@@ -60,10 +59,10 @@ TROUBLES = (
 
 
 def test_no_trouble_of_an_endpoint_costs_a_ticket_or_production(
-    broker: Broker, topic: MakeTopic, postgres_url: str, tmp_path: Path
+    broker: Broker, topic: MakeTopic, postgres_url: str, store: Store, tmp_path: Path
 ) -> None:
     """Its mode changes while calls flow: each trouble opens the breaker, its end closes it."""
-    store, gauge = open_store(postgres_url), "vedette_shadow_breaker_open_ratio"
+    gauge = "vedette_shadow_breaker_open_ratio"
     breakers = {"failures": 3, "open_s": 0.3, "most_s": 0.6}
     with Endpoint() as fake:
         road = ShadowRoad(tmp_path / "a", broker, topic, postgres_url, fake.url,
@@ -92,7 +91,6 @@ def test_no_trouble_of_an_endpoint_costs_a_ticket_or_production(
     assert found["failed"] >= 3 * len(TROUBLES)
     assert paired(store, 1)[MAIN].calls.words == {PAIR: len(fake.asked)}
     production_is_whole(store, road.sent, len(fake.asked))
-    store.close()
 
 
 def production_is_whole(store: Store, production: int, answers: int) -> None:

@@ -1,6 +1,7 @@
 """What goes out again: scored calls and dead letters as topics, and both without their topic."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 from kafka import KafkaProducer
@@ -36,9 +37,8 @@ def test_scored_calls_are_published_without_their_texts(
     assert one["scores"]["latency"] == 0.625
     assert one["scores"]["response_refusal"] == 0.0
     assert not any(WORD.encode() in record.value for record in published)
-    store = open_store(sqlite_url)
-    everything_is_counted_once(store, N)
-    store.close()
+    with closing(open_store(sqlite_url)) as store:
+        everything_is_counted_once(store, N)
 
 
 def test_dead_letters_are_replayed_to_their_topic(
@@ -65,12 +65,10 @@ def test_dead_letters_are_replayed_to_their_topic(
     with serving(run) as service:
         wait_until(lambda: counted(service, "vedette_calls_total") == 1)
         assert ended(service) == 0
-    store = open_store(sqlite_url)
-    with store.transaction() as tx:
+    with closing(open_store(sqlite_url)) as store, store.transaction() as tx:
         ledger = reads.ledger(tx)
     assert (ledger.terms["feedback"], ledger.terms["invalid"], ledger.received) == (1, 1, 6)
     assert ledger.sums
-    store.close()
 
 
 def test_without_their_topics_nothing_is_lost_and_nothing_waits(
@@ -86,14 +84,13 @@ def test_without_their_topics_nothing_is_lost_and_nothing_waits(
     with serving(run) as service:
         wait_until(lambda: counted(service, "vedette_dead_letters_total") == 1)
         wait_until(lambda: counted(service, "vedette_scored_unpublished_total") > 0)
-        store = open_store(sqlite_url, writer=False)
-        wait_until(lambda: received(store) == N + 1)
-        assert service.says("/livez")[0] == 200
-        assert ended(service, 40) == 0, service.log()
-        with store.transaction() as tx:
-            (letter,) = tx.execute(select(dead_letters)).all()
-            ledger = reads.ledger(tx)
-        store.close()
+        with closing(open_store(sqlite_url, writer=False)) as store:
+            wait_until(lambda: received(store) == N + 1)
+            assert service.says("/livez")[0] == 200
+            assert ended(service, 40) == 0, service.log()
+            with store.transaction() as tx:
+                (letter,) = tx.execute(select(dead_letters)).all()
+                ledger = reads.ledger(tx)
     assert (letter.reason, bytes(letter.value), letter.sent_at) == ("json", b"no json", None)
     assert ledger.sums
     assert ledger.terms["scored"] == N
