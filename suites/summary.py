@@ -40,7 +40,7 @@ def lines_of(run: Run) -> list[Line]:
         for task in dict.fromkeys(item.task for item in run.items)
         for one in run.outcomes
         for metric in metrics_of(one)
-        if (found := figure(metric, one, seed, _places(run, task, metric))).n or found.missing
+        if (found := figure(metric, one, places=_places(run, task, metric))).n or found.missing
     ]
 
 
