@@ -17,6 +17,7 @@ from agent.config import Config, load_config
 from agent.errors import BadConfig
 from agent.experiments import Experiment
 from agent.store import Store
+from consumers.cli_offline import show_offline
 from consumers.cli_terminal import AsJson, ConfigFile, bare_table, err, out, print_json, say, wide
 from consumers.readouts import (
     BETWEEN,
@@ -54,8 +55,14 @@ def readout(
     of: Annotated[
         list[str] | None, typer.Option(help="The means of VARIANT or VARIANT@START/END alone.")
     ] = None,
+    offline: Annotated[
+        str | None, typer.Option(help="A run of `evaluate` beside live calls of its models.")
+    ] = None,
 ) -> None:
     """What the experiments say now: effects, intervals and verdicts that hold at every look."""
+    if offline is not None:
+        show_offline(load_config(config), offline, of or (), as_json)
+        return
     if of:
         _show_levels(load_config(config), of, as_json)
         return

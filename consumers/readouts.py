@@ -44,15 +44,21 @@ def read_levels(store: Store, config: Config, arms: Sequence[str]) -> list[Level
     """Where variants stand; `arms` are as those of `looked_back`. Raises BadConfig like it."""
     found = []
     for arm in arms:
-        held = _arm("--of", arm)
-        try:
-            start, end = (float(instant(held.get(name, otherwise)))
-                          for name, otherwise in (("start", 0.0), ("end", math.inf)))  # fmt: skip
-        except ValueError as error:
-            raise BadConfig("--of", f"{arm!r} {error}") from None
+        variant, start, end = period_of("--of", arm)
         with store.transaction() as tx:
-            found += levels(tx, config.service, held["variant"], start, end)
+            found += levels(tx, config.service, variant, start, end)
     return found
+
+
+def period_of(key: str, arm: str) -> tuple[str, float, float]:
+    """The variant of `VARIANT` or `VARIANT@START/END`, and its period in epoch seconds."""
+    held = _arm(key, arm)
+    try:
+        ends = held.get("start", 0.0), held.get("end", math.inf)
+        start, end = (float(instant(one)) for one in ends)
+    except ValueError as error:
+        raise BadConfig(key, f"{arm!r} {error}") from None
+    return held["variant"], start, end
 
 
 def names_of(config: Config, name: str | None) -> list[str]:

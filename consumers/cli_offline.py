@@ -1,0 +1,43 @@
+"""`vedette readout --offline RUN`: a run of a suite beside the live figures of the same models."""
+
+from collections.abc import Sequence
+from contextlib import closing
+
+from agent.config import Config
+from agent.errors import BadConfig
+from consumers.cli_terminal import bare_table, print_json, say, wide
+from consumers.readouts import open_reader, period_of
+from suites.beside import Beside, Side, beside
+from suites.keeping import read_run
+
+
+def show_offline(config: Config, name: str, arms: Sequence[str], as_json: bool) -> None:
+    """Print every metric that both have; `arms` is one live variant, production without any."""
+    if len(arms) > 1:
+        raise BadConfig("--of", "takes one variant beside --offline")
+    variant, start, end = period_of("--of", arms[0] if arms else "production")
+    with closing(open_reader(config)) as store, store.transaction() as tx:
+        run = read_run(tx, name, "--offline")
+        found = beside(tx, run, config.service, variant, start, end)
+    if as_json:
+        print_json([{"run": run.name, "variant": variant, **one.as_json()} for one in found])
+        return
+    if not found:
+        models = ", ".join(dict.fromkeys(one.model for one in run.outcomes))
+        say(f"no closed pane of service {config.service}, {variant}, has calls of {models}")
+        return
+    _show(run.name, variant, found)
+
+
+def _show(run: str, variant: str, found: Sequence[Beside]) -> None:
+    for model in dict.fromkeys(one.model for one in found):
+        made = bare_table(model, run, variant, "difference", words=(model,))
+        for one in (one for one in found if one.model == model):
+            ends = f"{one.difference:+.4f} [{one.lower:+.4f}, {one.upper:+.4f}]"
+            made.add_row(f"  {one.metric}", _side(one.offline), _side(one.live), ends)
+        wide.print(made)
+    say("observational, no verdict: the questions of a dataset are not those of users")
+
+
+def _side(one: Side) -> str:
+    return f"{one.mean:.4f} [{one.lower:.4f}, {one.upper:.4f}] of {one.n}"
