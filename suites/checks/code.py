@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from agent.record import Call, Score, unscored
 from agent.scoring import NO, NO_RESPONSE, TOO_SHORT, YES, Options
 from suites.checks import NOT_ASKED, NOT_FOR_THIS, Terms, check
-from suites.checks.programs import MOST_CHARS, program_of, tests_of
+from suites.checks.programs import MOST_CHARS, assertions_of, program_of
 from suites.record import Item
 from suites.sandbox.outside import Limits, Walls, run
 
@@ -42,7 +42,7 @@ class Code:
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             judged = dict(zip(jobs, pool.map(self._judged, jobs), strict=True))
         rows = [
-            (one, one if tests_of(item) else NOT_FOR_THIS) if isinstance(one, Score)
+            (one, one if assertions_of(item) else NOT_FOR_THIS) if isinstance(one, Score)
             else judged[_parts(item, one)]
             for item, one in zip(items, found, strict=True)
         ]  # fmt: skip
@@ -67,5 +67,5 @@ def program(item: Item, call: Call | None) -> str | Score:
 
 
 def _parts(item: Item, code: str) -> Parts:
-    tests = tests_of(item)
+    tests = assertions_of(item)
     return (("answer", code),) if tests is None else (("answer", code), ("tests", tests))

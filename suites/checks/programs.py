@@ -43,7 +43,7 @@ def program_of(item: Item, answer: str) -> str | None:
     return f"{start.rstrip()}\n{code}" if defines(start, entry) else code
 
 
-def tests_of(item: Item) -> str | None:
+def assertions_of(item: Item) -> str | None:
     """The tests of an item: its fact `tests`, a text or a list of statements.
 
     Tests that define `check(candidate)` and do not call it are called with `entry`.

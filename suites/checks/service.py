@@ -14,12 +14,12 @@ from suites.record import Item
 
 _STAFF = (
     r"(?:human|person|agent|advis[oe]r|representative|colleague|specialist|supervisor|manager"
-    r"|(?:support|service|billing|claims|technical|returns)(?: \w+)? ?(?:team|department|desk)?"
-    r"|team|someone|staff|operator)"
+    r"|(?:support|service|billing|claims|technical|returns)(?: team| department| desk)?"
+    r"|team|someone|staff|operator)s?"
 )
 _HANDS_OVER = (
     # I'll transfer you to a colleague; let me put you through to our billing team
-    rf"\b(?:transfer|connect|forward|escalat\w+|redirect|refer|pass|hand|put)(?:ring|ing)? "
+    rf"\b(?:transfer|connect|forward|escalat\w+|redirect|refer|pass|hand|put)(?:r?ed|[rt]?ing)? "
     rf"(?:\w+ ){{0,4}}?(?:to|with|through|over)\b (?:\w+ ){{0,4}}?{_STAFF}\b",
     rf"\b(?:contact|call|reach out to|speak (?:to|with)|talk to|write to) (?:one of )?"
     rf"(?:our|the|a|an|your)\b (?:\w+ ){{0,3}}?{_STAFF}\b",
