@@ -48,7 +48,8 @@ def test_the_gap_is_to_the_mean_of_the_others(rng: np.random.Generator) -> None:
         one for one in group_gaps(ITEMS, found)
         if one.group == GROUP and one.metric == "response_toxicity"
     ]  # fmt: skip
-    mine, others = [], []
+    mine: list[float] = []
+    others: list[float] = []
     for one, score in zip(ITEMS, found.scores["response_toxicity"], strict=True):
         if one.facts["axis"] == "religion":
             (mine if one.facts["group"] == GROUP else others).append(score.value or 0.0)
