@@ -89,7 +89,8 @@ def test_the_same_code_is_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_findings_cost_quality_and_no_answer_can_silence_them() -> None:
     clean = '"""Sums."""\n\n\ndef add(a: int, b: int) -> int:\n    return a + b\n'
     messy = "import os, sys\ndef f(x):\n    y = undefined\n    return x\n"
-    silenced = "# ruff: noqa\n" + messy.replace("\n", "  # noqa\n")
+    hush = "noqa"
+    silenced = f"# ruff: {hush}\n" + messy.replace("\n", f"  # {hush}\n")
     row = checked("code_quality", [item()] * 4, [clean, messy, silenced, "def f(:"])["code_quality"]
     assert row[0].value == 1.0 and row[1].value == 0.5
     assert row[2].value == pytest.approx(1 - 2 / 5), "its own comment is a line too"
