@@ -1,5 +1,6 @@
 """The plan of the engine: each text once, packs by tokens, what fails costs its own text."""
 
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from agent.scoring.engine import Engine, Rows, Wait, Want, _packs, _Piece
 from agent.scoring.forward import Pack
 from agent.scoring.models import Model
-from agent.scoring.vocabulary import Tokens, Vocabulary
+from agent.scoring.vocabulary import Ids, Tokens, Vocabulary
 
 WORDS = [f"w{at}" for at in range(60)]
 
@@ -51,7 +52,7 @@ def test_models_of_one_vocabulary_tokenise_a_text_once(monkeypatch: pytest.Monke
     asked: list[str] = []
     plain = Vocabulary.ids
 
-    def counted(self: Vocabulary, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
+    def counted(self: Vocabulary, texts: Sequence[str], max_tokens: int) -> list[Ids]:
         asked.extend(texts)
         return plain(self, texts, max_tokens)
 
@@ -117,22 +118,23 @@ def test_a_long_text_is_read_in_windows_from_its_start_to_its_end() -> None:
     assert len(engine.outputs(ours, [long])[0]) == 4
     ids = ours.vocabulary.ids([long], 10_000)[0]
     windows = ours.vocabulary.windows(ids, 32, 4)
-    assert windows[0].ids[:2] == [2, 6] and windows[-1].ids[-2:] == [7, 3]
+    assert [*windows[0].ids[:2], *windows[-1].ids[-2:]] == [2, 6, 7, 3]
 
 
 def test_a_text_is_cut_where_the_whole_text_would_be() -> None:
     words = vocabulary()
     sparse = "w1" + " " * 5_000 + "w2 w3"
-    assert words.ids([sparse], 32) == [[5, 6, 7]]
+    assert words.ids([sparse], 32) == [array("i", [5, 6, 7])]
     # The cut, at 320 characters, falls into the last word that is read: "w12".
     split = "w1        " * 29 + " " * 28 + "w12 w13"
     assert words.ids([split], 32)[0][:31] == words.ids([split], 3_200)[0][:31]
-    assert words.pairs([("w1 w2", "w3")], 32) == [[Tokens([2, 5, 6, 3, 7, 3], [0, 0, 0, 0, 1, 1])]]
+    made = Tokens(array("i", [2, 5, 6, 3, 7, 3]), array("i", [0, 0, 0, 0, 1, 1]))
+    assert words.pairs([("w1 w2", "w3")], 32) == [[made]]
 
 
 def test_packs_keep_the_budget_and_every_piece() -> None:
     lengths = [5, 300, 12, 5, 7, 2_048, 3_000, 40, 40]
-    pieces = [_Piece(at, Tokens([0] * n, [0] * n)) for at, n in enumerate(lengths)]
+    pieces = [_Piece(at, Tokens(array("i", bytes(4 * n)))) for at, n in enumerate(lengths)]
     packs = [[piece.text for piece in pack] for pack in _packs(pieces, lambda: 2_048)]
     assert packs == [[0, 3, 4, 2, 7, 8, 1], [5], [6]]
 

@@ -1,5 +1,6 @@
 """The packed forward pass of every family, with transformers' own as the oracle."""
 
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import transformers as typed
 from agent.scoring import layout, pooling
 from agent.scoring.deberta import Disentangled
 from agent.scoring.forward import Encoder, Pack, attention
+from agent.scoring.vocabulary import Ids
 
 transformers: Any = typed  # most of what is called there has no types
 
@@ -46,12 +48,12 @@ CONFIGS = {
 }  # fmt: skip
 
 
-def inputs(config: Any) -> tuple[list[list[int]], list[list[int]]]:
+def inputs(config: Any) -> tuple[list[Ids], list[Ids]]:
     """Random ids, and types with a second text where the model knows one."""
     draw = torch.Generator().manual_seed(5)
-    ids = [torch.randint(5, 100, (n,), generator=draw).tolist() for n in LENGTHS]
+    ids = [array("i", torch.randint(5, 100, (n,), generator=draw).tolist()) for n in LENGTHS]
     second = int(getattr(config, "type_vocab_size", 0) > 1)
-    return ids, [[0] * (n // 2) + [second] * (n - n // 2) for n in LENGTHS]
+    return ids, [array("i", [0] * (n // 2) + [second] * (n - n // 2)) for n in LENGTHS]
 
 
 def made(config: Any, kind: str) -> tuple[Any, Encoder]:
@@ -67,8 +69,10 @@ def made(config: Any, kind: str) -> tuple[Any, Encoder]:
 
 def theirs(model: Any, config: Any, ids: Sequence[int], types: Sequence[int]) -> Any:
     """What transformers says of one text alone."""
-    more = {} if config.model_type == "distilbert" else {"token_type_ids": torch.tensor([types])}
-    return model(input_ids=torch.tensor([ids]), **more)
+    told = {"input_ids": ids, "token_type_ids": types}
+    if config.model_type == "distilbert":
+        del told["token_type_ids"]
+    return model(**{name: torch.tensor([list(some)]) for name, some in told.items()})
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from array import array
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -113,13 +114,12 @@ def test_deberta_is_refused_in_one_line() -> None:
 def test_rectangles_hold_every_text_in_order_and_few_tokens() -> None:
     rng = np.random.default_rng(2)
     lengths = [*sorted(rng.integers(2, 512, 90).tolist()), 40, 3, 1_200, 2]
-    ids = [rng.integers(1, 99, n).tolist() for n in lengths]
-    found: list[list[int]] = []
-    for feed in rectangles(Pack.make(ids, [[1] * n for n in lengths], "cpu")):
+    ids, found = [array("i", rng.integers(1, 99, n).tolist()) for n in lengths], []
+    for feed in rectangles(Pack.make(ids, [array("i", [1] * n) for n in lengths], "cpu")):
         assert feed["ids"].size <= 1_024 or len(feed["ids"]) == 1
         assert (feed["ids"][~feed["real"]] == 0).all() and (feed["types"] == feed["real"]).all()
         found += [row[real].tolist() for row, real in zip(feed["ids"], feed["real"], strict=True)]
-    assert found == ids
+    assert found == [one.tolist() for one in ids]
 
 
 def test_a_twin_that_passes_is_written_and_scores_as_its_model(

@@ -14,6 +14,7 @@ import argparse
 import dataclasses
 import json
 import random
+from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -101,12 +102,12 @@ class Heads:
 
 
 class Trunk:
-    """MiniLM with its tokeniser."""
+    """MiniLM with its tokeniser, in fp32 on a device."""
 
-    def __init__(self) -> None:
-        folder = folders.shipped("training")
+    def __init__(self, device: str = "cpu") -> None:
+        folder, self.device = folders.shipped("training"), device
         config = layout.Config.read(json.loads((folder / "config.json").read_text("utf-8")))
-        weights = layout.strip(load_file(folder / "model.safetensors"))
+        weights = layout.strip(load_file(folder / "model.safetensors", device=device))
         self.encoder = Encoder(config, weights)
         self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()
@@ -123,8 +124,8 @@ class Trunk:
         hidden, seen = [torch.zeros(0)] * len(pieces), [torch.zeros(0)] * len(pieces)
         with torch.inference_mode():
             for places in packs([len(piece) for piece in pieces], 2_048):
-                ids = [pieces[at] for at in places]
-                pack = Pack.make(ids, [[0] * len(one) for one in ids], "cpu")
+                ids = [array("i", pieces[at]) for at in places]
+                pack = Pack.make(ids, [None] * len(ids), self.device)
                 found = pooling.stages(self.encoder, pack)
                 parts = torch.split(found[-1 - DEPTH // 2].half(), list(pack.lengths))
                 for at, part, pool in zip(
@@ -136,7 +137,7 @@ class Trunk:
     def branch(self) -> Branch:
         """A branch that has learned nothing yet."""
         layers = self.encoder.layers[-DEPTH:]
-        return Branch(layers, len(layers[0].out.weight))
+        return Branch(layers, len(layers[0].out.weight)).to(self.device)
 
 
 def crops(seed: int) -> Callable[[list[int]], list[list[int]]]:
@@ -200,11 +201,12 @@ def fit(trunk: Trunk, found: Sequence[Row], states: States, branch: Branch | Non
     width = branch.head.in_features
     weight = torch.zeros(len(TASKS), width + states.seen.shape[1])
     bias = torch.zeros(len(TASKS))
-    weight[columns, :width], bias[columns] = branch.head.weight.detach(), branch.head.bias.detach()
+    weight[columns, :width] = branch.head.weight.detach().cpu()
+    bias[columns] = branch.head.bias.detach().cpu()
     for column, task in enumerate(TASKS):
         if task not in BRANCHED:
             used = weights[:, column] > 0
-            chosen = states.seen[torch.from_numpy(used)]
+            chosen = states.seen[torch.from_numpy(used).to(states.seen.device)]
             own = regress(chosen, labels[used, column], weights[used, column])
             weight[column, width:], bias[column] = own
     return Heads(branch, weight, bias)
@@ -228,27 +230,29 @@ def _branch(trunk: Trunk, states: States, wanted: Floats, weights: Floats) -> Br
             group["lr"] = group["rate"] * warm * (1 - step / len(plan))
         places = [used[at] for at in pack]
         logits = _logits(trunk, branch, [states.hidden[at] for at in places])
-        target = torch.from_numpy(wanted[places])
+        target, weight = (
+            torch.from_numpy(one[places]).to(trunk.device) for one in (wanted, weights)
+        )
         losses = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
         optimizer.zero_grad()
-        (losses * torch.from_numpy(weights[places])).sum().div(len(places)).backward()  # type: ignore[no-untyped-call]  # torch's own
+        (losses * weight).sum().div(len(places)).backward()  # type: ignore[no-untyped-call]  # torch's own
         torch.nn.utils.clip_grad_norm_(branch.parameters(), 1.0)
         optimizer.step()
     return branch.eval()
 
 
 def _logits(trunk: Trunk, branch: Branch, hidden: Sequence[torch.Tensor]) -> torch.Tensor:
-    none = [[0] * len(one) for one in hidden]
-    pack = Pack.make(none, none, "cpu")
+    empty = [array("i", bytes(4 * len(one))) for one in hidden]
+    pack = Pack.make(empty, [None] * len(empty), trunk.device)
     made: torch.Tensor = branch(trunk.encoder, torch.cat(list(hidden)).float(), pack)
     return made
 
 
 def shipped(trunk: Trunk) -> Branch:
     """The branch of the file that ships."""
-    found = {name: one.float() for name, one in load_file(HEADS).items()}
+    found = {name: one.float() for name, one in load_file(HEADS, device=trunk.device).items()}
     own = layout.layers({**trunk.encoder.weights, **found}, trunk.encoder.config)[-DEPTH:]
-    branch = Branch(own, len(own[0].out.weight))
+    branch = Branch(own, len(own[0].out.weight)).to(trunk.device)
     columns = [TASKS.index(task) for task in BRANCHED]
     with torch.no_grad():
         branch.head.weight.copy_(found["head.weight"][columns, : branch.head.in_features])
@@ -269,7 +273,7 @@ def save(heads: Heads, path: Path, layers: int) -> None:
         for field in ("out", "norm", "up", "down", "last_norm"):
             own = f"{place}{getattr(names, field)}"
             found[f"{own}.weight"], found[f"{own}.bias"] = getattr(layer, field)[:2]
-    made = {name: one.detach().half().contiguous() for name, one in found.items()}
+    made = {name: one.detach().cpu().half().contiguous() for name, one in found.items()}
     made["head.weight"], made["head.bias"] = heads.weight, heads.bias
     save_file(made, path, metadata={"labels": ",".join(TASKS)})
 
@@ -279,8 +283,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--keep-branch", action="store_true", help="train the linear heads alone")
+    parser.add_argument("--device", default="cpu", help="cuda draws other noise than cpu")
     asked = parser.parse_args()
-    trunk, found = Trunk(), rows(asked.data, SEED)
+    trunk, found = Trunk(asked.device), rows(asked.data, SEED)
     states = trunk.states([row.text for row in found], crops(SEED))
     heads = fit(trunk, found, states, shipped(trunk) if asked.keep_branch else None)
     save(heads, HEADS, len(trunk.encoder.layers))

@@ -20,8 +20,8 @@ def regress(seen: torch.Tensor, wanted: Floats, weights: Floats) -> tuple[torch.
     x = seen.float()
     mean, spread = x.mean(0), x.std(0) + _LEAST_SPREAD
     x = x.sub_(mean).div_(spread)
-    target, weight = torch.from_numpy(wanted), torch.from_numpy(weights)
-    made = torch.zeros(x.shape[1] + 1, requires_grad=True)
+    target, weight = (torch.from_numpy(one).to(x.device) for one in (wanted, weights))
+    made = torch.zeros(x.shape[1] + 1, requires_grad=True, device=x.device)
     optimizer = torch.optim.LBFGS(
         [made], max_iter=STEPS, history_size=8, line_search_fn="strong_wolfe"
     )
@@ -36,4 +36,4 @@ def regress(seen: torch.Tensor, wanted: Floats, weights: Floats) -> tuple[torch.
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]  # torch's own
     own = made.detach()[:-1] / spread
-    return own, float(made.detach()[-1] - own @ mean)
+    return own.cpu(), float(made.detach()[-1] - own @ mean)

@@ -96,7 +96,9 @@ def invented_texts(n: int, seed: int) -> list[str]:
     words = [w for w in file.read_text("utf-8").splitlines()[1_996:] if w.isalpha()][:20_000]
     weights = 1 / np.arange(3, len(words) + 3)
     sizes = np.clip(rng.lognormal(np.log(_MEDIAN), _SIGMA, n), 3, 4_000).astype(int)
-    return [" ".join(rng.choice(words, size, p=weights / weights.sum())) for size in sizes]
+    drawn = rng.choice(len(words), sizes.sum(), p=weights / weights.sum())
+    split = np.split(drawn, np.cumsum(sizes)[:-1])
+    return [" ".join(map(words.__getitem__, some.tolist())) for some in split]
 
 
 def _flops(model: Model, texts: Sequence[str], layers: int, width: int, inner: int) -> float:
@@ -228,7 +230,8 @@ def _deberta_ways(texts: list[str], device: str) -> Ways:
     import torch
 
     theirs, model = random_deberta(device)
-    ids = sorted((one[: _TOKENS - 2] for one in model.vocabulary.ids(texts, _TOKENS)), key=len)
+    found = model.vocabulary.ids(texts, _TOKENS)
+    ids = sorted((one[: _TOKENS - 2].tolist() for one in found), key=len)
 
     def eager() -> None:
         pack: list[list[int]] = []

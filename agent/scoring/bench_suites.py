@@ -16,7 +16,7 @@ from agent.scoring.models import Model
 
 # Chats of a round: enough to fill an accelerator's packs for a second, few on a CPU; and of a
 # batch, which is what a poll brings.
-_CPU_CHATS, _GPU_CHATS, _BATCH = 24, 16_384, 2_000
+_CPU_CHATS, _GPU_CHATS, _BATCH = 24, 8_192, 2_000
 
 Texts = Sequence[str]
 

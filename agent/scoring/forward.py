@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from agent.scoring import layout
 from agent.scoring.layout import Layer, Linear, Norm, Weights
+from agent.scoring.vocabulary import Ids
 
 if TYPE_CHECKING:
     import torch
@@ -38,20 +39,19 @@ class Pack:
     runs: tuple[tuple[int, int, int], ...]
 
     @classmethod
-    def make(
-        cls, ids: Sequence[Sequence[int]], types: Sequence[Sequence[int]], device: str
-    ) -> "Pack":
-        """Of token ids and types a text; texts of one length should stand side by side."""
+    def make(cls, ids: Sequence[Ids], types: Sequence[Ids | None], device: str) -> "Pack":
+        """Of token ids and types a text, all 0 without any; texts of one length should stand side
+        by side."""
         import numpy as np
         import torch
 
         lengths = np.fromiter(map(len, ids), np.int64, len(ids))
         starts = np.concatenate([[0], np.cumsum(lengths)])
-        flat = np.concatenate([np.asarray(one, np.int64) for one in ids])
+        flat = np.frombuffer(b"".join(ids), np.int32).astype(np.int64)
         kinds = np.zeros_like(flat)
-        for start, one in zip(starts[:-1], types, strict=True):  # most are of the first kind only
-            if any(one):
-                kinds[start : start + len(one)] = one
+        for start, some in zip(starts[:-1], types, strict=True):
+            if some is not None:
+                kinds[start : start + len(some)] = some
         positions = np.arange(len(flat)) - np.repeat(starts[:-1], lengths)
         edges = [0, *(np.flatnonzero(np.diff(lengths)) + 1).tolist(), len(lengths)]
         runs = tuple((int(starts[a]), b - a, int(lengths[a])) for a, b in itertools.pairwise(edges))
@@ -186,7 +186,8 @@ def _attend(qkv: "torch.Tensor", pack: Texts, _: int, heads: int) -> "torch.Tens
     if isinstance(pack, Rectangle):
         return _attend_padded(qkv, pack, heads)
     tokens, width = qkv.shape[0], qkv.shape[1] // 3
-    if qkv.is_cuda:
+    # The kernel takes half precision only, and heads of whole vectors of eight.
+    if qkv.is_cuda and qkv.dtype != torch.float32 and width // heads % 8 == 0:
         return _varlen(qkv.view(tokens, 3, heads, width // heads), pack).reshape(tokens, width)
     mixed = []
     for first, texts, length in pack.runs:

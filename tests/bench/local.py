@@ -37,7 +37,7 @@ def alone(model: LocalModel, calls: Sequence[Call]) -> None:
     for call in calls:
         question = model.read(call)
         assert isinstance(question, Question)
-        ids = torch.tensor([question.ids])
+        ids = torch.tensor([question.ids], device=model.device)
         with torch.inference_mode():
             model._model.generate(
                 input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False,

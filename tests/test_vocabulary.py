@@ -1,0 +1,65 @@
+"""Texts to ids: words that are looked up, with the tokeniser itself as the oracle."""
+
+from array import array
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import tokenizers as untyped
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.scoring import folders, vocabulary
+from agent.scoring.vocabulary import Vocabulary
+
+tokenizers: Any = untyped
+FILE = str(folders.shipped("test") / "tokenizer.json")
+ORACLE = tokenizers.Tokenizer.from_file(FILE)
+ORACLE.no_padding()
+ORACLE.no_truncation()
+WORDS = Vocabulary(tokenizers.Tokenizer.from_file(FILE))
+# What a tokeniser might read across a space, beside all of Unicode.
+ODD = " \t\n\r\x0b\x0c\x1c\x85\xa0\u2028\u3000\u200b\u0301\u0345\ufffd\0['.,!]Σς東İ#CLSEPMAK"
+
+
+def plainly(texts: Sequence[str]) -> list[list[int]]:
+    """What the tokeniser says of whole texts."""
+    clean = [text.encode("utf-8", "replace").decode() for text in texts]
+    return [one.ids for one in ORACLE.encode_batch(clean, add_special_tokens=False)]
+
+
+@given(st.lists(st.text(st.sampled_from(ODD) | st.characters()), max_size=5))
+def test_words_that_are_looked_up_are_what_the_tokeniser_says(texts: list[str]) -> None:
+    assert [one.tolist() for one in WORDS.ids(texts, 10_000)] == plainly(texts)
+
+
+def test_special_tokens_in_a_text_are_found_in_and_between_words() -> None:
+    texts = ["a [SEP] b", "a[SEP]b", "[CLS][MASK]", "[ SEP ]", "x" * 200 + " y", "", " ", "\n\n"]
+    assert [one.tolist() for one in WORDS.ids(texts, 10_000)] == plainly(texts)
+
+
+def test_words_are_forgotten_when_they_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vocabulary, "_KNOWN_CHARS", 40)
+    made = Vocabulary(tokenizers.Tokenizer.from_file(FILE))
+    for texts in (["one two three"], ["x" * 60], ["one two", "four five"], ["six one"]):
+        assert [one.tolist() for one in made.ids(texts, 99)] == plainly(texts)
+        assert made._words is not None and len("".join(made._words._known)) <= 40
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda made: setattr(made, "normalizer", tokenizers.normalizers.NFC()),
+        lambda made: setattr(made, "pre_tokenizer", tokenizers.pre_tokenizers.Metaspace()),
+        lambda made: made.add_tokens([tokenizers.AddedToken("<x>", lstrip=True)]),
+        lambda made: made.add_tokens(["two words"]),
+    ],
+)
+def test_a_tokeniser_that_may_look_beyond_a_space_reads_whole_texts(change: Any) -> None:
+    made = tokenizers.Tokenizer.from_file(FILE)
+    change(made)
+    assert Vocabulary(made)._words is None
+
+
+def test_ids_are_of_32_bits() -> None:
+    assert WORDS.ids(["a word"], 9)[0].itemsize == array("i").itemsize == 4
