@@ -21,7 +21,7 @@ from suites.keeping import forget, runs_of
 from suites.record import Run
 from suites.runner import Ways, evaluate
 from suites.suite import Suite, folder_of, load_suite, suite_of
-from suites.summary import Line, counts_of, lines_of
+from suites.summary import Line, counts_of, lines_of, of_answers
 
 _BUSY = "another process is writing"
 
@@ -149,7 +149,7 @@ def _tables(found: Sequence[Line]) -> Iterator[Any]:
         mine = [one for one in found if one.task == task]
         targets = list(dict.fromkeys(one.target for one in mine))
         made = bare_table(task, *targets, words=(task,))
-        for metric in dict.fromkeys(one.figure.metric for one in mine):
+        for metric in filter(of_answers, dict.fromkeys(one.figure.metric for one in mine)):
             there = {one.target: one.figure for one in mine if one.figure.metric == metric}
             if not any(one.n for one in there.values()):
                 continue

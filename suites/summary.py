@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from agent.catalog import METRICS
+from agent.catalog import METRICS, metric_named
 from agent.columns import RECORD_METRICS
 from agent.record import NOT_MEANT
 from suites.intervals import Figure, figure
@@ -55,6 +55,12 @@ def metrics_of(outcome: Outcome) -> list[str]:
     }
     stated = {one for one in RECORD_METRICS if values_of(outcome, one).counted.any()}
     return sorted(scored | stated, key=lambda metric: (_PLACE.get(metric, len(_PLACE)), metric))
+
+
+def of_answers(metric: str) -> bool:
+    """Whether a metric says something of the answers; others are of the dataset's questions."""
+    reads = metric_named(metric).text
+    return "response" in reads or reads == "record"
 
 
 def counts_of(outcome: Outcome) -> dict[str, Any]:

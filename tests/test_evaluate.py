@@ -2,13 +2,19 @@
 
 import gzip
 import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from agent.errors import BadConfig
 from agent.record import NOT_MEANT
 from agent.store import Store
+from agent.store.evaluations import evaluations
 from suites.keeping import find_run, forget, read_run, runs_of
 from suites.summary import counts_of, lines_of
 from tests.evaluated import right_and_wrong, run_suite, suite_tree, sums, values, write_lines
@@ -139,3 +145,25 @@ def test_gpt_4_of_march_and_june_2023(
         correct = [row["correct"] for row in rows if row["model"] == where["model"]]
         assert scores == correct, "item by item"
         assert sum(correct) / len(correct) == pytest.approx(share, abs=0.005)
+
+
+def test_a_run_that_lives_is_nobody_elses(folder: Path, store: Store) -> None:
+    tree, host = suite_tree(RECORDED), socket.gethostname()
+
+    def held(holder: str, silent_s: float) -> None:
+        """Say that the newest run was stopped in the hands of somebody."""
+        with store.transaction() as tx:
+            seen = 1_800_000_000.0 - silent_s
+            tx.execute(update(evaluations).values(finished=None, holder=holder, seen=seen))
+
+    assert run_suite(tree, folder, store).name == "arithmetic#1"
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for gone in (f"{host}/{dead.pid}", "elsewhere/1"):
+        held(gone, 300)
+        assert run_suite(tree, folder, store).name == "arithmetic#1"
+    for there in (f"{host}/{os.getppid()}", "elsewhere/1"):
+        held(there, 10)
+        with pytest.raises(BadConfig, match=f"arithmetic#1: is run by {there}"):
+            run_suite(tree, folder, store)
+    assert run_suite(tree, folder, store, fresh=True).name == "arithmetic#2"
