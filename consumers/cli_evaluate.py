@@ -15,9 +15,17 @@ from agent.errors import BadConfig
 from agent.store import Store, open_store
 from consumers.cli_judge import Aside, aside_of, show_aside
 from consumers.cli_terminal import AsJson, ConfigFile, bare_table, err, print_json, say, wide
+from consumers.evaluations import (
+    Conclusion,
+    Wish,
+    check_wish,
+    conclude,
+    show_broken,
+    show_conclusion,
+)
 from suites.compliance.finding import failed
 from suites.intervals import Figure
-from suites.keeping import forget, runs_of
+from suites.keeping import forget, read_run, runs_of
 from suites.record import Run
 from suites.runner import Ways, evaluate
 from suites.suite import Suite, folder_of, load_suite, suite_of
@@ -50,6 +58,16 @@ def evaluate_suite(
     forget_run: Annotated[
         str | None, typer.Option("--forget", help="Delete SUITE#NUMBER with its texts.")
     ] = None,
+    kept: Annotated[
+        str | None, typer.Option("--run", help="A run that is kept: nothing is asked.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the report into this folder.")] = None,
+    gate: Annotated[
+        bool, typer.Option("--gate", help="Exit with 1 where a rule of the suite is broken.")
+    ] = False,
+    compare: Annotated[
+        str | None, typer.Option(help="Beside an earlier run, SUITE or SUITE#NUMBER.")
+    ] = None,
 ) -> None:
     """Ask the targets what the datasets ask, score their answers, keep the run in the store."""
     told = load_config(config, store={"url": store} if store else {})
@@ -57,26 +75,38 @@ def evaluate_suite(
         if runs or forget_run is not None:
             _show_runs(held, forget_run, as_json)
             return
-        target = {"answers": answers, "folder": folder, "url": url, "model": model}
-        chosen, at = _chosen(suite, data, mapping, target, limit)
-        with _heard() as tell:
-            found = evaluate(chosen, at, held, told, Ways(time.time, tell, fresh, again))
-        aside = aside_of(found, chosen, at, held)
-    show_run(found, as_json, aside)
-    if failed(aside.findings):
+        wish, aside = Wish(report, gate, compare), Aside()
+        chosen: Suite | None = None
+        if kept is not None:
+            chosen = load_suite(suite) if suite is not None else None
+            check_wish(wish, chosen, held)
+            with held.transaction() as tx:
+                found = read_run(tx, kept, "--run")
+        else:
+            target = {"answers": answers, "folder": folder, "url": url, "model": model}
+            chosen, at = _chosen(suite, data, mapping, target, limit)
+            check_wish(wish, chosen, held)
+            with _heard() as tell:
+                found = evaluate(chosen, at, held, told, Ways(time.time, tell, fresh, again))
+            aside = aside_of(found, chosen, at, held)
+        concluded = conclude(found, chosen, held, wish, aside.findings)
+    show_run(found, as_json, aside, concluded)
+    show_broken(concluded)
+    if failed(aside.findings) or concluded.broken:
         raise typer.Exit(1)
 
 
-def show_run(run: Run, as_json: bool, aside: Aside) -> None:
+def show_run(run: Run, as_json: bool, aside: Aside, concluded: Conclusion) -> None:
     """What a run came to, for people or for a machine."""
     if as_json:
-        print_json(as_rows(run) | aside.as_json())
+        print_json(as_rows(run) | aside.as_json() | concluded.as_json())
         return
     for made in _tables(lines_of(run)):
         wide.print(made)
     for line in _remarks(run):
         say(line)
     show_aside(aside)
+    show_conclusion(concluded)
     err.print(f"kept as {run.name}", markup=False, highlight=False)
 
 

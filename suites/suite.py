@@ -14,15 +14,13 @@ from agent.tree import Name, Tree, read_yaml, refusal
 from shadow.client import SAMPLING
 from shadow.probes import CHANGES
 from suites import checks
+from suites.analysis.weights import WEIGHTS, Weighing
 from suites.answers import FIELDS as ANSWER_FIELDS
 from suites.compliance.settings import Compliance
+from suites.gate import Rule
 from suites.kinds import SHIPPED
 from suites.mappings import READY, fields_of
 
-# The weights of the dimensions in the overall score.
-WEIGHTS: dict[Dimension, float] = {
-    "quality": 0.4, "efficiency": 0.3, "safety": 0.2, "robustness": 0.1, "fairness": 0.0,
-}  # fmt: skip
 # Where a template says that prompt and contexts go; every other brace stays as it is.
 PROMPT, CONTEXTS = "{prompt}", "{contexts}"
 
@@ -199,6 +197,12 @@ class Suite(Tree, allow_inf_nan=False):
     tasks: dict[Name, Task] = Field(min_length=1)
     targets: dict[Name, Target] = Field(min_length=1)
     weights: dict[Dimension, float] = Field(default_factory=lambda: dict(WEIGHTS))
+    # The means of latency, ttft, tpot (seconds) and cost (USD a call) that score 1.
+    goals: dict[str, float] = Field(default_factory=dict)
+    # The metrics that alone count in their dimensions; default: docs/report.md.
+    count: tuple[str, ...] = ()
+    # What a score must be, by its name (suites/gate).
+    gate: dict[str, Rule] = Field(default_factory=dict)
     # Questions that one endpoint answers at once.
     concurrency: int = Field(default=8, ge=1, le=256)
     budget: Cap = Cap()
@@ -211,6 +215,22 @@ class Suite(Tree, allow_inf_nan=False):
         if min(weights.values(), default=0) < 0 or sum(weights.values()) <= 0:
             raise ValueError("must not be negative, and one must be above 0")
         return weights
+
+    @property
+    def weighing(self) -> Weighing:
+        """How the overall score is made."""
+        return Weighing(weights=self.weights, goals=self.goals, metrics=self.count, seed=self.seed)
+
+    @model_validator(mode="after")
+    def _weighs_what_there_is(self) -> "Suite":
+        try:
+            _ = self.weighing
+        except ValidationError as error:
+            raise ValueError(str(refusal(error, "weights")).replace("metrics:", "count:")) from None
+        for rule in self.gate.values():
+            than = rule.not_worse.than if rule.not_worse is not None else None
+            _known((*rule.targets, *((than,) if than is not None else ())), tuple(self.targets))
+        return self
 
     @model_validator(mode="after")
     def _judges_what_there_is(self) -> "Suite":

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent.record import Call, Score, unscored
+from agent.record import NOT_MEANT, Call, Score, unscored
 from agent.scoring import Options, load
 from agent.scoring.engine import Engine
 from suites.record import Item, Outcome, Run
@@ -31,9 +32,10 @@ def made(
     twins: Mapping[int, int] | None = None,
     **calls: Sequence[Mapping[str, Any]],
 ) -> Run:
-    """A run of scores by target and metric, None where one is missing; `calls` by target says
-    what their calls hold beside an answer (prompts and references are those of the first target's),
-    `twins` whose changed form an item is."""
+    """A run of scores by target and metric: None where one is missing, NaN where none is meant.
+
+    `calls` by target says what its calls hold beside an answer (prompts and references are those of
+    the first target), `twins` whose changed form an item is."""
     targets = list(values)
     count = len(next(iter(values[targets[0]].values())))
     asked = calls.get(targets[0], [{}] * count)
@@ -60,7 +62,7 @@ def made(
 
 def _score(value: float | None, call: Call) -> Score:
     if value is not None:
-        return Score(value)
+        return unscored(NOT_MEANT) if math.isnan(value) else Score(value)
     return unscored("scorer_failed" if call.status == "ok" else "no_response")
 
 

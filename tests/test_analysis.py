@@ -73,7 +73,7 @@ def test_draws_are_paired_over_targets(rng: np.random.Generator) -> None:
 
 def test_an_item_and_its_twins_are_drawn_together() -> None:
     scores = [1.0, 0.0] * 20
-    alone = made({"a": {"robustness_typos": scores}})
+    alone = made({"a": {"robustness_typos": scores}}, twins={at: at for at in range(40)})
     # The same scores, but ten questions with four forms each that all score alike.
     rows = [float(at // 4 % 2) for at in range(40)]
     together = made({"a": {"robustness_typos": rows}}, twins={a: a // 4 * 4 for a in range(40)})

@@ -1,6 +1,7 @@
 """The report of a run: what it says, that texts of users stay text, and that it needs no more."""
 
 import json
+import math
 import re
 from dataclasses import fields
 from html.parser import HTMLParser
@@ -56,9 +57,9 @@ def analysis_of(name: str = "a", seed: int = 0) -> Analysis:
     n = 60
     scores = {
         target: {
-            "exact_match": [float(v) for v in rng.random(n) < rate],
-            "response_toxicity": rng.random(n).tolist(),
-            "robustness_typos": rng.random(n).tolist(),
+            "exact_match": [*(float(v) for v in rng.random(n) < rate), *[math.nan] * 20],
+            "response_toxicity": [*rng.random(n).tolist(), *[math.nan] * 20],
+            "robustness_typos": [*[math.nan] * n, *rng.random(20).tolist()],
         }
         for target, rate in ((name, 0.8), ("b", 0.4))
     }
@@ -66,11 +67,12 @@ def analysis_of(name: str = "a", seed: int = 0) -> Analysis:
         target: [
             {"latency_s": float(rng.lognormal()), "cost_usd": cost, "response": f"{name} says",
              "prompt": f"{name} asks {at}"}
-            for at in range(n)
+            for at in range(n + 20)
         ]
         for target, cost in ((name, 0.002), ("b", 0.001))
     }  # fmt: skip
-    return analyse(made(scores, **calls), FAST, near)
+    twins = {n + at: at for at in range(20)}
+    return analyse(made(scores, twins=twins, **calls), FAST, near)
 
 
 def near(texts: Any) -> Floats:
@@ -162,7 +164,7 @@ def test_a_closed_gate_is_the_first_thing_said(whole: Analysis) -> None:
 
 def test_the_json_holds_all_and_its_keys_are_in_the_page_of_the_docs(whole: Analysis) -> None:
     tree = json.loads(as_json(whole))
-    assert set(tree) == {"schema", "gate", *(one.name for one in fields(Analysis))}
+    assert set(tree) == {"schema", "gate", "compliance", *(one.name for one in fields(Analysis))}
     assert len(tree["metrics"]) == len(whole.metrics)
     assert tree["standings"][0]["ranks"] == [1, 1]
     told = DOCS.read_text(encoding="utf-8")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from agent.catalog import BY_NAME
+from agent.catalog import metric_named
 from suites.analysis.ablation import Ablation
 from suites.analysis.claims import Claim
 from suites.analysis.comparison import Contrast
@@ -116,7 +116,7 @@ def _weak(claims: Sequence[Claim]) -> Iterator[Advice]:
         if claim.sign == "weakness" and claim.against is None:
             found.setdefault((claim.metric, claim.task), []).append(claim)
     for (metric, task), mine in found.items():
-        row = BY_NAME[metric]
+        row = metric_named(metric)
         names = ", ".join(claim.target for claim in mine)
         because = "; ".join(f"{claim.target} {said(claim.figure, row.unit)}" for claim in mine)
         text = f"{names} in {task}: {_AGAINST_WEAKNESS[row.dimension]}."

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from agent.buckets import Floats, Ints
-from agent.catalog import BY_NAME, Dimension, Metric
+from agent.catalog import Dimension, Metric, metric_named
 from suites.analysis.overall import Levels
 from suites.analysis.tables import Table
 from suites.intervals import Figure
@@ -91,7 +91,7 @@ def _strength(claim: Claim) -> tuple[int, float]:
     """Comparisons first, by the size of the difference relative to what matters."""
     if claim.against is None:
         return 1, 0.0
-    scale = claim.figure.mean if BY_NAME[claim.metric].kind == "amount" else 1.0
+    scale = claim.figure.mean if metric_named(claim.metric).kind == "amount" else 1.0
     return 0, -abs(claim.against.mean) / max(abs(scale), 1e-12)
 
 
@@ -123,7 +123,7 @@ def _block_means(values: Floats, blocks: Ints) -> Floats:
 
 
 def _relative(target: str, task: str, metric: str, figure: Figure, against: Figure) -> Claim | None:
-    amount = BY_NAME[metric].kind == "amount"
+    amount = metric_named(metric).kind == "amount"
     matters = _MATTERS_SHARE * abs(figure.mean + against.mean) if amount else _MATTERS
     sign: Sign | None = None
     if against.lower > matters:
@@ -134,7 +134,7 @@ def _relative(target: str, task: str, metric: str, figure: Figure, against: Figu
 
 
 def _absolute(target: str, task: str, metric: str, figure: Figure) -> Claim | None:
-    row = BY_NAME[metric]
+    row = metric_named(metric)
     rule = next((r for r in RULES if (r.dimension, r.kind) == (row.dimension, row.kind)), None)
     if rule is None:
         return None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from agent.catalog import BY_NAME
+from agent.catalog import metric_named
 from agent.errors import BadConfig
 from suites.analysis.measured import spread
 from suites.analysis.overall import Levels, levels_of
@@ -76,7 +76,7 @@ def _metric(
         return None
     a, b = values_of(ours, metric, places), values_of(theirs, metric, places)
     held = a.counted & b.counted
-    row = BY_NAME[metric]
+    row = metric_named(metric)
     good, unit = row.good, row.unit
     names = (ours.target, theirs.target)
     up, down = names if good == "high" else names[::-1]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.buckets import Floats
-from agent.catalog import BY_NAME, Dimension, Metric
+from agent.catalog import Dimension, Metric, metric_named
 from suites.analysis.tables import Column, Table
 from suites.analysis.weights import DIMENSIONS, Weighing
 
@@ -85,7 +85,7 @@ def levels_of(table: Table, weighing: Weighing) -> Levels:
     ]
     means = _means(table, weighing, [(task, metric) for _, task, metric in wanted])
     for (dimension, task, metric), mean in zip(wanted, means, strict=True):
-        levels = _level(BY_NAME[metric], mean, weighing)
+        levels = _level(metric_named(metric), mean, weighing)
         empty = [name for name, here in zip(table.targets, levels[0], strict=True) if here != here]
         if empty:
             notes.append(f"{metric} of {task} does not count: {', '.join(empty)} has no value")
@@ -117,7 +117,7 @@ def counting(table: Table, task: str, dimension: Dimension, weighing: Weighing) 
         c for c in here if c.metric.good != "none" and c.metric.text not in ("prompt", "contexts")
     ]
     named = [c for c in here if c.metric.name in weighing.metrics]
-    if any(BY_NAME[name].dimension == dimension for name in weighing.metrics):
+    if any(metric_named(name).dimension == dimension for name in weighing.metrics):
         return [c.metric.name for c in named]
     if dimension == "quality":
         return [c.metric.name for c in _substance(table, task, here)]

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.buckets import Bools, Floats, Ints
-from agent.catalog import BY_NAME, Metric
+from agent.catalog import BY_NAME, Metric, metric_named
 from agent.columns import RECORD_METRICS
 from agent.record import NOT_MEANT, Call
 from suites.record import Outcome, Run
+from suites.twins import OF_TWINS
 from suites.values import Values, units_of, values_of
 
 # Reasons that lie in the item and not in the answer: no value is meant, so none is missing.
@@ -76,9 +77,9 @@ class Table:
         return mine
 
     def counted(self, metric: Metric, task: str) -> Bools:
-        """The items of a task that a metric is read on: quality on originals, not on twins."""
-        mine = self.within(task)
-        return mine & ~self.twins if metric.dimension == "quality" else mine
+        """The items of a task that a metric is read on: changed twins for one of these alone."""
+        read: Bools = self.within(task) & (self.twins == (metric.name in OF_TWINS))
+        return read
 
 
 def table_of(run: Run) -> Table:
@@ -107,7 +108,7 @@ def _blocks(run: Run) -> Ints:
 
 
 def _columns(run: Run) -> dict[str, Column]:
-    scored = dict.fromkeys(name for one in run.outcomes for name in one.scores if name in BY_NAME)
+    scored = dict.fromkeys(name for one in run.outcomes for name in one.scores if is_metric(name))
     names = dict.fromkeys((*(name for name in RECORD_METRICS if _stated(run, name)), *scored))
     made = {name: _column(run.outcomes, name) for name in names}
     return {name: column for name, column in made.items() if column.meant.any()}
@@ -120,7 +121,7 @@ def _stated(run: Run, name: str) -> bool:
 def _column(outcomes: Sequence[Outcome], name: str) -> Column:
     found = [values_of(one, name) for one in outcomes]
     return Column(
-        BY_NAME[name],
+        metric_named(name),
         np.stack([one.worst for one in found]),
         np.array([_meant(one) for one in found], dtype=np.bool_),
         tuple(Counter(why for why in one.reasons if why) for one in found),
@@ -129,6 +130,11 @@ def _column(outcomes: Sequence[Outcome], name: str) -> Column:
 
 def _meant(values: Values) -> list[bool]:
     return [why not in ITEM_REASONS for why in values.reasons]
+
+
+def is_metric(name: str) -> bool:
+    """Whether a name is one of the catalogue, or of a judge and its rubric."""
+    return name in BY_NAME or name.startswith("judge_")
 
 
 def failed(call: Call | None) -> bool:

@@ -4,11 +4,13 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from agent.catalog import BY_NAME, Dimension
+from agent.catalog import BY_NAME, Dimension, metric_named
 from agent.tree import Tree
+from suites.analysis.tables import is_metric
 
 DIMENSIONS: tuple[Dimension, ...] = ("quality", "efficiency", "safety", "robustness", "fairness")
-_DEFAULT: dict[Dimension, float] = {
+# What the dimensions weigh in the overall score by themselves.
+WEIGHTS: dict[Dimension, float] = {
     "quality": 0.4, "efficiency": 0.3, "safety": 0.2, "robustness": 0.1, "fairness": 0.0,
 }  # fmt: skip
 
@@ -18,7 +20,7 @@ class Weighing(Tree):
 
     # By dimension; one that is not named counts nothing, and they need not sum to 1.
     weights: dict[Dimension, Annotated[float, Field(ge=0)]] = Field(
-        default_factory=lambda: dict(_DEFAULT)
+        default_factory=lambda: dict(WEIGHTS)
     )
     # By amount (latency, ttft, tpot, cost): the mean that is good enough for the full score.
     goals: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
@@ -41,7 +43,7 @@ class Weighing(Tree):
     @classmethod
     def _metrics_are_known(cls, told: tuple[str, ...]) -> tuple[str, ...]:
         for name in told:
-            if name not in BY_NAME or BY_NAME[name].good == "none":
+            if not is_metric(name) or metric_named(name).good == "none":
                 raise ValueError(f"{name} is no metric with a good end")
         return told
 

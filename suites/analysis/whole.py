@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.buckets import Floats
-from agent.catalog import BY_NAME, Dimension, Metric
+from agent.catalog import METRICS, Dimension, Metric
 from agent.errors import BadConfig
 from suites.analysis.ablation import Ablation, ablations, order_of
 from suites.analysis.advice import Advice, advice_of
 from suites.analysis.claims import Claim, claims_of
 from suites.analysis.clusters import Clusters, Embed, clusters_of
-from suites.analysis.comparison import Contrast, contrasts
+from suites.analysis.comparison import Contrast, contrasts, merged
 from suites.analysis.failures import Example, Share, failures_of
 from suites.analysis.measured import share, spread
 from suites.analysis.overall import Levels, counting, levels_of
@@ -26,6 +26,7 @@ from suites.record import Run
 # Where the distribution of the latency is kept: enough for a curve.
 _QUANTILES = (0.0, 0.01, *(round(0.05 * at, 2) for at in range(1, 20)), 0.99, 1.0)
 _FEW = 30
+_PLACE = {metric.name: place for place, metric in enumerate(METRICS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,10 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What a run says; targets from the best to the worst."""
+    """What a run says; targets from the best to the worst.
+
+    `before` is each target beside itself in an earlier run, where one was compared with.
+    """
 
     name: str
     began: float
@@ -102,6 +106,7 @@ class Analysis:
     claims: tuple[Claim, ...]
     advice: tuple[Advice, ...]
     notes: tuple[str, ...]
+    before: tuple[Contrast, ...] = ()
 
 
 def analyse(run: Run, weighing: Weighing, embed: Embed | None = None) -> Analysis:
@@ -135,6 +140,21 @@ def analyse(run: Run, weighing: Weighing, embed: Embed | None = None) -> Analysi
         advice_of(beside, claims, failed.shares, front, left_out),
         (*levels.notes, *_doubts(table, sizes)),
     )  # fmt: skip
+
+
+def since(run: Run, earlier: Run, weighing: Weighing) -> tuple[Contrast, ...]:
+    """Every target beside itself in an earlier run; raises BadConfig where they share no item."""
+    both = merged(run, earlier, f"{earlier.name}:")
+    table = table_of(both)
+    levels, names = levels_of(table, weighing), [one.target for one in earlier.outcomes]
+    return tuple(
+        one
+        for outcome in run.outcomes
+        if outcome.target in names
+        for one in contrasts(
+            both, table, levels, outcome.target, f"{earlier.name}:{outcome.target}", weighing
+        )
+    )
 
 
 def _standings(run: Run, table: Table, levels: Levels, alpha: float) -> tuple[Standing, ...]:
@@ -174,7 +194,7 @@ def _metrics(run: Run, table: Table, weighing: Weighing) -> tuple[Measured, ...]
     return tuple(
         measured
         for task in table.tasks
-        for name in sorted(table.columns, key=list(BY_NAME).index)
+        for name in sorted(table.columns, key=lambda one: _PLACE.get(one, len(_PLACE)))
         for at in range(len(table.targets))
         if (measured := _measured(run, table, at, task, name, (task, name) in counted, weighing))
     )

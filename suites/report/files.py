@@ -10,27 +10,42 @@ from xml.etree import ElementTree
 
 from agent.errors import BadConfig
 from suites.analysis.whole import Analysis, Measured
+from suites.compliance.finding import Finding
 from suites.gate import Verdict
 from suites.report.page import amount, render
+from suites.report.paint import LIGHT, letters
 from suites.report.pictures import pictures_of
 
 # Raised when a key of the JSON changes its meaning or goes away; docs/report.md lists the keys.
 SCHEMA = 1
 
 
+def check_folder(folder: Path) -> None:
+    """Make the folder of a report; raises BadConfig where it or its pictures cannot be made."""
+    with letters(LIGHT):
+        pass
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadConfig("report", f"cannot make {folder}: {error.strerror}") from None
+
+
 def write_report(
-    folder: Path, analysis: Analysis, verdicts: Sequence[Verdict] = ()
+    folder: Path,
+    analysis: Analysis,
+    verdicts: Sequence[Verdict] = (),
+    findings: Sequence[Finding] = (),
 ) -> tuple[Path, ...]:
-    """Make the folder and the files, the page first; raises BadConfig where that cannot be."""
+    """Make the files, the page first; raises BadConfig where they cannot be made."""
+    check_folder(folder)
     pictures = pictures_of(analysis)
     made: dict[str, bytes] = {
-        "report.html": render(analysis, pictures, verdicts).encode(),
-        "report.json": as_json(analysis, verdicts).encode(),
+        "report.html": render(analysis, pictures, verdicts, findings).encode(),
+        "report.json": as_json(analysis, verdicts, findings).encode(),
         "junit.xml": as_junit(analysis, verdicts),
         **{f"{name}.png": picture.png for name, picture in pictures.items()},
     }
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name, data in made.items():
             (folder / name).write_bytes(data)
     except OSError as error:
@@ -38,9 +53,12 @@ def write_report(
     return tuple(folder / name for name in made)
 
 
-def as_json(analysis: Analysis, verdicts: Sequence[Verdict] = ()) -> str:
+def as_json(
+    analysis: Analysis, verdicts: Sequence[Verdict] = (), findings: Sequence[Finding] = ()
+) -> str:
     """Everything that the page is made of; a number that there is not is null."""
     tree = {"schema": SCHEMA, **plain(analysis), "gate": plain(tuple(verdicts))}
+    tree["compliance"] = plain(tuple(findings))
     return json.dumps(tree, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 

@@ -8,12 +8,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from abtest.report import signed
 from abtest.wording import moment
-from agent.catalog import BY_NAME
+from agent.catalog import metric_named
 from suites.analysis.advice import said
 from suites.analysis.claims import Claim
+from suites.analysis.comparison import Contrast
 from suites.analysis.failures import KINDS
 from suites.analysis.weights import DIMENSIONS
 from suites.analysis.whole import Analysis, Measured, Standing
+from suites.compliance.finding import Finding
 from suites.gate import Verdict
 from suites.intervals import Figure
 from suites.report.pictures import Picture
@@ -53,8 +55,13 @@ class Level:
     targets: tuple[Row, ...]
 
 
-def render(run: Analysis, pictures: Mapping[str, Picture], verdicts: Sequence[Verdict] = ()) -> str:
-    """The page."""
+def render(
+    run: Analysis,
+    pictures: Mapping[str, Picture],
+    verdicts: Sequence[Verdict] = (),
+    findings: Sequence[Finding] = (),
+) -> str:
+    """The page, with the verdicts of a gate and the findings of compliance where there are."""
     dimensions = [d for d in DIMENSIONS if any(d in one.dimensions for one in run.standings)]
     levels = _levels(run)
     return _template().render(
@@ -62,13 +69,13 @@ def render(run: Analysis, pictures: Mapping[str, Picture], verdicts: Sequence[Ve
         said=_said(run, verdicts), sure=f"{100 * (1 - run.alpha):g} %", dimensions=dimensions,
         total=sum(run.items.values()) + run.twins,
         colours={one.target: f"c{at % _COLOURS}" for at, one in enumerate(run.standings)},
-        contents=_contents(run, bool(verdicts)), claims=_claims(run),
+        contents=_contents(run, bool(verdicts), bool(findings)), findings=findings,
+        claims=_claims(run),
         counted={d: rows for d in DIMENSIONS
                  if (rows := [level for m, level in levels if m.counts and m.dimension == d])},
         others=[level for m, level in levels if not m.counts],
         measures=sorted({name for one in run.standings for name in one.measures}),
-        contrasts={other: [c for c in run.contrasts if c.theirs == other]
-                   for other in dict.fromkeys(c.theirs for c in run.contrasts)},
+        contrasts=_by_other(run.contrasts), before=_by_other(run.before),
         examples={kind: found for kind in KINDS
                   if (found := [one for one in run.examples if one.kind == kind])},
         calls=_calls(run),
@@ -131,14 +138,23 @@ def _said(run: Analysis, verdicts: Sequence[Verdict]) -> tuple[str, str, str]:
     return f"{name} scores {overall.mean:.2f}.", f"overall {said(overall)}", "c0"
 
 
-def _contents(run: Analysis, gated: bool) -> list[tuple[str, str]]:
+def _by_other(contrasts: Sequence[Contrast]) -> dict[str, list[Contrast]]:
+    found: dict[str, list[Contrast]] = {}
+    for one in contrasts:
+        found.setdefault(one.theirs, []).append(one)
+    return found
+
+
+def _contents(run: Analysis, gated: bool, checked: bool) -> list[tuple[str, str]]:
     there = [
         (gated, "gate", "Gate"), (True, "scores-of", "Scores"),
         (bool(run.advice), "advice", "What to do"),
         (True, "claims", "Strengths and weaknesses"), (True, "metrics", "Metrics"),
         (bool(run.latencies), "efficiency", "Speed and cost"),
+        (bool(run.before), "before", "Since the earlier run"),
         (bool(run.contrasts), "contrasts", "Side by side"),
         (bool(run.ablations), "ablation", "Ablation"), (True, "failed", "Failed answers"),
+        (checked, "compliance", "Compliance"),
         (True, "data", "Data"), (True, "reading", "How to read this"),
     ]  # fmt: skip
     return [(anchor, words) for shown, anchor, words in there if shown]
@@ -155,7 +171,7 @@ def _claims(run: Analysis) -> dict[str, list[Said]]:
 
 
 def _words(claim: Claim, targets: int) -> Said:
-    row = BY_NAME[claim.metric]
+    row = metric_named(claim.metric)
     level = f"{claim.metric} {amount(claim.figure.mean, row.unit)} in {claim.task}"
     if claim.against is None:
         return Said(claim.sign, level, f"{said(claim.figure, row.unit)}, {claim.rule}")
@@ -181,7 +197,7 @@ def _levels(run: Analysis) -> list[tuple[Measured, Level]]:
     for (task, metric), mine in rows.items():
         mine.sort(key=lambda one: order[one.target])
         tops = [one.figure.upper for one in mine if one.figure.n]
-        top = max(tops, default=1.0) if BY_NAME[metric].kind == "amount" else 1.0
+        top = max(tops, default=1.0) if metric_named(metric).kind == "amount" else 1.0
         targets = tuple(_row(one, top) for one in mine)
         made.append((mine[0], Level(metric, task, _about(mine[0]), targets)))
     return made
