@@ -21,8 +21,11 @@ install: $(READY) ## make .venv with all that the other targets need
 demo: $(READY) ## the whole road on a simulated log: no broker, no GPU, no network
 	$(BIN)/vedette demo
 
+# In the order of the files: xdist's own begins with those of many tests, and the longest files, of
+# one test or two in tests/live, would come last, one worker idle.
 test: $(READY) ## every test but the long ones, with real Kafka and PostgreSQL where they can be had
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not prove and not bench" -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not prove and not bench" -n 2 --dist loadfile \
+	    --no-loadscope-reorder
 
 check: $(READY) ## ruff and mypy; writes nothing
 	$(BIN)/ruff check

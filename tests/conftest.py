@@ -101,10 +101,18 @@ def postgres_server() -> Iterator[Database]:
         absent(why)
 
 
-@pytest.fixture
-def postgres_url(postgres_server: Database) -> Iterator[str]:
-    """The URL of a fresh PostgreSQL database, dropped after the test."""
+@pytest.fixture(scope="session")
+def postgres_model(postgres_server: Database) -> str:
+    """The URL of a database with our tables and no rows, to be copied: half of the time."""
     url = postgres_server.create_database()
+    open_store(url).close()
+    return url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Database, postgres_model: str) -> Iterator[str]:
+    """The URL of a fresh PostgreSQL database with our tables, dropped after the test."""
+    url = postgres_server.create_database(postgres_model)
     yield url
     postgres_server.drop_database(url)
 

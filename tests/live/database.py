@@ -72,10 +72,13 @@ class Database:
         """Undo `pause`."""
         self._running().send(signal.SIGCONT)
 
-    def create_database(self) -> str:
-        """A fresh, empty database; returns its SQLAlchemy URL."""
+    def create_database(self, like: str | None = None) -> str:
+        """A fresh database, empty or like the one of another URL; returns its SQLAlchemy URL."""
         name = f"test_{uuid.uuid4().hex}"
-        self._execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        wish = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+        if like is not None:
+            wish += sql.SQL(" TEMPLATE {}").format(sql.Identifier(like.rsplit("/", 1)[1]))
+        self._execute(wish)
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{name}"
 
     def drop_database(self, url: str) -> None:

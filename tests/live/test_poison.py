@@ -2,6 +2,7 @@
 
 import json
 import struct
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,38 +47,57 @@ def poison(path: Path, wanted: int, change: Callable[[bytearray], None]) -> None
     raise AssertionError(f"no batch begins at {wanted}")
 
 
-@pytest.mark.parametrize(
-    ("compression", "change"),
-    [(None, flip_a_byte), ("gzip", flip_a_byte), ("gzip", break_the_compression)],
-)
-@pytest.mark.parametrize("in_a_batch", [1, 4])
-def test_a_broken_batch_is_told_and_its_neighbours_flow(
-    sqlite_url: str, compression: str | None, change: Callable[[bytearray], None], in_a_batch: int
-) -> None:
-    with Broker() as broker:
-        topic, n = "broken", 12
-        admin = KafkaAdminClient(bootstrap_servers=broker.address)
-        admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}})
-        admin.close()
-        producer = KafkaProducer(
-            bootstrap_servers=broker.address, compression_type=compression, linger_ms=2000
-        )
-        for number in range(n):
-            producer.send(topic, value=json.dumps(native(number)).encode())
-            if (number + 1) % in_a_batch == 0:
-                producer.flush()
-        producer.close()
-        broker.stop()
+N = 12
+CASES = [
+    (compression, change, in_a_batch)
+    for compression, change in (
+        (None, flip_a_byte), ("gzip", flip_a_byte), ("gzip", break_the_compression)
+    )
+    for in_a_batch in (1, 4)
+]  # fmt: skip
+
+
+def produced(broker: Broker, compression: str | None, in_a_batch: int) -> str:
+    """A topic of `N` records, so many a batch."""
+    topic = f"broken-{uuid.uuid4().hex[:8]}"
+    admin = KafkaAdminClient(bootstrap_servers=broker.address)
+    admin.create_topics({topic: {"num_partitions": 1, "replication_factor": 1}})
+    admin.close()
+    producer = KafkaProducer(
+        bootstrap_servers=broker.address, compression_type=compression, linger_ms=2000
+    )
+    for number in range(N):
+        producer.send(topic, value=json.dumps(native(number)).encode())
+        if (number + 1) % in_a_batch == 0:
+            producer.flush()
+    producer.close()
+    return topic
+
+
+@pytest.fixture(scope="module")
+def topics(broker: Broker) -> list[str]:
+    """Of each case one whose batch at offset 4 is broken."""
+    made = [produced(broker, compression, in_a_batch) for compression, _, in_a_batch in CASES]
+    broker.stop()
+    for topic, (_, change, _) in zip(made, CASES, strict=True):
         poison(broker.segment(topic), 4, change)
-        broker.start()
-        with running(configured(broker, topic), sqlite_url, "one") as (worker,):
-            wait_until(lambda: received(worker.store) >= n)
-            with worker.store.transaction() as tx:
-                ledger = reads.ledger(tx)
-                lost = tx.execute(select(dead_letters)).all()
-                scored = {row.id for row in tx.execute(select(calls.c.id))}
+    broker.start()
+    return made
+
+
+@pytest.mark.parametrize("case", range(len(CASES)))
+def test_a_broken_batch_is_told_and_its_neighbours_flow(
+    broker: Broker, topics: list[str], sqlite_url: str, case: int
+) -> None:
+    in_a_batch = CASES[case][2]
+    with running(configured(broker, topics[case]), sqlite_url, "one") as (worker,):
+        wait_until(lambda: received(worker.store) >= N)
+        with worker.store.transaction() as tx:
+            ledger = reads.ledger(tx)
+            lost = tx.execute(select(dead_letters)).all()
+            scored = {row.id for row in tx.execute(select(calls.c.id))}
     broken = set(range(4, 4 + in_a_batch))
-    assert scored == {f"call-{number}" for number in set(range(n)) - broken}
+    assert scored == {f"call-{number}" for number in set(range(N)) - broken}
     assert ledger.sums
     assert ledger.terms["unreadable"] == len(broken)
     assert {k for row in lost for k in range(row.offset, row.last_offset + 1)} == broken

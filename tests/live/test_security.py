@@ -171,7 +171,12 @@ def test_a_certificate_for_another_host_is_refused(
     assert "canary" not in run.log()
 
 
-@pytest.mark.parametrize("mechanism", MECHANISMS)
+# Asked through another client than ours, which knows a password from a scram by its name.
+WAYS = [pytest.param(one, marks=pytest.mark.prove) if one == "SCRAM-SHA-256" else one
+        for one in MECHANISMS]  # fmt: skip
+
+
+@pytest.mark.parametrize("mechanism", WAYS)
 def test_candidates_are_asked_through_the_same_door(
     guarded: Broker, folder: Path, postgres_url: str, store: Store, tmp_path: Path, mechanism: str
 ) -> None:
