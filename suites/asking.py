@@ -51,15 +51,18 @@ def open_local(where: str, target: Target, folder: Path) -> Local:
 
 
 def ask_local(model: Local, calls: Sequence[Call], there: Container[str], keep: Keep) -> None:
-    """Ask in batches of calls of like length; those whose answers are all there are not asked."""
+    """Ask in batches of calls of like length, but for batches whose answers are all there.
+
+    Of the others what is there stays as it is: its neighbours need it in their batch.
+    """
     order = sorted(range(len(calls)), key=lambda i: (_size(calls[i]), i))
     for start in range(0, len(order), model.rows):
         batch = [calls[i] for i in order[start : start + model.rows]]
         if all(call.id in there for call in batch):
             continue
         began = time.time()
-        answers = model.ask(batch)
-        keep([Given(c.id, began, a) for c, a in zip(batch, answers, strict=True)])
+        answers = zip(batch, model.ask(batch), strict=True)
+        keep([Given(call.id, began, one) for call, one in answers if call.id not in there])
 
 
 def _size(call: Call) -> int:
@@ -81,13 +84,18 @@ class Asking:
         self.stopped: str | None = None
 
     async def ask(self, calls: Sequence[Call]) -> None:
-        """Ask all calls, as many at once as the candidate may be asked."""
+        """Ask all calls, as many at once as the candidate may be asked.
+
+        Raises what `keep` raises, once the calls under way are given up.
+        """
         purse, waiting = Purse(self._left), iter(calls)
         try:
             turns = range(min(self._candidate.concurrency, len(calls)))
             async with asyncio.TaskGroup() as group:
                 for _ in turns:
                     group.create_task(self._turn(purse, waiting))
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from None
         finally:
             await self._model.close()
 

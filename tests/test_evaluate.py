@@ -43,7 +43,8 @@ def test_recorded_answers_are_scored_item_by_item(folder: Path, store: Store) ->
     assert line.figure.mean == pytest.approx(2 / 3) and line.figure.lower < 2 / 3
 
 
-def test_a_run_is_read_back_as_it_was(folder: Path, store: Store) -> None:
+def test_a_run_is_read_back_as_it_was(folder: Path, any_store: Store) -> None:
+    store = any_store
     write_lines(folder / "sums.jsonl", [*sums(30), "{broken"])
     other = {"prompt": "Who wrote it?", "contexts": ["Ada wrote it."], "system": "Be brief."}
     more = write_lines(folder / "docs.jsonl", [other])

@@ -1,5 +1,6 @@
 """A suite against an endpoint that answers, is slow, dies half-way or costs too much."""
 
+import itertools
 import threading
 import time
 from pathlib import Path
@@ -7,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from agent.errors import BadConfig
-from agent.store import Store
+from agent.errors import BadConfig, StoreDown
+from agent.store import Store, evaluations
 from suites.keeping import read_run
 from suites.record import Run
 from suites.summary import counts_of
@@ -83,6 +84,41 @@ def test_one_that_is_gone_is_given_up(folder: Path, store: Store) -> None:
     assert statuses(run).count("error") == 5 and statuses(run).count(None) == 25
     missing = [i for i, one in enumerate(statuses(run)) if one is None]
     assert {values(run, "number_match")[i] for i in missing} == {"given_up"}
+
+
+def test_a_call_that_takes_too_long_is_a_timeout_and_each_end_is_heard(
+    folder: Path, store: Store
+) -> None:
+    write_lines(folder / "sums.jsonl", sums(3))
+    heard: list[tuple[str, int, int]] = []
+    with Endpoint("hang") as fake:
+        one = target(fake, timeout_s=0.3)
+        run = run_suite(suite_tree({"new": one}), folder, store, tell=lambda *a: heard.append(a))
+    assert statuses(run) == ["timeout"] * 3
+    assert heard == [*(("new", n, 3) for n in range(4)), ("scoring new", 3, 3)]
+    assert values(run, "number_match") == ["no_response"] * 3
+
+
+def test_a_store_that_goes_away_ends_the_run_and_loses_nothing_that_it_has(
+    folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, n = evaluations.put_answers, itertools.count()
+
+    def away(*given: Any) -> None:
+        if next(n) >= 7:
+            raise StoreDown("database: does not answer")
+        plain(*given)
+
+    with Endpoint() as fake:
+        tree = suite_tree({"new": target(fake)}, concurrency=3)
+        with monkeypatch.context() as patch:
+            patch.setattr(evaluations, "put_answers", away)
+            with pytest.raises(StoreDown):
+                run_suite(tree, folder, store)
+        asked = len(fake.asked)
+        run = run_suite(tree, folder, store)
+    assert statuses(run) == ["ok"] * 30 and run.name == "arithmetic#1"
+    assert len(fake.asked) - asked == 23
 
 
 def test_what_another_try_may_mend_is_tried_again(folder: Path, store: Store) -> None:
