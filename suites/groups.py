@@ -24,12 +24,13 @@ _DRAWS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """One group of an axis against the others of its sets, in one metric of one task.
+    """One group of an axis against the others of its sets, in one metric of one task and target.
 
-    `p` is adjusted for all gaps of the task. The ends are NaN where nothing varies.
+    `p` is adjusted for all gaps of the task and target. The ends are NaN where nothing varies.
     """
 
     task: str
+    target: str
     axis: str
     group: str
     metric: str
@@ -110,7 +111,9 @@ def _of_task(
         order = orders[one.axis][:, list(one.rows)]
         mixed = np.take_along_axis(np.broadcast_to(one.values, order.shape), order, -1)
         largest = np.maximum(largest, np.abs(one.gaps(mixed)).max(-1) / one.error)
-    return [gap for one in tables for gap in _told(task, one, np.sort(largest), alpha)]
+    return [
+        gap for one in tables for gap in _told((task, outcome.target), one, np.sort(largest), alpha)
+    ]
 
 
 def _row(outcome: Outcome, metric: str, places: Sequence[int | None]) -> list[float]:
@@ -124,7 +127,7 @@ def _row(outcome: Outcome, metric: str, places: Sequence[int | None]) -> list[fl
     return [np.nan if value is None else value for value in found]
 
 
-def _told(task: str, table: _Table, largest: Floats, alpha: float) -> list[Gap]:
+def _told(where: tuple[str, str], table: _Table, largest: Floats, alpha: float) -> list[Gap]:
     """The gaps of a table, beside the largest gaps of all orders in ascending order."""
     gaps, means, error = table.gaps(table.values), table.values.mean(0), table.error
     # The smallest beyond which no more than alpha of the orders lie, the real one among them.
@@ -136,7 +139,7 @@ def _told(task: str, table: _Table, largest: Floats, alpha: float) -> list[Gap]:
         beyond = int((largest >= abs(gap) / error - 1e-9).sum()) if error else len(largest)
         p = (1 + beyond) / (1 + len(largest))
         made.append(
-            Gap(task, table.axis, group, table.metric, len(table.values), mean, mean - gap,
+            Gap(*where, table.axis, group, table.metric, len(table.values), mean, mean - gap,
                 gap - reach, gap + reach, p)
         )  # fmt: skip
     return made

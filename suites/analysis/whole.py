@@ -20,8 +20,10 @@ from suites.analysis.overall import Levels, counting, levels_of
 from suites.analysis.pareto import Front, fronts
 from suites.analysis.tables import Table, table_of
 from suites.analysis.weights import DIMENSIONS, Weighing
+from suites.groups import Gap, group_gaps
 from suites.intervals import Figure, figure
 from suites.record import Run
+from suites.segments import Part, parts_of
 
 # Where the distribution of the latency is kept: enough for a curve.
 _QUANTILES = (0.0, 0.01, *(round(0.05 * at, 2) for at in range(1, 20)), 0.99, 1.0)
@@ -105,6 +107,8 @@ class Analysis:
     clusters: Clusters
     claims: tuple[Claim, ...]
     advice: tuple[Advice, ...]
+    parts: tuple[Part, ...]
+    gaps: tuple[Gap, ...]
     notes: tuple[str, ...]
     before: tuple[Contrast, ...] = ()
 
@@ -138,6 +142,7 @@ def analyse(run: Run, weighing: Weighing, embed: Embed | None = None) -> Analysi
         metrics, beside, _latencies(table), front, left_out, failed.shares, failed.examples,
         clusters_of(run, failed, embed, weighing.seed) if embed else Clusters((), (), 0), claims,
         advice_of(beside, claims, failed.shares, front, left_out),
+        tuple(parts_of(run, weighing.alpha)), _gaps(run, weighing),
         (*levels.notes, *_doubts(table, sizes)),
     )  # fmt: skip
 
@@ -155,6 +160,11 @@ def since(run: Run, earlier: Run, weighing: Weighing) -> tuple[Contrast, ...]:
             both, table, levels, outcome.target, f"{earlier.name}:{outcome.target}", weighing
         )
     )
+
+
+def _gaps(run: Run, weighing: Weighing) -> tuple[Gap, ...]:
+    found = (group_gaps(run.items, one, weighing.seed, weighing.alpha) for one in run.outcomes)
+    return tuple(gap for some in found for gap in some)
 
 
 def _standings(run: Run, table: Table, levels: Levels, alpha: float) -> tuple[Standing, ...]:

@@ -78,7 +78,8 @@ def render(
         contrasts=_by_other(run.contrasts), before=_by_other(run.before),
         examples={kind: found for kind in KINDS
                   if (found := [one for one in run.examples if one.kind == kind])},
-        calls=_calls(run),
+        calls=_calls(run), parts=_parts(run),
+        gaps=[one for one in run.gaps if one.p <= run.alpha],
     )  # fmt: skip
 
 
@@ -150,6 +151,7 @@ def _contents(run: Analysis, gated: bool, checked: bool) -> list[tuple[str, str]
         (gated, "gate", "Gate"), (True, "scores-of", "Scores"),
         (bool(run.advice), "advice", "What to do"),
         (True, "claims", "Strengths and weaknesses"), (True, "metrics", "Metrics"),
+        (bool(run.parts or run.gaps), "parts", "Attacks and groups"),
         (bool(run.latencies), "efficiency", "Speed and cost"),
         (bool(run.before), "before", "Since the earlier run"),
         (bool(run.contrasts), "contrasts", "Side by side"),
@@ -158,6 +160,15 @@ def _contents(run: Analysis, gated: bool, checked: bool) -> list[tuple[str, str]
         (True, "data", "Data"), (True, "reading", "How to read this"),
     ]  # fmt: skip
     return [(anchor, words) for shown, anchor, words in there if shown]
+
+
+def _parts(run: Analysis) -> dict[tuple[str, str, str], dict[str, dict[str, Figure]]]:
+    """By task, metric and segment the values, each with the figure of every target."""
+    tables: dict[tuple[str, str, str], dict[str, dict[str, Figure]]] = {}
+    for one in run.parts:
+        table = tables.setdefault((one.task, one.metric, one.segment), {})
+        table.setdefault(one.value, {})[one.target] = one.figure
+    return tables
 
 
 def _claims(run: Analysis) -> dict[str, list[Said]]:
