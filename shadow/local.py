@@ -4,7 +4,6 @@ Every row samples from a generator of its own, so an answer does not depend on i
 rows that have ended leave the batch. Safetensors only, no code from the folder, no download.
 """
 
-import inspect
 import math
 import time
 from collections.abc import Sequence
@@ -13,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.buckets import event_key
-from agent.errors import BadConfig
 from agent.record import Answer, Call
-from agent.scoring.folders import Reading
 from shadow.candidates import answer_tokens
+from shadow.loading import PLAIN, Loading, load
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 _CPU, _GPU = (8, 16_384), (32, 65_536)
 _STOP_TOKENS = 8  # more than its own length that a stop text may span, in tokens
 _GREEDY = 1e-5  # logits over a temperature near 0 would be infinite
-_WANTS = ("attention_mask", "position_ids", "past_key_values", "logits_to_keep")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +62,17 @@ class LocalModel:
     """A causal language model of transformers in a folder.
 
     `key` is the configuration's key that named the folder; `answer_tokens` holds where a call
-    does not say how long its answer may be. Raises BadConfig for a folder that cannot be used.
+    does not say how long its answer may be; `how` is as what it runs. Raises BadConfig for a folder
+    that cannot be used, or not that way.
     """
 
     def __init__(
-        self, key: str, folder: Path, answer_tokens: int = 1024, timeout_s: float = math.inf
+        self,
+        key: str,
+        folder: Path,
+        answer_tokens: int = 1024,
+        timeout_s: float = math.inf,
+        how: Loading = PLAIN,
     ) -> None:
         import torch
 
@@ -77,7 +80,7 @@ class LocalModel:
         self.timeout_s = timeout_s  # less of it holds for the batch that runs, too
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.rows, self.tokens = _GPU if self.device == "cuda" else _CPU
-        self._tokenizer, self._model = _load(key, folder, self.device)
+        self._tokenizer, self._model = load(key, folder, self.device, how)
         told, held = self._model.generation_config, self._model.config
         self._greedy = not told.do_sample
         self._defaults = told.temperature or 1.0, told.top_p or 1.0
@@ -245,29 +248,6 @@ class LocalModel:
             "not answered in time" if late else None, row.finish, row.latency_s, row.ttft_s,
             len(row.question.ids), len(row.said),
         )  # fmt: skip
-
-
-def _load(key: str, folder: Path, device: str) -> tuple[Any, Any]:
-    if not (folder / "config.json").is_file():
-        raise BadConfig(key, f"{folder} is no folder of a model: it has no config.json")
-    try:
-        import transformers
-    except ImportError:
-        raise BadConfig(key, "needs transformers: pip install -e '.[shadow]'") from None
-    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    models: Any = transformers.AutoModelForCausalLM
-    with Reading(key, folder):
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **local)
-        model, report = models.from_pretrained(
-            folder, **local, use_safetensors=True, output_loading_info=True,
-            dtype="float32" if device == "cpu" else "auto",
-        )  # fmt: skip
-    # transformers would draw what is missing at random and say so in a warning.
-    if missing := sorted(report["missing_keys"]):
-        raise BadConfig(key, f"{folder} has no weight {missing[0]}")
-    if not set(_WANTS) <= set(inspect.signature(model.forward).parameters):
-        raise BadConfig(key, f"{type(model).__name__} cannot answer several questions at once")
-    return tokenizer, model.eval().to(device)
 
 
 def _drawn(logits: "torch.Tensor", rows: Sequence[_Row]) -> list[int]:

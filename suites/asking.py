@@ -7,6 +7,7 @@ after a kill makes the same batches, so even a rounding that depends on the neig
 import asyncio
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from agent.record import Answer, Call
 from agent.shadows import Candidate
 from shadow.candidates import Model, worst_case
 from shadow.client import Endpoint
+from shadow.loading import Loading
 from suites.answers import Given
 from suites.purse import Bounds, Purse, charge
 from suites.suite import Target
@@ -23,6 +25,8 @@ _AGAIN = ("rate_limited", "server_error", "connect", "reset")
 _WAIT_S = 0.5
 # Why the rest of a target was not asked.
 OVER_BUDGET, GIVEN_UP, NO_ANSWER = "over_budget", "given_up", "no_answer"
+
+_SHORT = (("max_tokens", 2), ("temperature", 0))
 
 Keep = Callable[[Sequence[Given]], None]
 
@@ -47,7 +51,8 @@ def open_local(where: str, target: Target, folder: Path) -> Local:
 
     assert target.folder is not None
     path = folder / target.folder.expanduser()
-    return LocalModel(f"{where}.folder", path, target.answer_tokens, target.timeout_s)
+    how = Loading(target.dtype, target.compile, target.quantise)
+    return LocalModel(f"{where}.folder", path, target.answer_tokens, target.timeout_s, how)
 
 
 def ask_local(model: Local, calls: Sequence[Call], there: Container[str], keep: Keep) -> None:
@@ -56,6 +61,8 @@ def ask_local(model: Local, calls: Sequence[Call], there: Container[str], keep: 
     Of the others what is there stays as it is: its neighbours need it in their batch.
     """
     order = sorted(range(len(calls)), key=lambda i: (_size(calls[i]), i))
+    # Kernels are made and memory is taken before anything is timed.
+    model.ask([replace(calls[order[0]], parameters=_SHORT)])
     for start in range(0, len(order), model.rows):
         batch = [calls[i] for i in order[start : start + model.rows]]
         if all(call.id in there for call in batch):

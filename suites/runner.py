@@ -5,6 +5,7 @@ not asked again, and what comes out is the same.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,6 +22,7 @@ from agent.store.budgets import Amount
 from agent.store.evaluations import Evaluation
 from suites.answers import Given, Recorded
 from suites.asking import NO_ANSWER, Asking, ask_local, open_endpoint, open_local
+from suites.efficiency import measures
 from suites.items import Rejected, gather
 from suites.journal import Journal
 from suites.judge.running import JUDGE, Asker, Judging, load_rubrics
@@ -33,6 +35,7 @@ from suites.keeping import (
     pack_scores,
     runs_of,
 )
+from suites.memory import Memory
 from suites.purse import Bounds, charge, less, share
 from suites.record import Item, Outcome, Run
 from suites.scoring import Scoring
@@ -73,7 +76,7 @@ def evaluate(suite: Suite, folder: Path, store: Store, config: Config, ways: Way
         journal = Journal(store, run, name, fingerprint(target), ways.again, ways.now, tell)
         stopped = asked.answer(name, journal, recorded.get(name), run.began)
         outcome, held[name] = _outcome(suite, name, items, journal, stopped, scoring, ways)
-        outcomes.append(outcome)
+        outcomes.append(replace(outcome, measures=asked.measured(outcome)))
     if suite.judge is not None:
         tell, key = partial(_told, ways, "the judge", 0), fingerprint(suite.judge.by)
         journal = Journal(store, run, JUDGE, key, ways.again, ways.now, tell)
@@ -143,20 +146,35 @@ class _Asked:
         self._suite, self._folder, self._items = suite, folder, items
         self._left = sum(one.url is not None for one in suite.targets.values())
         self._spent = Amount(0, 0, 0)
+        self._memory: dict[str, float] = {}
+
+    def measured(self, outcome: Outcome) -> dict[str, float]:
+        """What asking a target took, the one that answered last."""
+        target = self._suite.targets[outcome.target]
+        if target.answers is not None:
+            return measures(outcome.calls)
+        # A local model answers in batches, which begin at one time.
+        batches = Counter(call.at for call in outcome.calls if call is not None)
+        local = max(batches.values(), default=1)
+        at_once = self._suite.concurrency if target.folder is None else local
+        return measures(outcome.calls, at_once, warm_up=at_once) | self._memory
 
     def answer(self, name: str, journal: Journal, recorded: Recorded | None, began: float) -> str:
         """See that the journal has every answer of a target; why it lacks those that it lacks."""
         target = self._suite.targets[name]
         calls = [_called_with(item.call, target.parameters) for item in self._items]
         missing = [call for call in calls if call.id not in journal.there]
+        self._memory = {}
         if recorded is not None:
             given = (one for one in recorded.answers(self._items) if one is not None)
             journal.keep([Given(one.item, one.at or began, one.answer) for one in given])
         elif target.url is not None:
             return self._ask_endpoint(name, target, calls, journal)
         elif missing:
-            model = open_local(f"targets.{name}", target, self._folder)
-            ask_local(model, calls, journal.there, journal.keep)
+            with Memory() as memory:
+                model = open_local(f"targets.{name}", target, self._folder)
+                ask_local(model, calls, journal.there, journal.keep)
+            self._memory = memory.measures()
         return NO_ANSWER
 
     def _ask_endpoint(

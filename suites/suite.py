@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
@@ -12,6 +12,7 @@ from agent.scoring import names as scorers
 from agent.shadows import Budget, Candidate, Price
 from agent.tree import Name, Tree, read_yaml, refusal
 from shadow.client import SAMPLING
+from shadow.loading import Precision
 from shadow.probes import CHANGES
 from suites import checks
 from suites.analysis.weights import WEIGHTS, Weighing
@@ -112,6 +113,10 @@ class Target(Tree, allow_inf_nan=False):
     answer_bytes: int = Field(default=1 << 20, ge=1024)
     answer_tokens: int = Field(default=1024, ge=1, le=10**9)
     stream: bool = True
+    # As what the model of a folder runs (shadow/loading.py).
+    dtype: Precision | None = None
+    compile: bool = False
+    quantise: Literal["int8"] | None = None
     price: Price = Price()
     # Sent with every question: temperature, seed, max_tokens ...
     parameters: dict[str, Any] = Field(default_factory=dict)
@@ -129,6 +134,8 @@ class Target(Tree, allow_inf_nan=False):
             raise ValueError("needs one of `url`, `folder` and `answers`")
         if self.url is not None and self.model is None:
             raise ValueError("needs `model`, the name that the endpoint knows")
+        if self.folder is None and (self.dtype or self.compile or self.quantise):
+            raise ValueError("`dtype`, `compile` and `quantise` are of a local model's `folder`")
         if self.answers is None and (self.columns or self.where):
             raise ValueError("`columns` and `where` are of recorded `answers`")
         _known(tuple(self.columns), ANSWER_FIELDS)

@@ -66,7 +66,7 @@ def _worth(metric: Metric, call: Call | None, score: Score) -> tuple[float, floa
     if call is not None and score.value is not None:
         return score.value, score.value, "", False
     if call is None or not _is_lost(metric, call, why):
-        why = NOT_ASKED if call is None and why != NOT_MEANT else why
+        why = NOT_ASKED if call is None and why in _BLANK else why
         return math.nan, math.nan, why, False
     worst = float(metric.good == "low")
     return worst, 1 - worst, "", True

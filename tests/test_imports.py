@@ -21,8 +21,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 WEIGHTS = ("agent/scoring/",)
 # A third-party library and the only paths that may import it.
 HOMES: dict[str, tuple[str, ...]] = {
-    "torch": (*WEIGHTS, "shadow/local.py"),
-    "transformers": ("agent/scoring/bench.py", "shadow/local.py"),
+    "torch": (*WEIGHTS, "shadow/local.py", "shadow/loading.py", "suites/memory.py"),
+    "transformers": ("agent/scoring/bench.py", "shadow/local.py", "shadow/loading.py"),
     "sentence_transformers": ("agent/scoring/bench.py",),
     "detoxify": ("agent/scoring/bench.py",),
     "tokenizers": WEIGHTS,
