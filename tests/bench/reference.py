@@ -3,8 +3,8 @@
 The other side does for each pair what the metric scripts of the `evaluate` library do when their
 quick-start calls `compute(predictions=[a], references=[b])`: exact_match, sacrebleu, rouge (a new
 scorer of four kinds, and its aggregator with 1,000 resamples), meteor and bertscore (one model,
-kept between calls). What the library itself adds, a table in Arrow for each call, is left out, and so
-are the sentence splitter and the WordNet that its meteor downloads. Similarity, which `evaluate`
+kept between calls). What the library itself adds, a table in Arrow for each call, is left out, and
+so are the sentence splitter and the WordNet that its meteor downloads. Similarity, which `evaluate`
 does not have, is sentence-transformers' own call.
 """
 
