@@ -53,6 +53,8 @@ def _check_shadow(config: "Config") -> None:
         if shadow.wait_s <= candidate.timeout_s:
             why = f"is not longer than timeout_s of {name}: its slow answers would count as failed"
             raise BadConfig("shadow.wait_s", why)
+        if candidate.rubric is not None:
+            continue  # its verdicts are no calls
         if config.intake.models and candidate.model not in config.intake.models:
             why = f"lacks {candidate.model} of {key}: its answers would count as failed"
             raise BadConfig("intake.models", why)

@@ -8,7 +8,7 @@ was skipped are what was drawn.
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent.buckets import event_key
@@ -22,8 +22,10 @@ from agent.store.tickets import Quota, ticket_key
 
 REASONS = (
     "shadow", "dataset", "redacted", "truncated", "parts", "tools", "parameters", "no_prompt",
-    "personal_data", "late", "capped", "repeated_unit",
+    "personal_data", "late", "capped", "repeated_unit", "no_response",
 )  # fmt: skip
+# What stands in a judge's ticket where one of a changed prompt says how it was changed.
+JUDGE = "judge"
 # What a format noted while it read the request.
 _FLAGS = {
     "prompt_redacted": "redacted",
@@ -95,7 +97,8 @@ def owe_asks(tx: Transaction, config: Config, found: Sequence[Stored], now: floa
     for (one, _), row in zip(chosen, rows, strict=True):
         if row["key"] in new:
             new.remove(row["key"])  # calls of two variants may have one id: the first is asked
-            done.asks.append(Ask(row["key"], one.candidate, one.stored.call))
+            judge = bool(row["probe"])
+            done.asks.append(Ask(row["key"], one.candidate, one.stored.call, judge))
     return done
 
 
@@ -115,7 +118,8 @@ def _drawn(
         always = [one for one in held.values() if one in candidate.always]
         if not common and not always:
             continue
-        why = why_not(call, candidate.trusted) or _late(stored, config.panes)
+        judge = candidate.rubric is not None
+        why = why_not(call, candidate.trusted, judge) or _late(stored, config.panes)
         if why is not None:
             skipped[name, why] += 1
             continue
@@ -123,7 +127,9 @@ def _drawn(
         rest = ["", *(one for one in held.values() if one not in always)] if common else []
         hour = int(call.at // HOUR_S) * HOUR_S
         most = {(name, held[k], hour): n for k, n in candidate.most_per_hour.items() if k in held}
-        yield _Drawn(name, stored, _unit_keys(name, call, rest, always), most)
+        # A judge makes no pairs: its calls need not be of different units.
+        rows = _unit_keys(name, replace(call, unit=None) if judge else call, rest, always)
+        yield _Drawn(name, stored, rows, most)
 
 
 def _unit_keys(
@@ -145,8 +151,10 @@ def _late(stored: Stored, panes: Panes) -> str | None:
     return "late" if over else None
 
 
-def why_not(call: Call, trusted: bool) -> str | None:
-    """Why a candidate cannot be asked what this call asked; None when it can."""
+def why_not(call: Call, trusted: bool, judge: bool = False) -> str | None:
+    """Why a candidate cannot be asked what this call asked, or a judge about it; None if it can."""
+    if judge and (call.status != "ok" or call.response is None):
+        return "no_response"
     if call.origin != "production":
         return call.origin
     for flag, why in _FLAGS.items():
@@ -158,9 +166,15 @@ def why_not(call: Call, trusted: bool) -> str | None:
         return "tools"
     if not (call.prompt or any(message.content for message in call.messages)):
         return "no_prompt"
-    if not trusted and any(map(contains, _said(call))):
+    said = (*_said(call), *(_shown(call) if judge else ()))
+    if not trusted and any(map(contains, said)):
         return "personal_data"
     return None
+
+
+def _shown(call: Call) -> Iterator[str]:
+    """What a judge reads beside the prompt."""
+    yield from (text for text in (call.response, call.reference, *call.contexts) if text)
 
 
 def _said(call: Call) -> Iterator[str]:
@@ -223,8 +237,12 @@ def _count(seen: dict[Quota, int], one: _Drawn, n: int) -> None:
 
 def _ticket(one: _Drawn, rows: Sequence[str], shadow: Shadow, now: float) -> Mapping[str, Any]:
     call = one.stored.call
+    judge = shadow.candidates[one.candidate].rubric is not None
+    if judge:
+        rows = []  # a ticket of its own kind is in no pair, and no pane waits for it
     return {
         "key": ticket_key(one.candidate, call.service, call.id),
+        "probe": JUDGE if judge else "",
         "candidate": one.candidate,
         "source": one.stored.source,
         "service": call.service,

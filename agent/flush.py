@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import numpy as np
 from agent.buckets import event_key
 from agent.columns import ABSENT, breach_columns, rows_of, take
 from agent.config import Config
-from agent.intake import Plan, Reading, Work, letter, original, pack_half
+from agent.feedback import Judged
+from agent.intake import Plan, Reading, Work, original, pack_half
 from agent.panes import (
     HOUR_S,
     Column,
@@ -22,10 +24,10 @@ from agent.panes import (
     pane_of,
     place,
 )
-from agent.record import Call, Feedback, Score
+from agent.record import Call, Score
 from agent.redact import redact
 from agent.sla import Objective
-from agent.store import Transaction, halves, reads, writes
+from agent.store import Transaction, halves, writes
 
 Partition = tuple[str, int]
 Books = dict[Partition, PaneBook]
@@ -48,17 +50,6 @@ class Scored:
     columns: list[Column]
     scores: list[dict[str, Score]]
     axes: list[Column]
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A person's judgement and the stored call that it is about."""
-
-    part: int
-    arrival: float
-    value: float
-    key: bytes
-    call: Call
 
 
 def place_of(reading: Reading) -> Partition:
@@ -166,34 +157,6 @@ def accept_calls(
     return accepted
 
 
-def accept_feedback(
-    tx: Transaction, plan: Plan, accepted: Sequence[int], now: float
-) -> list[Judged]:
-    """Feedback about stored and about accepted calls, each once; the rest is set aside."""
-    known = reads.calls_by_id(tx, [item.call_id for _, _, item in plan.feedback])
-    for i in accepted if plan.feedback else ():
-        call = plan.work[i].call
-        if call.id not in known or call.origin == "production":
-            known[call.id] = call
-    found: dict[bytes, tuple[int, float, Feedback]] = {}
-    for part, record, item in plan.feedback:
-        key = event_key("feedback", item.call_id, repr(item.at))
-        if item.call_id not in known:
-            plan.ledgers[part]["invalid"] += 1
-            plan.letters.append(letter(record, "unknown_call", ""))
-        elif key in found:
-            plan.ledgers[part]["duplicate"] += 1
-        else:
-            found[key] = part, record.arrival, item
-    new, _ = writes.insert_seen(tx, [(key, 0) for key in found], now)
-    judged = []
-    for key, (part, arrival, item) in found.items():
-        plan.ledgers[part]["feedback" if key in new else "duplicate"] += 1
-        if key in new:
-            judged.append(Judged(part, arrival, item.value, key, known[item.call_id]))
-    return judged
-
-
 class Sheet:
     """What a batch adds to panes: on-time calls to the partition's book, the rest to the tally."""
 
@@ -220,10 +183,11 @@ class Sheet:
 
     def fold_feedback(self, readings: Sequence[Reading], judged: Sequence[Judged]) -> None:
         """Fold later judgements into the pane of their call, as a series of its own."""
-        for part, reading in enumerate(readings):
-            mine = [one for one in judged if one.part == part]
+        metrics = sorted({one.metric for one in judged} | {"feedback"})
+        for (part, reading), metric in product(enumerate(readings), metrics):
+            mine = [one for one in judged if one.part == part and one.metric == metric]
             values = np.array([(one.value + 1) / 2 for one in mine], dtype=np.float64)
-            column = Column("feedback", values, np.zeros(len(mine), dtype=np.int16), ABSENT)
+            column = Column(metric, values, np.zeros(len(mine), dtype=np.int16), ABSENT)
             columns = [column, *breach_columns([column], self._config.slo)]
             self._fold(reading, [(o.call, o.arrival, o.key, None) for o in mine], columns)
 

@@ -26,6 +26,7 @@ from agent.columns import (
 from agent.config import Config
 from agent.errors import StoreDown
 from agent.examples import keep_examples
+from agent.feedback import accept_feedback
 from agent.flush import Books, Fenced, Met, Partition, Scored
 from agent.intake import Plan, Reading, Waiting, half_keys, make_plan, unpack_half
 from agent.panes import Column, PaneBook
@@ -166,7 +167,7 @@ class Monitor:
             flush.write_halves(tx, readings, scored, now + self.config.intake.join_wait_s)
             self.step("seen")
             accepted = flush.accept_calls(tx, plan, rows, now)
-            judged = flush.accept_feedback(tx, plan, accepted, now)
+            judged = accept_feedback(tx, plan, accepted, now)
             self.step("fold")
             sheet = flush.Sheet(self.config, self._books, closed, self._digest)
             sheet.fold_calls(readings, scored, accepted)

@@ -55,11 +55,15 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a candidate is asked, and the ticket that allows it."""
+    """What a candidate is asked, and the ticket that allows it.
+
+    A judge is asked about the call with its answer, any other candidate what the call asked.
+    """
 
     ticket: bytes
     candidate: str
     call: Call
+    judge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +96,17 @@ class Half:
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """A person's later judgement of a call, -1 to 1."""
+    """A later judgement of a call, -1 to 1: a person's, or that of the judge of this name."""
 
     call_id: str
     at: float
     value: float
+    judge: str = ""
+
+    @property
+    def metric(self) -> str:
+        """The series that it is kept in."""
+        return f"judge_{self.judge}" if self.judge else "feedback"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Candidates that are asked what production was asked, and what they may cost."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -51,6 +52,10 @@ class Breaker(Tree, allow_inf_nan=False):
         return self
 
 
+# The name of a judge stands in that of its metric.
+_JUDGE = re.compile(r"[a-z][a-z0-9_]{0,47}")
+
+
 class Candidate(Tree):
     """A model that is asked: an OpenAI-compatible endpoint, or a folder of a local model."""
 
@@ -82,6 +87,8 @@ class Candidate(Tree):
     breaker: Breaker = Breaker()
     # The share of its answers that are asked again with a changed prompt.
     probes: float = Field(default=0.0, ge=0, le=1)
+    # A judge: asked what it says of production's answers by this rubric, shipped or a file.
+    rubric: str | None = None
 
     @field_validator("url")
     @classmethod
@@ -112,6 +119,14 @@ class Candidate(Tree):
         return self
 
     @model_validator(mode="after")
+    def _judges_a_fair_sample(self) -> "Candidate":
+        if self.rubric is not None:
+            for key in ("always", "most_per_hour", "probes"):
+                if getattr(self, key):
+                    raise ValueError(f"a judge with `rubric` takes no {key}: its sample is even")
+        return self
+
+    @model_validator(mode="after")
     def _has_a_price_where_it_has_to(self) -> "Candidate":
         bounded = (self.budget.usd, self.budget.usd_per_hour) != (None, None)
         if bounded and not self.price.input and not self.price.output:
@@ -129,3 +144,12 @@ class Shadow(Tree):
     group: str = "vedette-shadow"
     # A ticket that is not settled by then is given up.
     wait_s: float = Field(default=600.0, gt=0, le=3600)
+
+    @model_validator(mode="after")
+    def _has_metrics_for_its_judges(self) -> "Shadow":
+        for name, one in self.candidates.items():
+            if one.rubric is not None and not _JUDGE.fullmatch(name):
+                raise ValueError(
+                    f"{name} has a rubric, so its name is that of a metric: a-z, 0-9, _"
+                )
+        return self

@@ -19,6 +19,7 @@ from consumers.cli_demo import ledger_line, show_demo
 from consumers.cli_evaluate import evaluate_suite
 from consumers.cli_fairness import fairness
 from consumers.cli_findings import findings
+from consumers.cli_judged import judge
 from consumers.cli_measured import all_passed, show_engine, show_int8
 from consumers.cli_readout import readout
 from consumers.cli_rebaseline import rebaseline
@@ -34,6 +35,7 @@ app.command()(rebaseline)
 app.command()(rules)
 app.command()(slo)
 app.command()(fairness)
+app.command()(judge)
 app.command()(shadow)
 app.command("evaluate")(evaluate_suite)
 

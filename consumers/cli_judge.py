@@ -76,14 +76,15 @@ def show_readings(found: Sequence[Reading]) -> None:
                       words=("judge", "target", "by"))  # fmt: skip
     for one in found:
         for name, estimate in one.estimates.items():
-            made.add_row(f"  {one.rubric}: {name}", one.target, *_cells(estimate))
+            made.add_row(f"  {one.rubric}: {name}", one.target, *cells(estimate))
     wide.print(made)
     for one in found:
         for line in _remarks(one):
             say(f"{one.rubric} of {one.target}: {line}")
 
 
-def _cells(one: Estimate) -> tuple[str, ...]:
+def cells(one: Estimate) -> tuple[str, ...]:
+    """An estimate as the cells of a row."""
     told = (_number(one.value), f"[{one.lower:.4f}, {one.upper:.4f}]")
     by = f"{one.method}, weight {one.weight:.2f}" if one.method == "ppi++" else one.method
     return *told, str(one.judged), str(one.others), by

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from importlib.metadata import version
+from pathlib import Path
 
 from agent.config import Config
 from agent.errors import BadConfig, StoreDown
@@ -26,6 +27,8 @@ from shadow.client import Endpoint
 from shadow.dispatcher import Dispatcher, Sink
 from shadow.drive import Drive
 from shadow.reading import Reading
+from suites.judge.online import OnlineJudge
+from suites.judge.rubric import load_rubric
 
 _log = logging.getLogger("vedette.shadow")
 
@@ -51,6 +54,8 @@ def open_models(shadow: Shadow) -> dict[str, Model]:
     for name, one in shadow.candidates.items():
         where = f"shadow.candidates.{name}"
         made[name] = Endpoint(where, one) if one.url is not None else _local(where, one)
+        if one.rubric is not None:
+            made[name] = OnlineJudge(load_rubric(one.rubric, Path()), made[name])
     return made
 
 

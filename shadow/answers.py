@@ -11,8 +11,13 @@ from agent.store.tickets import answer_id
 from shadow.candidates import priced
 
 
-def record_of(ask: Ask, candidate: Candidate, answer: Answer, began: float) -> bytes:
-    """JSON of the candidate's call; `began` is when it was asked, in epoch seconds."""
+def record_of(ask: Ask, candidate: Candidate, answer: Answer, began: float) -> bytes | None:
+    """JSON of the candidate's call; `began` is when it was asked, in epoch seconds.
+
+    A judge's is a judgement of the call that it is about, and None where it gave no verdict.
+    """
+    if ask.judge:
+        return _verdict(ask, answer, began)
     call = ask.call
     turns = [{"role": turn.role, "content": turn.content} for turn in call.messages]
     body: dict[str, Any] = {
@@ -40,3 +45,11 @@ def record_of(ask: Ask, candidate: Candidate, answer: Answer, began: float) -> b
         "finish": answer.finish,
     }
     return orjson.dumps({name: value for name, value in body.items() if value is not None})
+
+
+def _verdict(ask: Ask, answer: Answer, began: float) -> bytes | None:
+    if answer.status != "ok" or answer.text is None:
+        return None
+    value = 2 * float(answer.text) - 1
+    body = {"feedback_for": ask.call.id, "at": began, "value": value, "judge": ask.candidate}
+    return orjson.dumps(body)

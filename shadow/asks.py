@@ -9,7 +9,7 @@ from agent.record import Ask, Call, Message
 
 T = TypeVar("T")
 
-# The fields of a call that an ask carries: nothing of the answer that production gave.
+# The fields of a call that an ask carries: of the answer that production gave only a judge's.
 _TEXTS = ("id", "model", "service", "unit", "session", "prompt", "reference")
 _OPTIONAL = ("unit", "session", "prompt", "reference")
 _YEAR_2100 = 4_102_444_800.0
@@ -17,7 +17,10 @@ _TICKET_BYTES = 16
 
 
 def to_bytes(ask: Ask) -> bytes:
-    """JSON of what a dispatcher needs; raises BadRecord for a text or number that JSON lacks."""
+    """JSON of what a dispatcher needs, a judge's with the answer.
+
+    Raises BadRecord for a text or number that JSON lacks.
+    """
     call = ask.call
     told = {name: getattr(call, name) for name in _TEXTS}
     body = told | {
@@ -27,6 +30,8 @@ def to_bytes(ask: Ask) -> bytes:
         "contexts": call.contexts,
         "parameters": dict(call.parameters),
     }
+    if ask.judge:
+        body["response"] = call.response
     held = {name: value for name, value in body.items() if value not in (None, (), [], {})}
     try:
         return orjson.dumps({"ticket": ask.ticket.hex(), "candidate": ask.candidate, "call": held})
@@ -43,7 +48,8 @@ def from_bytes(value: bytes | None) -> Ask:
     except orjson.JSONDecodeError:
         raise BadRecord("json") from None
     call = _is(document.get("call"), dict, "not_an_object")
-    return Ask(_ticket(document.get("ticket")), _text(document, "candidate"), _call(call))
+    judge = "response" in call
+    return Ask(_ticket(document.get("ticket")), _text(document, "candidate"), _call(call), judge)
 
 
 def _call(held: dict[str, Any]) -> Call:
@@ -51,7 +57,7 @@ def _call(held: dict[str, Any]) -> Call:
     if type(at) not in (int, float) or not 0 <= at <= _YEAR_2100:
         raise BadRecord("bad_time")
     texts: dict[str, Any] = {name: _text(held, name) for name in _TEXTS if name not in _OPTIONAL}
-    texts |= {name: _text(held, name) for name in _OPTIONAL if name in held}
+    texts |= {name: _text(held, name) for name in (*_OPTIONAL, "response") if name in held}
     return Call(
         **texts,
         at=float(at),

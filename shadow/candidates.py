@@ -1,7 +1,7 @@
 """What a candidate is to the dispatcher: something that is asked, and what asking may cost."""
 
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from agent.record import Answer, Call
 from agent.shadows import Candidate, Price
@@ -10,6 +10,8 @@ from agent.store.budgets import Amount
 # A model's template spends a few tokens on each turn and on the answer's opening.
 _TURN_TOKENS = 16
 _MOST_TOKENS = 10**9
+# Begins the word of an answer that came and was no verdict.
+UNREAD = "verdict_"
 
 
 class Model(Protocol):
@@ -20,6 +22,13 @@ class Model(Protocol):
 
     async def close(self) -> None:
         """Let go of connections and memory."""
+
+
+@runtime_checkable
+class Weighs(Protocol):
+    """A model that asks more than its call says, and knows what that can cost at most."""
+
+    def worst_case(self, call: Call, candidate: Candidate) -> Amount: ...
 
 
 def turns_of(call: Call) -> list[dict[str, str]]:
@@ -47,6 +56,12 @@ def worst_case(call: Call, candidate: Candidate) -> Amount:
     tokens_out = answer_tokens(call, candidate.answer_tokens)
     usd = cost_of(tokens_in, tokens_out, candidate.price)
     return Amount(1, tokens_in + tokens_out, microusd(usd))
+
+
+def need_of(model: Model, call: Call, candidate: Candidate) -> Amount:
+    """What a call can cost at most, as the model itself knows it where it does."""
+    weighs = model.worst_case if isinstance(model, Weighs) else worst_case
+    return weighs(call, candidate)
 
 
 def cost_of(tokens_in: int, tokens_out: int, price: Price) -> float:

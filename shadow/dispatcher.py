@@ -20,11 +20,11 @@ from agent.probes import SEGMENT
 from agent.record import Answer, Ask
 from agent.shadows import Candidate, Shadow
 from agent.store import Store, budgets
-from agent.store.tickets import owe_probe
+from agent.store.tickets import close_judged, owe_probe
 from shadow.answers import record_of
 from shadow.asks import from_bytes, to_bytes
 from shadow.breaker import Breaker
-from shadow.candidates import Model, microusd, priced, worst_case
+from shadow.candidates import UNREAD, Model, microusd, need_of, priced
 from shadow.lanes import Lane, Waiting, nobody
 from shadow.probing import probe_asks
 
@@ -107,6 +107,8 @@ class Dispatcher:
         ask = from_bytes(value)
         if ask.candidate not in self._lanes:
             self._heard.unasked(UNKNOWN, "unconfigured")
+        elif ask.judge != (self._lanes[ask.candidate].candidate.rubric is not None):
+            self._heard.unasked(ask.candidate, "reconfigured")
         elif self._wall() - stamped_at > self._shadow.wait_s:
             self._heard.unasked(ask.candidate, budgets.EXPIRED)
         else:
@@ -199,10 +201,11 @@ class Dispatcher:
         self._heard.asked(lane.name, answer)
         self._show(lane)
         record = record_of(ask, lane.candidate, answer, began)
-        if not await self._delivered(ask.ticket, record):
+        if record is not None and not await self._delivered(ask.ticket, record):
             self._heard.undelivered(lane.name)
-        await self._settled(lane.candidate, held, answer)
-        await self._probe(lane, ask, answer)
+        await self._settled(ask, lane.candidate, held, answer)
+        if not ask.judge:
+            await self._probe(lane, ask, answer)
 
     async def _probe(self, lane: Lane, ask: Ask, answer: Answer) -> None:
         """Owe and queue what is to be asked again with a changed prompt."""
@@ -222,11 +225,12 @@ class Dispatcher:
         except BaseException:
             lane.breaker.end(turn, False)
             raise
-        lane.breaker.end(turn, answer.status == "ok")
+        # What a judged text makes of a verdict says nothing of the endpoint.
+        lane.breaker.end(turn, answer.status == "ok" or (answer.error or "").startswith(UNREAD))
         return answer
 
     async def _reserved(self, lane: Lane, ask: Ask) -> budgets.Reserved | str:
-        need = worst_case(ask.call, lane.candidate)
+        need = need_of(lane.model, ask.call, lane.candidate)
         patience_s = min(lane.candidate.timeout_s, self._shadow.wait_s / 2)
 
         def reserve() -> budgets.Reserved | str:
@@ -250,13 +254,17 @@ class Dispatcher:
         except ValueError:  # too large for whoever takes it, now and always
             return False
 
-    async def _settled(self, one: Candidate, held: budgets.Reserved, answer: Answer) -> None:
+    async def _settled(
+        self, ask: Ask, one: Candidate, held: budgets.Reserved, answer: Answer
+    ) -> None:
         known = answer.tokens_in is not None and answer.tokens_out is not None
         tokens = (answer.tokens_in or 0) + (answer.tokens_out or 0) if known else None
         usd = priced(answer, one.price)
 
         def settle() -> budgets.Amount:
             with self._store.transaction() as tx:
+                if ask.judge:
+                    close_judged(tx, ask.ticket, answer.status == "ok")
                 return budgets.settle_cost(tx, held, tokens, None if usd is None else microusd(usd))
 
         await self._patiently(settle)

@@ -11,6 +11,7 @@ from agent.config import load_config
 from agent.errors import BadRecord
 from agent.record import Answer, Ask, Call, Message
 from agent.shadows import Breaker as Settings
+from agent.shadows import Candidate
 from consumers.formats import parse
 from shadow.answers import record_of
 from shadow.asks import from_bytes, to_bytes
@@ -93,10 +94,16 @@ def test_flipped_bytes_are_read_or_refused(noise: bytes, at: int) -> None:
         assert error.reason
 
 
+def recorded(one: Ask, told: Candidate, answer: Answer, began: float) -> bytes:
+    record = record_of(one, told, answer, began)
+    assert record is not None
+    return record
+
+
 def test_an_answer_is_a_call_that_the_scorers_read() -> None:
     answer = Answer("ok", "Because.", None, "stop", 1.5, 0.2, 7, 3)
     one = candidate(price={"input": 2.0, "output": 10.0})
-    (call,) = parse(record_of(WHOLE, one, answer, NOW + 5), "auto", load_config(), NOW + 9)
+    (call,) = parse(recorded(WHOLE, one, answer, NOW + 5), "auto", load_config(), NOW + 9)
     assert isinstance(call, Call)
     assert call.id == "shadow-000102030405060708090a0b0c0d0e0f"
     assert (call.variant, call.origin, call.pair) == ("shadow:next", "shadow", "c1")
@@ -113,7 +120,7 @@ def test_an_answer_is_a_call_that_the_scorers_read() -> None:
 @pytest.mark.parametrize("status", ["error", "timeout"])
 def test_a_failure_is_a_call_that_failed(status: str) -> None:
     answer = Answer(status, error="reset", latency_s=0.1)  # type: ignore[arg-type]  # one of two
-    (call,) = parse(record_of(ask(), candidate(), answer, NOW), "auto", load_config(), NOW + 1)
+    (call,) = parse(recorded(ask(), candidate(), answer, NOW), "auto", load_config(), NOW + 1)
     assert isinstance(call, Call)
     assert (call.status, call.error, call.response) == (status, "reset", None)
 
@@ -129,7 +136,7 @@ def test_the_worst_case_is_never_below_what_a_call_can_cost() -> None:
 
 def test_records_are_json_whatever_a_candidate_says() -> None:
     said = Answer("ok", "\0\u202e\U000e0041" * 10, finish="x", tokens_out=10**9)
-    assert orjson.loads(record_of(ask(), candidate(), said, NOW))["response"] == said.text
+    assert orjson.loads(recorded(ask(), candidate(), said, NOW))["response"] == said.text
 
 
 def tried(breaker: Breaker, ok: bool) -> bool:

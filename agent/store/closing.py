@@ -11,6 +11,7 @@ from agent.config import Config
 from agent.experiments import PAIRED
 from agent.panes import HOUR_S, MINUTE_S, merged, pane_of
 from agent.store import pairs, tickets
+from agent.store.judgements import judgements
 from agent.store.pairs import Span
 from agent.store.positions import progress_of, read_to
 from agent.store.tables import (
@@ -199,6 +200,7 @@ def prune(tx: Connection, config: Config, now: float) -> bool:
         (dead_letters, keep.dead_letter_days),
         (entered, keep.calls_days),
         (asked, keep.calls_days),
+        (judgements, keep.calls_days),
     ):
         key = next(iter(table.primary_key))
         old = select(key).where(table.c.stored_at < now - days * _DAY_S).limit(_ROWS_AT_ONCE)

@@ -10,6 +10,7 @@ from sqlalchemy import Column, Connection, String, Table, insert, inspect, selec
 from agent.findings import Finding
 from agent.store.evaluations import TABLES
 from agent.store.findings import row_of
+from agent.store.judgements import judgements
 from agent.store.tables import BY_PAIR, BY_START, BY_TIME, META, findings
 from agent.store.ticket_tables import tickets
 
@@ -81,6 +82,11 @@ def m008_evaluations(connection: Connection) -> None:
     META.create_all(connection, TABLES)
 
 
+def m009_judgements(connection: Connection) -> None:
+    """What judges said of stored calls."""
+    META.create_all(connection, [judgements])
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     m001_first_tables,
     m002_experiments,
@@ -90,6 +96,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     m006_examples,
     m007_tickets,
     m008_evaluations,
+    m009_judgements,
 )
 
 

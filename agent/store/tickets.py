@@ -123,6 +123,12 @@ def settle(tx: Connection, answers: Iterable[Call]) -> None:
         tx.execute(moved.values(state=bindparam("to")), sorted(told, key=lambda one: one["ticket"]))
 
 
+def close_judged(tx: Connection, ticket: bytes, ok: bool) -> None:
+    """A judge has come to its end with a call; its verdict is no call that would settle it."""
+    here = tickets.c.key == ticket, tickets.c.state == "sent"
+    tx.execute(update(tickets).where(*here).values(state="answered" if ok else "failed"))
+
+
 def expire(tx: Connection, now: float, source: str | None = None, read_to: float = math.inf) -> int:
     """Give up what is due (with a `source` all of it that is out); how many.
 

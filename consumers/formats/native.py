@@ -1,5 +1,6 @@
 """Our own record: one call as a JSON object; unknown fields are kept out."""
 
+import re
 from collections.abc import Callable
 from dataclasses import field, make_dataclass
 from dataclasses import fields as of
@@ -59,6 +60,8 @@ FIELDS: dict[str, Callable[[Any, Reading], Any]] = {
     "feedback": fields.judgement,
     "parameters": parameters,
 }
+# What may stand in the name of a metric, `judge_` before it.
+_JUDGE = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _REQUIRED = (("id", "bad_id"), ("at", "bad_time"), ("model", "bad_model"))
 
 
@@ -113,8 +116,12 @@ def _read(document: dict[str, Any], reading: Reading) -> dict[str, Any]:
 
 
 def _feedback(document: dict[str, Any], reading: Reading) -> Feedback:
+    judge = document.get("judge")
+    if judge is not None and not (isinstance(judge, str) and _JUDGE.fullmatch(judge)):
+        raise BadRecord("bad_text", "judge")
     return Feedback(
         fields.identifier(document["feedback_for"], reading),
         fields.moment(document.get("at"), reading),
         fields.judgement(document.get("value"), reading),
+        judge or "",
     )

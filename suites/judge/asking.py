@@ -8,7 +8,7 @@ from agent.buckets import event_key
 from agent.record import Answer, Call
 from suites.judge.prompt import PREFERENCES, Marks, labels_of, turns, unused_mark
 from suites.judge.rubric import Rubric
-from suites.judge.verdict import Verdict, read_verdict
+from suites.judge.verdict import UNREADABLE, Verdict, read_verdict
 
 TRIES = 2
 NOT_ASKED = "not_asked"
@@ -50,44 +50,64 @@ class Question:
         return PREFERENCES if self.pair else labels_of(self.rubric)
 
 
+class Rounds:
+    """Questions on their way to verdicts: what is to be asked next, and what was answered.
+
+    A verdict that cannot be read is asked for once more under another mark; what failed, or was
+    not put, is not.
+    """
+
+    def __init__(self, questions: Sequence[Question], marks: Marks) -> None:
+        self._questions, self._marks = questions, marks
+        self._left = {one.key: one for one in questions}
+        self._out: dict[str, tuple[str, str]] = {}  # the id of each call, and its mark
+        self._found: dict[str, Verdict | str] = {}
+        self._tries = 0
+
+    def calls(self) -> list[Call]:
+        """What to ask; nothing once all is over."""
+        if self._tries == TRIES:
+            return []
+        calls, self._out = [], {}
+        for key, one in self._left.items():
+            named = f"{key}-{self._tries}"
+            mark = unused_mark(self._marks, named, dict(one.material))
+            self._out[key] = named, mark
+            calls.append(call_of(one, named, mark))
+        self._tries += 1
+        return calls
+
+    def take(self, answers: Mapping[str, Answer], stopped: str | None = None) -> None:
+        """The answers to the calls, by their ids; `stopped` is why one is not there."""
+        for key, (named, mark) in self._out.items():
+            answer, one = answers.get(named), self._left[key]
+            if answer is None:
+                self._found[key] = stopped or NOT_ASKED
+            elif answer.status != "ok":
+                self._found[key] = f"judge_{(answer.error or answer.status).partition(':')[0]}"
+            else:
+                self._found[key] = read_verdict(answer.text, mark, one.labels)
+        unread = (key for key, why in self._found.items() if why in UNREADABLE)
+        self._left = {key: self._left[key] for key in unread if key in self._left}
+
+    def verdicts(self) -> list[Verdict | str]:
+        """The verdict of each question in their order, or one word why there is none."""
+        return [self._found[one.key] for one in self._questions]
+
+
+def call_of(question: Question, named: str, mark: str) -> Call:
+    """A question as the judge is asked it."""
+    said = turns(question.rubric, dict(question.material), mark, question.labels)
+    return Call(named, 0.0, "judge", messages=said, prompt=said[-1].content)
+
+
 def put(questions: Sequence[Question], asker: Asker, marks: Marks) -> list[Verdict | str]:
     """The verdict of each question, or one word why there is none.
 
-    A verdict that cannot be read is asked for once more under another mark; `judge_<word>` is the
-    failure of the judge itself, `not_asked` or a word of the asker one that was not put.
+    `judge_<word>` is the failure of the judge itself, `not_asked` or a word of the asker one that
+    was not put, the others are of `read_verdict`.
     """
-    wanted = {one.key: one for one in questions}
-    found: dict[str, Verdict | str] = {}
-    for attempt in range(TRIES):
-        left = {key: one for key, one in wanted.items() if isinstance(found.get(key, ""), str)}
-        left = {key: one for key, one in left.items() if _is_worth_it(found.get(key))}
-        found |= _round(left, asker, marks, attempt)
-    return [found[one.key] for one in questions]
-
-
-def _is_worth_it(why: Verdict | str | None) -> bool:
-    """A question that was never put, or whose answer was no verdict."""
-    return why is None or (isinstance(why, str) and why.startswith("bad_"))
-
-
-def _round(
-    questions: Mapping[str, Question], asker: Asker, marks: Marks, attempt: int
-) -> dict[str, Verdict | str]:
-    calls, by_key = [], {}
-    for key, one in questions.items():
-        named = f"{key}-{attempt}"
-        mark = unused_mark(marks, named, dict(one.material))
-        by_key[key] = (named, mark)
-        said = turns(one.rubric, dict(one.material), mark, one.labels)
-        calls.append(Call(named, 0.0, "judge", messages=said, prompt=said[-1].content))
-    answers = asker.ask(calls) if calls else {}
-    found: dict[str, Verdict | str] = {}
-    for key, (named, mark) in by_key.items():
-        answer = answers.get(named)
-        if answer is None:
-            found[key] = asker.stopped or NOT_ASKED
-        elif answer.status != "ok":
-            found[key] = f"judge_{(answer.error or answer.status).partition(':')[0]}"
-        else:
-            found[key] = read_verdict(answer.text, mark, questions[key].labels)
-    return found
+    rounds = Rounds(questions, marks)
+    while calls := rounds.calls():
+        rounds.take(asker.ask(calls), asker.stopped)
+    return rounds.verdicts()

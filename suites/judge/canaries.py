@@ -1,14 +1,15 @@
 """Planted items whose right verdict is known: whether a judge can be believed at all."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from abtest.exact import clopper_pearson
 from agent.record import Call
-from suites.judge.asking import Asker
-from suites.judge.judging import judged
+from suites.judge.asking import Asker, Question, put
+from suites.judge.judging import question_of, score_of
 from suites.judge.prompt import Marks
 from suites.judge.rubric import Rubric
+from suites.judge.verdict import Verdict
 
 # Added to answers that deserve the worst label, in turn; `{best}` is the best one.
 INJECTIONS = (
@@ -66,11 +67,21 @@ def planted(rubric: Rubric) -> Iterator[tuple[Call, bool]]:
 
 def tried(rubric: Rubric, asker: Asker, marks: Marks, bar: float) -> Trust:
     """Put the canaries to a judge; one without a verdict is not passed."""
-    wanted = list(planted(rubric))
-    scores = judged(rubric, [call for call, _ in wanted], asker, marks)
-    values = [score.value for score in scores]
+    questions = asked_of(rubric)
+    return graded(rubric, put([one for one, _ in questions], asker, marks), bar)
+
+
+def asked_of(rubric: Rubric) -> list[tuple[Question, bool]]:
+    """The canaries as questions, and whether the verdict must be at the high end."""
+    asked = ((question_of(rubric, call), high) for call, high in planted(rubric))
+    return [(one, high) for one, high in asked if isinstance(one, Question)]
+
+
+def graded(rubric: Rubric, verdicts: Sequence[Verdict | str], bar: float) -> Trust:
+    """How a judge did with `asked_of`, from its verdicts in their order."""
+    values = [score_of(rubric, one).value for one in verdicts]
     passed = sum(
         value is not None and (value > 0.5 if high else value < 0.5)
-        for value, (_, high) in zip(values, wanted, strict=True)
+        for value, (_, high) in zip(values, asked_of(rubric), strict=True)
     )
-    return Trust(passed, len(wanted), sum(value is None for value in values), bar)
+    return Trust(passed, len(values), sum(value is None for value in values), bar)

@@ -39,16 +39,17 @@ def judged(
     rubric: Rubric, calls: Sequence[Call | None], asker: Asker, marks: Marks, share: float = 1.0
 ) -> list[Score]:
     """The value of the verdict on each call, 1 for the best label."""
-    asked = [_question(rubric, call, share) for call in calls]
+    asked = [question_of(rubric, call, share) for call in calls]
     verdicts = put([one for one in asked if isinstance(one, Question)], asker, marks)
     waiting = iter(verdicts)
     return [
-        _score(rubric, next(waiting)) if isinstance(one, Question) else unscored(one)
+        score_of(rubric, next(waiting)) if isinstance(one, Question) else unscored(one)
         for one in asked
     ]
 
 
-def _question(rubric: Rubric, call: Call | None, share: float) -> Question | str:
+def question_of(rubric: Rubric, call: Call | None, share: float = 1.0) -> Question | str:
+    """What a judge is asked of a call, or one word why it is not."""
     if call is None:
         return _DEAD
     if share_for(_DRAW, call.id) >= share:
@@ -57,7 +58,8 @@ def _question(rubric: Rubric, call: Call | None, share: float) -> Question | str
     return material if isinstance(material, str) else Question(rubric, tuple(material.items()))
 
 
-def _score(rubric: Rubric, verdict: Verdict | str) -> Score:
+def score_of(rubric: Rubric, verdict: Verdict | str) -> Score:
+    """A verdict as a score, 1 for the best label."""
     if isinstance(verdict, str):
         return unscored(verdict)
     return Score(rubric.values[verdict.label])
@@ -100,7 +102,7 @@ def _preference(here: str, there: str) -> float:
 def _orders(
     rubric: Rubric, ours: Call | None, theirs: Call | None, share: float
 ) -> tuple[Question, Question] | str:
-    one, other = _question(rubric, ours, share), _question(rubric, theirs, share)
+    one, other = question_of(rubric, ours, share), question_of(rubric, theirs, share)
     if isinstance(one, str) or isinstance(other, str):
         return one if isinstance(one, str) else str(other)
     given, a = _apart(one)

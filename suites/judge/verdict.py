@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+UNREADABLE = ("bad_json", "bad_keys", "bad_mark", "bad_label")
 _KEYS = {"mark", "reason", "verdict"}
 _SAID_CHARS = 20_000
 # One fence around the whole is how many models write JSON.
