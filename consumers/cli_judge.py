@@ -120,9 +120,5 @@ def _number(value: float, digits: int = 4) -> str:
 
 def show_findings(found: Sequence[Finding]) -> None:
     """What compliance checks found, and their evidence."""
-    if not found:
-        return
-    made = bare_table("compliance", "check", "evidence", words=("compliance", "check", "evidence"))
     for one in found:
-        made.add_row(one.verdict, one.check, "; ".join(one.evidence))
-    wide.print(made)
+        say(f"{one.verdict:<15} {one.check}: {'; '.join(one.evidence)}")

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import yaml
 from pydantic import ValidationError
-from sqlalchemy import select
+from sqlalchemy import func, select
 from typer.testing import CliRunner
 
 from agent.asking import why_not
 from agent.config import load_config
 from agent.record import Answer, Call, Feedback, Reject
-from agent.store import Store, open_store, reads
+from agent.store import Store, letters, open_store, reads
 from agent.store.judgements import judgements
 from agent.store.ticket_tables import tickets
 from consumers.cli import app
@@ -181,7 +181,8 @@ def run(*words: str) -> Any:
 
 
 def watched(folder: Path, config: Path, make: Callable[[int], str], n: int = 120) -> None:
-    lines = (json.dumps(native(i, response=make(i))) for i in range(n))
+    units = ("ann", "bob", "cem")
+    lines = (json.dumps(native(i, response=make(i), unit=units[i % 3])) for i in range(n))
     (folder / "calls.jsonl").write_text("\n".join(lines) + "\n")
     assert run("watch", str(folder / "calls.jsonl"), "-c", str(config)).exit_code == 0
 
@@ -216,7 +217,10 @@ def test_verdicts_are_a_series_of_the_judged_calls(tmp_path: Path, fake: Endpoin
         states = tx.scalars(select(tickets.c.state)).all()
         panes = [(group.variant, row.summaries) for level in (10, 60, 3600)
                  for _, _, group, row in reads.pane_rows(tx, 0, 4e9, level)]  # fmt: skip
+        forgotten = letters.forget(tx, "ann")
+        left = tx.scalar(select(func.count()).select_from(judgements))
     store.close()
+    assert (forgotten["judgements"], left) == (10, 20)
     assert len(rows) == 30
     assert {(row.metric, row.value) for row in rows} == {("judge_harm", 0.0)}
     assert states == ["answered"] * 30

@@ -149,7 +149,8 @@ def test_forgetting_a_unit_leaves_nothing_of_it_and_all_of_the_others(store_url:
     with store.transaction() as tx:
         done = letters.forget(tx, "subject-7")
     assert done == {
-        "texts": 3, "tickets": 0, "examples": 0, "calls": 3, "dead_letters": 1, "halves": 0,
+        "texts": 3, "tickets": 0, "examples": 0, "judgements": 0, "calls": 3,
+        "dead_letters": 1, "halves": 0,
     }  # fmt: skip
     assert CANARY not in dump(store)
     assert "subject-7" not in dump(store)

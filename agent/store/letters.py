@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, update
 
+from agent.store.judgements import judgements
 from agent.store.tables import calls, dead_letters, examples, halves, texts
 from agent.store.ticket_tables import tickets
 from agent.store.writes import unpack_headers
@@ -55,8 +56,8 @@ def mark_replayed(tx: Connection, ids: Sequence[int], now: float) -> None:
 
 
 def forget(tx: Connection, unit: str) -> dict[str, int]:
-    """Delete a subject's call rows with their twins', texts, examples, tickets, waiting halves and
-    dead letters; how many each.
+    """Delete a subject's call rows with their twins', texts, examples, tickets, verdicts, waiting
+    halves and dead letters; how many each.
 
     Sums in panes stay: they hold no subject. The `seen` keys stay, so that a repeat counts once.
     """
@@ -69,6 +70,9 @@ def forget(tx: Connection, unit: str) -> dict[str, int]:
     done = {"texts": tx.execute(delete(texts).where(texts.c.key.in_(keys))).rowcount}
     done["tickets"] = tx.execute(delete(tickets).where(tickets.c.call_key.in_(keys))).rowcount
     done["examples"] = tx.execute(delete(examples).where(examples.c.call_key.in_(keys))).rowcount
+    done["judgements"] = tx.execute(
+        delete(judgements).where(judgements.c.call_key.in_(keys))
+    ).rowcount
     done["calls"] = tx.execute(delete(calls).where(calls.c.key.in_(keys))).rowcount
     needle = unit.encode()
     for name, table, body in (
