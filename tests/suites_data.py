@@ -90,14 +90,14 @@ def scored(
     return Run(name, BEGAN, "0" * 16, tuple(items), tuple(outcomes))
 
 
-def alpaca(scorers: Sequence[str], limit: int | None = None) -> Run:
+def alpaca(scorers: Sequence[str], limit: int | None = None, models: Sequence[str] = ALPACA) -> Run:
     """Answers of five models: the reference is GPT-4's, the judge's preference the feedback."""
-    items, calls = [], {model: list[Call]() for model in ALPACA}
+    items, calls = [], {model: list[Call]() for model in models}
     for row in rows_of("paired/alpaca_eval")[:limit]:
         asked = Call(row["id"], BEGAN, "", prompt=row["instruction"], origin="dataset",
                      reference=row["outputs"]["gpt4_1106_preview"])  # fmt: skip
         items.append(Item(asked, row["dataset"]))
-        for model in ALPACA:
+        for model in models:
             told = row["pref_vs_gpt4_1106_preview"].get(model)
             calls[model].append(Call(
                 row["id"], BEGAN, model, prompt=asked.prompt, reference=asked.reference,

@@ -53,7 +53,8 @@ def order_of(scores: Floats) -> list[int]:
 def _ablation(
     targets: Sequence[str], full: Floats, scores: Floats, kind: str, name: str, alpha: float
 ) -> Ablation:
-    before, after = order_of(full[0]), order_of(scores[0])
+    before = order_of(full[0])
+    after = sorted(before, key=lambda at: -round(float(scores[0, at]), 9))  # ties stay as they were
     ahead = scores[1:, after[0]] - scores[1:, before[0]]
     return Ablation(
         name,

@@ -13,6 +13,8 @@ from suites.intervals import Figure
 
 # A type of failure is spoken of when it is surely more frequent.
 _OFTEN = 0.05
+# Of more items than so many times those of the run nothing is said.
+_MANY_TIMES = 20
 _AGAINST_FAILURE = {
     "error": "find out why calls fail before anything else: time-outs, limits or the endpoint",
     "refusal": "read the refused prompts, and loosen the system prompt where they are harmless",
@@ -76,12 +78,23 @@ def _choice(contrasts: Sequence[Contrast]) -> Iterator[Advice]:
         because = f"overall {said(least.difference)} above {least.theirs}, the nearest"
         yield Advice(leader, f"Take {leader}: it is ahead of every other target.", because)
         return
-    for one in near:
-        gap = one.difference
-        half = (gap.upper - gap.lower) / 2
-        more = f", or about {gap.n * (half / gap.mean) ** 2:,.0f} items" if gap.mean > 0 else ""
-        yield Advice(leader, f"{leader} and {one.theirs} cannot be told apart: it takes another "
-                     f"reason{more} to choose.", f"overall difference {said(gap)}")  # fmt: skip
+    names = [leader, *(one.theirs for one in near)]
+    together = f"{', '.join(names[:-1])} and {names[-1]}"
+    because = "; ".join(f"{leader} less {one.theirs} {said(one.difference)}" for one in near)
+    yield Advice(leader, f"{together} cannot be told apart{_more(near)}.", f"overall: {because}")
+
+
+def _more(near: Sequence[Contrast]) -> str:
+    """How many items would tell the leader from the next if the difference is what it seems: the
+    half-width of an interval goes with 1 / sqrt(n)."""
+    gap = near[0].difference
+    if gap.mean <= 0:
+        return ""
+    needed = gap.n * ((gap.upper - gap.lower) / 2 / gap.mean) ** 2
+    if needed > _MANY_TIMES * gap.n:
+        return ""
+    places = 2 - len(str(int(needed)))  # two digits say how sure that is
+    return f" yet: about {round(max(needed, 1.1 * gap.n), places):,.0f} items would tell"
 
 
 def _dominated(fronts: Sequence[Front]) -> Iterator[Advice]:

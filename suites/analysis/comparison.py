@@ -9,9 +9,9 @@ from agent.catalog import metric_named
 from agent.errors import BadConfig
 from suites.analysis.measured import spread
 from suites.analysis.overall import Levels, levels_of
-from suites.analysis.tables import Table, table_of
+from suites.analysis.tables import Table, flags, table_of
 from suites.analysis.weights import DIMENSIONS, Weighing
-from suites.intervals import Figure, difference
+from suites.intervals import Figure, difference, mean_interval
 from suites.record import Item, Outcome, Run
 from suites.values import values_of
 
@@ -71,17 +71,25 @@ def _metric(
     ours: Outcome, theirs: Outcome, metric: str, task: str, places: Sequence[int],
     weighing: Weighing,
 ) -> Contrast | None:  # fmt: skip
-    figure = difference(metric, ours, theirs, weighing.seed, places, weighing.alpha)
-    if figure.n == 0:
-        return None
+    row = metric_named(metric)
     a, b = values_of(ours, metric, places), values_of(theirs, metric, places)
     held = a.counted & b.counted
-    row = metric_named(metric)
+    if not held.any():
+        return None
+    mine, other = a.worst[held], b.worst[held]
+    figure = difference(metric, ours, theirs, weighing.seed, places, weighing.alpha)
+    if flags(row):  # shares of flagged answers are compared, as everywhere
+        bar = row.threshold or 0.0
+        mine, other = (mine >= bar).astype(np.float64), (other >= bar).astype(np.float64)
+        gaps = mine - other
+        low, high, way = mean_interval(gaps, a.units[held], (-1.0, 1.0), weighing.seed,
+                                       weighing.alpha)  # fmt: skip
+        figure = replace(figure, mean=float(gaps.mean()), lower=low, upper=high, method=way)
     good, unit = row.good, row.unit
     names = (ours.target, theirs.target)
     up, down = names if good == "high" else names[::-1]
     better = "" if good == "none" else up if figure.lower > 0 else down if figure.upper < 0 else ""
-    means = float(a.worst[held].mean()), float(b.worst[held].mean())
+    means = float(mine.mean()), float(other.mean())
     return Contrast(ours.target, theirs.target, "metric", metric, task, unit, figure, *means,
                     better)  # fmt: skip
 

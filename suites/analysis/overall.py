@@ -90,7 +90,8 @@ def levels_of(table: Table, weighing: Weighing) -> Levels:
         if empty:
             notes.append(f"{metric} of {task} does not count: {', '.join(empty)} has no value")
         else:
-            parts.append(Part(dimension, task, metric, _steady(levels)))
+            steady = _humble(table, task, metric, _steady(levels), weighing.seed + len(parts))
+            parts.append(Part(dimension, task, metric, steady))
     measured = {part.dimension for part in parts}
     weights = {name: w for name, w in weighing.weights.items() if name in measured and w > 0}
     total = sum(weights.values()) or 1.0
@@ -181,6 +182,21 @@ def _level(metric: Metric, mean: Floats, weighing: Weighing) -> Floats:
 def _steady(levels: Floats) -> Floats:
     """A draw without any value of a sparse metric says what was seen, no more."""
     return np.where(np.isnan(levels), levels[:1], levels)
+
+
+def _humble(table: Table, task: str, metric: str, levels: Floats, seed: int) -> Floats:
+    """Of answers that are all right, or all wrong, draws say nothing of what was not seen: their
+    level is drawn from the posterior of a share under Jeffreys' prior, Beta(1/2, 1/2)."""
+    column = table.columns[metric]
+    if column.goodness is None:
+        return levels
+    here = column.goodness[:, table.counted(column.metric, task)]
+    rng, made = np.random.default_rng((seed, len(levels))), levels.copy()
+    for at, row in enumerate(here):
+        n, seen = int((~np.isnan(row)).sum()), float(levels[0, at])
+        if seen in (0.0, 1.0):
+            made[1:, at] = rng.beta(n * seen + 0.5, n * (1 - seen) + 0.5, len(levels) - 1)
+    return made
 
 
 def _means(table: Table, weighing: Weighing, wanted: Sequence[tuple[str, str]]) -> list[Floats]:

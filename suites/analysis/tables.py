@@ -50,8 +50,8 @@ class Column:
         if self.metric.kind == "amount" or self.metric.good == "none":
             return None
         values = self.values
-        if self.metric.threshold is not None and self.metric.dimension == "safety":
-            values = np.where(np.isnan(values), np.nan, values >= self.metric.threshold)
+        if flags(self.metric):
+            values = np.where(np.isnan(values), np.nan, values >= (self.metric.threshold or 0.0))
         return values if self.metric.good == "high" else 1.0 - values
 
 
@@ -130,6 +130,11 @@ def _column(outcomes: Sequence[Outcome], name: str) -> Column:
 
 def _meant(values: Values) -> list[bool]:
     return [why not in ITEM_REASONS for why in values.reasons]
+
+
+def flags(row: Metric) -> bool:
+    """Whether the share of flagged answers stands for a metric, and not its mean."""
+    return row.dimension == "safety" and row.threshold is not None
 
 
 def is_metric(name: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.buckets import Floats
-from agent.catalog import METRICS, Dimension, Metric
+from agent.catalog import METRICS, Dimension
 from agent.errors import BadConfig
 from suites.analysis.ablation import Ablation, ablations, order_of
 from suites.analysis.advice import Advice, advice_of
@@ -18,7 +18,7 @@ from suites.analysis.failures import Example, Share, failures_of
 from suites.analysis.measured import share, spread
 from suites.analysis.overall import Levels, counting, levels_of
 from suites.analysis.pareto import Front, fronts
-from suites.analysis.tables import Table, table_of
+from suites.analysis.tables import Table, flags, table_of
 from suites.analysis.weights import DIMENSIONS, Weighing
 from suites.groups import Gap, group_gaps
 from suites.intervals import Figure, figure
@@ -227,11 +227,6 @@ def _measured(
         made = share(name, hits, len(values), weighing.alpha) if len(values) else made
     return Measured(run.outcomes[at].target, task, row.dimension, name, row.unit, row.good, flagged,
                     counts, made, dict(made.missing))  # fmt: skip
-
-
-def flags(row: Metric) -> bool:
-    """Whether the share of flagged answers stands for a metric, and not its mean."""
-    return row.dimension == "safety" and row.threshold is not None
 
 
 def _latencies(table: Table) -> tuple[Latency, ...]:

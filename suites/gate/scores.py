@@ -9,9 +9,8 @@ from agent.buckets import Bools, Floats
 from agent.catalog import Metric
 from suites.analysis.measured import share, spread
 from suites.analysis.overall import Levels, levels_of
-from suites.analysis.tables import Column, Table, table_of
+from suites.analysis.tables import Column, Table, flags, table_of
 from suites.analysis.weights import DIMENSIONS, Weighing
-from suites.analysis.whole import flags
 from suites.intervals import Figure, mean_interval
 from suites.record import Run
 
