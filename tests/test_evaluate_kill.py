@@ -77,15 +77,19 @@ def test_a_local_model_that_is_killed_says_the_same_when_it_goes_on(tmp_path: Pa
     rows = [
         {"prompt": " ".join(WORDS[(i * 7 + j * (i + 3)) % 90] for j in range(1 + i * 5 % 23)),
          "reference": f"{WORDS[i % 90]} {WORDS[(i * 3) % 90]}"}
-        for i in range(64)
+        for i in range(32)
     ]  # fmt: skip
     write_lines(tmp_path / "sums.jsonl", rows)
-    tree = suite_tree({"tiny": {"folder": "model", "answer_tokens": 60}}, few_shot=2)
+    target = {"folder": "model", "answer_tokens": 60}
+    tree = suite_tree({"tiny": target}, few_shot=2, probes=["typos", "repeat"])
+    tree["tasks"]["leaks"] = {"kind": "leakage", "limit": 8, "scorers": ["repetition"]}
     killed = tmp_path / "killed.db"
     kill_when(tmp_path, tree, lambda: len(kept(killed)) > 0)
     there = kept(killed)
-    assert 0 < len(there) < 64
     gone_on, whole = (evaluated(tmp_path, tree, name) for name in ("killed.db", "whole.db"))
+    assert 0 < len(there) < len(whole.items) and {one.task for one in whole.items} == {
+        "sums", "leaks"}  # fmt: skip
+    assert all(call is not None and call.status == "ok" for call in whole.outcomes[0].calls)
     assert kept(killed).items() >= there.items(), "no answer is asked for twice"
     assert said(killed) == said(tmp_path / "whole.db")
     assert gone_on.outcomes[0].scores == whole.outcomes[0].scores
