@@ -74,7 +74,7 @@ def render(
         counted={d: rows for d in DIMENSIONS
                  if (rows := [level for m, level in levels if m.counts and m.dimension == d])},
         others=[level for m, level in levels if not m.counts],
-        measures=sorted({name for one in run.standings for name in one.measures}),
+        measures=_measures(run),
         contrasts=_by_other(run.contrasts), before=_by_other(run.before),
         examples={kind: found for kind in KINDS
                   if (found := [one for one in run.examples if one.kind == kind])},
@@ -93,6 +93,7 @@ def _template() -> Template:
         "figure_of": _dimension,
         "amount": amount,
         "change": change,
+        "without": without,
         "signed": signed,
     }
     return made.get_template("page.html")
@@ -108,6 +109,16 @@ def amount(value: float, unit: str) -> str:
     if "e-" in text:
         text = f"{value:.6f}{_MARKS[unit]}"
     return text.replace("-", _MINUS)
+
+
+def span(lower: float, upper: float, unit: str) -> str:
+    """An interval in print, with its unit once."""
+    return f"{without(amount(lower, unit), unit)} to {amount(upper, unit)}"
+
+
+def without(text: str, unit: str) -> str:
+    """A number in print without its unit."""
+    return text.removesuffix(_MARKS.get(unit, ""))
 
 
 def change(value: float, unit: str) -> str:
@@ -137,6 +148,21 @@ def _said(run: Analysis, verdicts: Sequence[Verdict]) -> tuple[str, str, str]:
     if overall is None:
         return f"{name}: nothing that counts was measured.", "", "warn"
     return f"{name} scores {overall.mean:.2f}.", f"overall {said(overall)}", "c0"
+
+
+def _measures(run: Analysis) -> dict[str, dict[str, tuple[str, str]]]:
+    """By name and target a measure and its interval, which stands as two more of them."""
+    found: dict[str, dict[str, tuple[str, str]]] = {}
+    for one in run.standings:
+        for name, value in sorted(one.measures.items()):
+            stem, _, unit = name.rpartition("_")
+            ends = [one.measures.get(f"{stem}_{end}_{unit}") for end in ("lower", "upper")]
+            if not stem.endswith(("_lower", "_upper")):
+                lower, upper = ends
+                both = lower is not None and upper is not None
+                range_ = f"{lower:.4g} to {upper:.4g}" if both else ""
+                found.setdefault(name, {})[one.target] = f"{value:.4g}", range_
+    return found
 
 
 def _by_other(contrasts: Sequence[Contrast]) -> dict[str, list[Contrast]]:
@@ -196,7 +222,7 @@ def _words(claim: Claim, targets: int) -> Said:
 
 def _range(figure: Figure, unit: str) -> str:
     ends = sorted((abs(figure.lower), abs(figure.upper)))
-    return f"{amount(ends[0], unit)} to {amount(ends[1], unit)}"
+    return span(ends[0], ends[1], unit)
 
 
 def _levels(run: Analysis) -> list[tuple[Measured, Level]]:
@@ -231,7 +257,7 @@ def _row(one: Measured, top: float) -> Row:
     places = [
         round(min(max(v * scale, 0.0), 100.0), 2) for v in (figure.mean, figure.lower, figure.upper)
     ]
-    ends = f"{amount(figure.lower, one.unit)} to {amount(figure.upper, one.unit)}"
+    ends = span(figure.lower, figure.upper, one.unit)
     tail = f", n = {figure.n:,} ({lost})" if lost else ""
     return Row(
         one.target, (places[0], places[1], places[2]), amount(figure.mean, one.unit), ends + tail

@@ -3,6 +3,8 @@
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from suites.analysis.clusters import Clusters
 from suites.analysis.failures import KINDS
 from suites.analysis.pareto import Front, Point
@@ -36,7 +38,8 @@ def latencies(analysis: Analysis, paint: Paint) -> "Canvas":
         _strip(axes, y, one, paint.colour(places[one.target]), paint)
     axes.set_yticks(range(len(ordered)), [short(one.target) for one in ordered])
     axes.set_ylim(len(ordered) - 0.4, -0.6)
-    axes.set_xlim(low * 0.9 if high / low > _WIDE else 0, high * 1.1)
+    wide = high / low > _WIDE
+    axes.set_xlim(low * 0.9 if wide else 0, high * (2.0 if wide else 1.2))
     plain_ticks(axes, low, high)
     axes.set_xlabel("seconds")
     bare(axes, "x")
@@ -51,7 +54,7 @@ def plain_ticks(axes: "Axes", low: float, high: float) -> None:
     steps = (1, 3) if len(decades) < 6 else (1,)
     ticks = [step * 10.0**n for n in decades for step in steps]
     ticks = [tick for tick in ticks if low * 0.9 <= tick <= high * 1.1]
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_xticks(ticks, [np.format_float_positional(tick, 6, trim="-") for tick in ticks])
     axes.set_xticks([], minor=True)
 
 
@@ -68,7 +71,7 @@ def _strip(axes: "Axes", y: int, one: Latency, colour: str, paint: Paint) -> Non
     axes.plot([middle, middle], [y - 0.22, y + 0.22], color=colour, lw=2.5, solid_capstyle="butt")
     axes.annotate(f"{middle:.3g} s", (middle, y - 0.22), xytext=(0, 2), ha="center", va="bottom",
                   textcoords="offset points", size=LETTERS - 2, color=paint.ink)  # fmt: skip
-    axes.annotate(f"{late:.3g} s", (late, y - 0.22), xytext=(0, 2), ha="center", va="bottom",
+    axes.annotate(f"{late:.3g} s", (late, y), xytext=(4, 0), ha="left", va="center",
                   textcoords="offset points", size=LETTERS - 2, color=paint.soft)  # fmt: skip
 
 
