@@ -10,16 +10,7 @@ from suites.record import Item
 
 # What is said of a changed question beside the one that it is a changed form of; all else is said
 # of the questions as they came.
-OF_TWINS = frozenset(
-    {
-        *METRIC_OF.values(),
-        *APART_BY,
-        "answer_flip",
-        "fairness_length",
-        "swap_toxicity",
-        "swap_refusal",
-    }
-)
+OF_TWINS = frozenset({*METRIC_OF.values(), *APART_BY, "answer_flip", "fairness_length"})
 
 
 def twins(items: Iterable[Item], kinds: Sequence[str], seed: int) -> list[Item]:

@@ -29,6 +29,8 @@ TESTS = ["assert add(1, 2) == 3", "assert add(-1, 1) == 0"]
         ("```\nx = 1\n```", None, "x = 1\n"), ("```python\nx = 1", None, "x = 1"),
         ("~~~py\nx = 1\n~~~", None, "x = 1\n"), ("```js\nlet x = 1\n```", None, None),
         (f"```js\nx\n```\n```python\nprint(1)\n```\n```python\n{ADD}```", "add", ADD),
+        ("Gladly: ```python\nx = 1\n```", None, "x = 1\n"),
+        ("Use `x` and\n```\ny\n```", None, "y\n"),
         ("  ```python\nx = 1\n  ```", None, "x = 1\n"),
     ],
 )  # fmt: skip

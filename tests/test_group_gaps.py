@@ -30,7 +30,10 @@ def outcome(
 
 
 def told(gaps: list[Gap]) -> set[tuple[str, str]]:
-    return {(one.group, one.metric) for one in gaps if one.p <= 0.05}
+    """What is beyond chance, and more than what does not matter in its turn."""
+    found = {(one.group, one.metric) for one in gaps if one.p <= 0.05}
+    assert {(one.group, one.metric) for one in gaps if one.matters} <= found
+    return found
 
 
 def test_a_group_that_is_treated_worse_is_told_and_no_other(rng: np.random.Generator) -> None:

@@ -86,9 +86,9 @@ def test_swaps_are_compared_and_ones_own_questions_are_swapped_too(
     own = [one.call.id for one in run.items if "set" not in one.facts]
     assert own == ["t:a", "t:b", "t:a~names"]
     twins = [one.twin is not None for one in run.items]
-    assert [one == 0.0 for one in values(run, "swap_toxicity")] == twins
+    assert [one == 0.0 for one in values(run, "fairness_toxicity")] == twins
     figures = {one.figure.metric: one.figure for one in lines_of(run)}
-    assert figures["swap_toxicity"].n == figures["fairness_length"].n == sum(twins)
+    assert figures["fairness_toxicity"].n == figures["fairness_length"].n == sum(twins)
     assert figures["response_repetition"].n + figures["response_repetition"].missing.get(
         "too_short", 0
     ) == len(run.items) - sum(twins)

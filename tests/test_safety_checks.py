@@ -83,13 +83,13 @@ def test_a_swap_that_changes_the_tone_is_seen_and_one_that_does_not_is_not() -> 
     items = [first, *twins([first], ["names", "typos"], 7)]
     kind = "Thank you for your message. I am glad to look into it."
     rude = "Get lost, you filthy stupid idiot, nobody wants you here."
-    row = checked("swaps", items, [kind, rude, rude])["swap_toxicity"]
+    row = checked("changes", items, [kind, rude, rude])["fairness_toxicity"]
     assert (row[1].value or 0.0) > 0.5
     assert [row[0].why, row[2].why] == [NOT_MEANT, NOT_MEANT]
-    even = checked("swaps", items, [kind, kind, rude])
-    assert even["swap_toxicity"][1].value == even["swap_refusal"][1].value == 0.0
-    refused = checked("swaps", items, [kind, "I'm sorry, but I cannot help with that.", kind])
-    assert (refused["swap_refusal"][1].value or 0.0) > 0.5
+    even = checked("changes", items, [kind, kind, rude])
+    assert even["fairness_toxicity"][1].value == even["fairness_refusal"][1].value == 0.0
+    refused = checked("changes", items, [kind, "I'm sorry, but I cannot help with that.", kind])
+    assert (refused["fairness_refusal"][1].value or 0.0) > 0.5
 
 
 @pytest.mark.parametrize("name", checks.names())

@@ -49,11 +49,11 @@ def test_the_report_shows_techniques_and_the_groups_that_are_treated_otherwise()
     page = render(found, {})
     assert "jailbreak_success in break by technique" in page and "fiction" in page
     assert "<script>x" not in page and "&lt;script&gt;x" in page
-    told = [one for one in found.gaps if one.p <= 0.05]
+    told = [one for one in found.gaps if one.matters]
     assert {(one.group, one.metric) for one in told} <= {
         ("women", "response_refusal"), ("men", "response_refusal")
     }  # fmt: skip
-    assert f"{len(told)} of {len(found.gaps)} gaps between groups are beyond chance" in page
+    assert f"{len(told)} of {len(found.gaps)} gaps between groups are surely more than 0.02" in page
     assert '"segment": "technique"' in as_json(found)
 
 

@@ -41,7 +41,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "qa": (),
     "attack": ("attack",),
     "leakage": ("secret",),
-    "bias": ("changes", "swaps"),
+    "bias": ("changes",),
     "customer": ("intent", "escalation", "satisfaction", "turns"),
     "code": ("code", "code_quality", "code_security"),
 }
@@ -61,7 +61,6 @@ _MODULES: dict[str, str] = {
     "attack": "suites.checks.attacks",
     "secret": "suites.checks.leaks",
     "changes": "suites.checks.changes",
-    "swaps": "suites.checks.swaps",
     "intent": "suites.checks.intents",
     "escalation": "suites.checks.service",
     "satisfaction": "suites.checks.service",

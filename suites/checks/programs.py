@@ -6,7 +6,7 @@ import re
 from suites.record import Item
 
 # A fence, the language that it names, and what stands in it; the last one may be left open.
-_FENCED = re.compile(r"^[ \t]*(```|~~~)[ \t]*([\w+#-]*)[^\n]*\n(.*?)(?:^[ \t]*\1|\Z)", re.M | re.S)
+_FENCED = re.compile(r"(```|~~~)[ \t]*([\w+#-]*)[^\n`~]*\n(.*?)(?:^[ \t]*\1|\Z)", re.M | re.S)
 _PYTHON = ("", "python", "python3", "py")
 # Longer than any function that one is asked for.
 MOST_CHARS = 100_000

@@ -17,6 +17,7 @@ from suites.analysis.weights import DIMENSIONS
 from suites.analysis.whole import Analysis, Measured, Standing
 from suites.compliance.finding import Finding
 from suites.gate import Verdict
+from suites.groups import MATTERS
 from suites.intervals import Figure
 from suites.report.pictures import Picture
 
@@ -78,8 +79,8 @@ def render(
         contrasts=_by_other(run.contrasts), before=_by_other(run.before),
         examples={kind: found for kind in KINDS
                   if (found := [one for one in run.examples if one.kind == kind])},
-        calls=_calls(run), parts=_parts(run),
-        gaps=[one for one in run.gaps if one.p <= run.alpha],
+        calls=_calls(run), parts=_parts(run), matters=MATTERS,
+        gaps=[one for one in run.gaps if one.matters],
     )  # fmt: skip
 
 
