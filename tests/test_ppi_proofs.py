@@ -76,10 +76,10 @@ def test_a_share_corrected_for_the_judge_s_errors_holds(
 
 
 def test_the_anytime_interval_holds_at_every_look() -> None:
-    """Judged calls come one in ten; one looks 20 times, and once wrong is wrong."""
-    rng, wrong, trials = np.random.default_rng(7), 0, 400
+    """Judged calls come one in ten; one looks 10 times, and once wrong is wrong."""
+    rng, wrong, trials = np.random.default_rng(7), 0, 200
     for _ in range(trials):
         y, f = world("biased", 4000, 0.2, rng)
-        looks = (ppi.anytime(y[:i:10], f[:i:10], f[:i], 0.5) for i in range(200, 4001, 200))
+        looks = (ppi.anytime(y[:i:10], f[:i:10], f[:i], 0.5) for i in range(400, 4001, 400))
         wrong += any(not one.lower <= 0.2 <= one.upper for one in looks)
     assert wrong / trials <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / trials)
