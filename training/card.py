@@ -204,12 +204,14 @@ def group_gaps(judge: Judge) -> Entry:
     return Entry("toxicity", case.name, len(texts), nan, nan, nan, nan, gap, nan)
 
 
-def card(data: Path, heads: Path, say: Callable[[Entry], None], linear: bool) -> list[Entry]:
+def card(
+    data: Path, heads: Path, say: Callable[[Entry], None], linear: bool, device: str = "cpu"
+) -> list[Entry]:
     """Every line, or those of the linear heads; each is said as soon as it is known.
 
-    A fold's heads are written to `heads`.
+    A fold's heads are trained on `device`, written to `heads` and asked on the CPU.
     """
-    trunk, found, lines = Trunk(), rows(data, SEED), []
+    trunk, found, lines = Trunk(device), rows(data, SEED), []
     states = trunk.states([row.text for row in found], crops(SEED))
     branch = shipped(trunk) if linear else None
 
@@ -251,13 +253,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--linear", action="store_true", help="the heads without the branch")
+    parser.add_argument("--device", default="cpu", help="what trains: cuda takes minutes")
     asked = parser.parse_args()
     print(HEAD)
     with TemporaryDirectory() as folder:
         heads = Path(folder) / "heads.safetensors"
         lines = card(
-            asked.data, heads, lambda entry: print(row_of(entry), flush=True), asked.linear
-        )
+            asked.data, heads, lambda entry: print(row_of(entry), flush=True), asked.linear,
+            asked.device,
+        )  # fmt: skip
     for task in TASKS:
         known = [line.auroc for line in lines if line.task == task and not np.isnan(line.auroc)]
         if not known:
