@@ -78,7 +78,7 @@ def conclude(
     Raises BadConfig for what `check_wish` refuses.
     """
     weighing = suite.weighing if suite is not None else Weighing()
-    earlier = _earlier(store, wish.compare)
+    earlier = _earlier(store, wish.compare, run)
     found: tuple[Verdict, ...] = ()
     if wish.gate:
         found = verdicts(_rules(suite), run, weighing, earlier)
@@ -90,11 +90,14 @@ def conclude(
     return Conclusion(found, before, files)
 
 
-def _earlier(store: Store, name: str | None) -> Run | None:
+def _earlier(store: Store, name: str | None, run: Run) -> Run | None:
     if name is None:
         return None
     with store.transaction() as tx:
-        return read_run(tx, name, "--compare")
+        found = read_run(tx, name, "--compare", run.began)
+    if found.name == run.name:
+        raise BadConfig("--compare", f"{name} is this run itself")
+    return found
 
 
 def _rules(suite: Suite | None) -> dict[str, Rule]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import socket
 from collections.abc import Mapping, Sequence
@@ -31,23 +32,23 @@ def runs_of(tx: Transaction, suite: str | None = None) -> list[Evaluation]:
     return evaluations_of(tx, suite)
 
 
-def find_run(tx: Transaction, name: str, key: str = "run") -> Evaluation:
-    """The finished run `SUITE#NUMBER`, or the newest finished one of `SUITE`.
+def find_run(tx: Transaction, name: str, key: str = "run", before: float = math.inf) -> Evaluation:
+    """The finished run `SUITE#NUMBER`, or the newest finished one of `SUITE` that began before.
 
     Raises BadConfig, under `key`, where there is none.
     """
     suite, mark, number = name.partition("#")
     runs = [one for one in runs_of(tx, suite) if one.finished is not None]
-    if mark:
-        runs = [one for one in runs if str(one.number) == number]
+    runs = [one for one in runs if (str(one.number) == number if mark else one.began < before)]
     if not runs:
-        raise BadConfig(key, f"no finished run {name}; `vedette evaluate --runs` lists them")
+        what = name if before == math.inf else f"{name} before this one"
+        raise BadConfig(key, f"no finished run {what}; `vedette evaluate --runs` lists them")
     return runs[0]
 
 
-def read_run(tx: Transaction, name: str, key: str = "run") -> Run:
-    """A finished run with its texts; `name` and `key` are those of `find_run`."""
-    one = find_run(tx, name, key)
+def read_run(tx: Transaction, name: str, key: str = "run", before: float = math.inf) -> Run:
+    """A finished run with its texts, as `find_run` finds it."""
+    one = find_run(tx, name, key, before)
     items, rejected = unpack_items(body_of(tx, one))
     outcomes = []
     for target, held in outcomes_of(tx, one).items():

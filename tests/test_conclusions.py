@@ -109,6 +109,20 @@ def test_kept_runs_are_compared_without_asking(folder: Path, evaluate: Evaluate)
     assert "minus arithmetic#1:model" in shown.stdout and "then" in shown.stdout
 
 
+def test_a_run_is_never_compared_with_itself(folder: Path, evaluate: Evaluate) -> None:
+    gate = {"number_match": {"not_worse": {"by": 0.02}}}
+    evaluate(told(folder, gate, model="good.jsonl"))
+    done = evaluate(told(folder, gate, model="bad.jsonl"), "--gate", "--compare", "arithmetic")
+    assert done.exit_code == 1, "the newest of the suite is the run that has just ended"
+    assert "is worse than before:model by more than 0.02" in done.stderr
+    for words, line in (
+        (("--run", "arithmetic#1", "--compare", "arithmetic"), "arithmetic before this one"),
+        (("--run", "arithmetic#2", "--compare", "arithmetic#2"), "arithmetic#2 is this run itself"),
+    ):
+        done = evaluate(*words)
+        assert done.exit_code == 2 and line in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
