@@ -13,6 +13,7 @@ from typing import Protocol
 
 from agent.record import Answer, Call
 from agent.shadows import Candidate
+from agent.store.budgets import Amount
 from shadow.candidates import Model, worst_case
 from shadow.client import Endpoint
 from shadow.loading import Loading
@@ -108,23 +109,42 @@ class Asking:
 
     async def _turn(self, purse: Purse, waiting: Iterator[Call]) -> None:
         for call in waiting:
-            need = worst_case(call, self._candidate)
-            if self.stopped is None and not await purse.reserve(need):
-                self.stopped = self.stopped or OVER_BUDGET
-            if self.stopped is not None:
+            given = await self._answered(purse, call)
+            if given is None:
                 return
-            began, answer = await self._answered(call)
-            await purse.settle(need, charge(call, self._candidate, answer))
-            self._failed = 0 if answer.status == "ok" else self._failed + 1
+            self._failed = 0 if given.answer.status == "ok" else self._failed + 1
             if self._failed >= self._target.failures:
                 self.stopped = self.stopped or GIVEN_UP
-            self._keep([Given(call.id, began, answer)])
+            self._keep([given])
 
-    async def _answered(self, call: Call) -> tuple[float, Answer]:
-        for attempt in range(self._target.attempts):
-            if attempt:
-                await asyncio.sleep(_WAIT_S * 2 ** (attempt - 1))
-            began, answer = time.time(), await self._model.ask(call)
-            if answer.error not in _AGAIN:
+    async def _answered(self, purse: Purse, call: Call) -> Given | None:
+        """The answer of the last try, each with its worst case reserved; None without any."""
+        given = None
+        for attempt in range(1, self._target.attempts + 1):
+            if attempt > 1:
+                await asyncio.sleep(_WAIT_S * 2 ** (attempt - 2))
+            need = worst_case(call, self._candidate)
+            if not await self._reserved(purse, need):
                 break
-        return began, answer
+            began, answer = time.time(), await self._model.ask(call)
+            given = Given(call.id, began, answer)
+            again = answer.error in _AGAIN and attempt < self._target.attempts
+            taken = charge(call, self._candidate, answer)
+            # All tries of a question are one call.
+            await purse.settle(need, taken._replace(calls=0) if again else taken)
+            if not again:
+                break
+        return given
+
+    async def _reserved(self, purse: Purse, need: Amount) -> bool:
+        """Whether a question may be put; one that waited until the asking was over gives back."""
+        if self._is_over():
+            return False
+        if not await purse.reserve(need):
+            self.stopped = self.stopped or OVER_BUDGET
+        elif self._is_over():
+            await purse.settle(need, Amount(0, 0, 0))
+        return not self._is_over()
+
+    def _is_over(self) -> bool:
+        return self.stopped is not None

@@ -1,12 +1,21 @@
 """What a target may still cost: reserved at the worst before a question, settled by its answer."""
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from agent.record import Answer, Call
-from agent.shadows import Candidate
+from agent.shadows import Candidate, Price
 from agent.store.budgets import Amount
 from shadow.candidates import microusd, priced, worst_case
+from suites.answers import Given
+
+# Failures of an endpoint that has taken nothing on; after others it may have answered in full.
+_FREE = frozenset({
+    "connect", "no_address", "private_address", "redirect", "rate_limited", "refused",
+    "server_error", "bad_status",
+})  # fmt: skip
 
 
 class Bounds(NamedTuple):
@@ -31,15 +40,25 @@ def less(left: Bounds, taken: Amount) -> Bounds:
 def charge(call: Call, candidate: Candidate, answer: Answer) -> Amount:
     """What a question has cost: by the tokens that the endpoint counted, or else the worst.
 
-    One that was never answered costs nothing, but for a timeout: the endpoint may have gone on.
+    One that was never taken on costs nothing. One whose answer came too late, was lost on its way
+    or cannot be read costs the worst: whoever gave it counts it.
     """
-    if answer.status == "error" and answer.tokens_out is None:
+    if answer.error in _FREE:
         return Amount(1, 0, 0)
     worst = worst_case(call, candidate)
     tokens, usd = worst.tokens, priced(answer, candidate.price)
     if answer.tokens_in is not None and answer.tokens_out is not None:
         tokens = answer.tokens_in + answer.tokens_out
     return Amount(1, tokens, worst.microusd if usd is None else microusd(usd))
+
+
+def paid(given: Sequence[Given], price: Price) -> list[Given]:
+    """Answers with what each cost by the price of its tokens, where both are known."""
+    costs = (priced(one.answer, price) for one in given)
+    return [
+        one if usd is None else replace(one, answer=replace(one.answer, cost_usd=usd))
+        for one, usd in zip(given, costs, strict=True)
+    ]
 
 
 class Purse:

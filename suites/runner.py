@@ -16,7 +16,7 @@ from agent.buckets import event_key
 from agent.config import Config
 from agent.errors import BadConfig
 from agent.record import Call
-from agent.shadows import Candidate
+from agent.shadows import Candidate, Price
 from agent.store import Store, evaluations
 from agent.store.budgets import Amount
 from agent.store.evaluations import Evaluation
@@ -36,7 +36,7 @@ from suites.keeping import (
     runs_of,
 )
 from suites.memory import Memory
-from suites.purse import Bounds, charge, less, share
+from suites.purse import Bounds, charge, less, paid, share
 from suites.record import Item, Outcome, Run
 from suites.scoring import Scoring
 from suites.suite import Cap, Suite, Target
@@ -165,15 +165,16 @@ class _Asked:
         calls = [_called_with(item.call, target.parameters) for item in self._items]
         missing = [call for call in calls if call.id not in journal.there]
         self._memory = {}
+        keep = partial(_keep, journal, target.price)
         if recorded is not None:
             given = (one for one in recorded.answers(self._items) if one is not None)
-            journal.keep([Given(one.item, one.at or began, one.answer) for one in given])
+            keep([Given(one.item, one.at or began, one.answer) for one in given])
         elif target.url is not None:
             return self._ask_endpoint(name, target, calls, journal)
         elif missing:
             with Memory() as memory:
                 model = open_local(f"targets.{name}", target, self._folder)
-                ask_local(model, calls, journal.there, journal.keep)
+                ask_local(model, calls, journal.there, keep)
             self._memory = memory.measures()
         return NO_ANSWER
 
@@ -188,7 +189,8 @@ class _Asked:
         model, candidate = open_endpoint(f"targets.{name}", target, self._suite.concurrency)
         cap = less(_bounds(self._suite.budget), self._spent)
         left = less(share(cap, self._left), _cost(calls, candidate, journal))
-        asking = Asking(model, target, candidate, left, journal.keep)
+        keep = partial(_keep, journal, target.price)
+        asking = Asking(model, target, candidate, left, keep)
         seed = str(self._suite.seed)
         drawn = {one.call.id: event_key(seed, one.twin or one.call.id) for one in self._items}
         missing = [call for call in calls if call.id not in journal.there]
@@ -197,6 +199,10 @@ class _Asked:
         self._spent = Amount(*(a + b for a, b in zip(self._spent, taken, strict=True)))
         self._left -= 1
         return asking.stopped or NO_ANSWER
+
+
+def _keep(journal: Journal, price: Price, given: Sequence[Given]) -> None:
+    journal.keep(paid(given, price))
 
 
 def _called_with(call: Call, parameters: Mapping[str, Any]) -> Call:

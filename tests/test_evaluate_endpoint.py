@@ -146,6 +146,8 @@ def test_the_cap_is_never_exceeded_and_what_is_left_is_for_the_next_endpoint(
     assert 15 <= asked[0] <= 22 and asked[0] <= asked[1]
     assert sum(asked) * 10 <= 500, "0.5 USD at 0.001 USD a token"
     assert len(fake.asked) == sum(asked)
+    costs = {call.cost_usd for one in run.outcomes for call in one.calls if call is not None}
+    assert costs == {0.01} and run.outcomes[0].measures["cost_usd"] == pytest.approx(asked[0] / 100)
     missing = [i for i, call in enumerate(run.outcomes[1].calls) if call is None]
     assert {values(run, "number_match", 1)[i] for i in missing} == {"over_budget"}
     assert min(missing) < asked[1], "not the last ones, but some that are drawn"
