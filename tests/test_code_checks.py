@@ -64,7 +64,10 @@ def test_right_code_passes_and_wrong_code_does_not() -> None:
     found = checked("code", [*items, item("t:9")], [*texts, "x = 1"])
     whys = ["too_short", "no_response", "other_language"]
     assert values(found["code_compiles"]) == [1.0, 1.0, 0.0, 0.0, *whys, 1.0]
-    assert values(found["code_tests_pass"]) == [1.0, 0.0, 0.0, 0.0, *whys, NOT_MEANT]
+    # Whatever is no Python passes no test.
+    assert values(found["code_tests_pass"]) == [1.0, 0.0, 0.0, 0.0, *whys[:2], 0.0, NOT_MEANT]
+    long = checked("code", [item(tests=TESTS), item()], [ADD + "#" * 100_000] * 2)
+    assert values(long["code_tests_pass"]) == [0.0, NOT_MEANT]
 
 
 def test_code_is_never_run_where_it_cannot_be_locked_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,6 +77,21 @@ def test_code_is_never_run_where_it_cannot_be_locked_in(monkeypatch: pytest.Monk
         checks.load("code", Options())
     weak = checks.load("code", Terms(weak_sandbox=True))
     assert values(weak.check([item()], [None])["code_compiles"]) == ["not_asked"]
+
+
+def test_a_sandbox_that_fails_costs_one_answer_and_not_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = outside.run
+
+    def lost(parts: Any, *more: Any) -> Ran:
+        if "poison" in parts[0][1]:
+            raise BadConfig("allow_weak_sandbox", "leaves everything open")
+        return real(parts, *more)
+
+    monkeypatch.setattr(code, "run", lost)
+    found = checked("code", [item(tests=TESTS)] * 2, [ADD, "poison = 1"])
+    assert values(found["code_tests_pass"]) == [1.0, "sandbox_failed"]
 
 
 def test_the_same_code_is_run_once(monkeypatch: pytest.MonkeyPatch) -> None:

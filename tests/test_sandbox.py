@@ -161,6 +161,7 @@ CALLS = (
     *("prctl(38, 0)", "syscall(425, 8, None)", "syscall(319, b'x', 0)", "syscall(435, None, 0)"),
     *("syscall(302, {us}, 7, (ctypes.c_ulong * 2)(9, 9), None)", "shmget(0, 4096, 0o1600)"),
     *("syscall(0x40000000 + 41, 2, 1, 0)", "syscall(234, {us}, {us}, 15)", "syscall(58)"),
+    *("fcntl(0, 8, {us})", "fcntl(0, 10, 9)", "fcntl(0, 15, (ctypes.c_int * 2)(1, {us}))"),
     *("syscall(424, 3, 15, 0, 0)", "syscall(200, {us}, 15)", "syscall(62, {us}, 0)"),
 )
 

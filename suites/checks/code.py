@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from agent.errors import BadConfig
 from agent.record import Call, Score, unscored
 from agent.scoring import NO, NO_RESPONSE, TOO_SHORT, YES, Options
 from suites.checks import NOT_ASKED, NOT_FOR_THIS, Terms, check
@@ -12,12 +13,14 @@ from suites.record import Item
 from suites.sandbox.outside import Limits, Walls, run
 
 OTHER_LANGUAGE, TOO_LONG = unscored("other_language"), unscored("too_long")
+_SANDBOX_FAILED = unscored("sandbox_failed")
 Parts = tuple[tuple[str, str], ...]
 
 
 @check("code")
 class Code:
-    """1 where the Python code of an answer compiles; 1 where it then passes the fact `tests`.
+    """1 where the Python code of an answer compiles; 1 where it then passes the fact `tests`, which
+    an answer in another language, or one that is too long to be run, does not.
 
     Everything runs in a sandbox (suites/sandbox), with the standard library alone. The mean of
     `code_tests_pass` over items asked once each is pass@1. Raises BadConfig where this machine
@@ -42,16 +45,26 @@ class Code:
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             judged = dict(zip(jobs, pool.map(self._judged, jobs), strict=True))
         rows = [
-            (one, one if assertions_of(item) else NOT_FOR_THIS) if isinstance(one, Score)
+            (one, _untested(item, one)) if isinstance(one, Score)
             else judged[_parts(item, one)]
             for item, one in zip(items, found, strict=True)
         ]  # fmt: skip
         return {metric: [row[at] for row in rows] for at, metric in enumerate(self.metrics)}
 
     def _judged(self, parts: Parts) -> tuple[Score, Score]:
-        ran = run(parts, Limits(), self._walls)
+        try:
+            ran = run(parts, Limits(), self._walls)
+        except BadConfig:  # the walls did stand: what failed is this one process
+            return _SANDBOX_FAILED, NOT_FOR_THIS if len(parts) == 1 else _SANDBOX_FAILED
         passes = NOT_FOR_THIS if len(parts) == 1 else YES if ran.passed else NO
         return YES if ran.compiles else NO, passes
+
+
+def _untested(item: Item, why: Score) -> Score:
+    """The tests of an answer without a program to run."""
+    if assertions_of(item) is None:
+        return NOT_FOR_THIS
+    return NO if why in (OTHER_LANGUAGE, TOO_LONG) else why
 
 
 def program(item: Item, call: Call | None) -> str | Score:

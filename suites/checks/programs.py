@@ -64,6 +64,6 @@ def _called(tests: str) -> bool:
 def _joined(told: str) -> str:
     try:
         found = json.loads(told)
-    except ValueError:
+    except (ValueError, RecursionError):
         return told
     return "\n".join(map(str, found)) if isinstance(found, list) else told

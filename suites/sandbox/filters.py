@@ -5,6 +5,7 @@ import errno
 import os
 import platform
 import struct
+from collections.abc import Iterator
 
 # Of each call the number on x86-64 and on aarch64 (None: it has no such call), from
 # asm/unistd_64.h and asm-generic/unistd.h. All that start a process, reach another one or the
@@ -35,6 +36,9 @@ _DENIED: dict[str, tuple[int, int | None]] = {
 }  # fmt: skip
 _CLONE, _TGKILL, _PRLIMIT, _SOCKETPAIR = (56, 220), (234, 131), (302, 261), (53, 199)
 _SECCOMP = (317, 277)
+# Those that have a signal sent to another process when a file of ours is ready: F_SETOWN, F_SETSIG
+# and F_SETOWN_EX of fcntl; FIOSETOWN and SIOCSPGRP of ioctl.
+_OWNERS = (((72, 25), (8, 10, 15)), ((16, 29), (0x8901, 0x8902)))
 # Calls from this number on are the same everywhere, and new ones come every year: those few that
 # a program may need are let through, and the others do not exist.
 _FIRST_SHARED, _SHARED = 424, (436, 437, 439, 441)  # close_range openat2 faccessat2 epoll_pwait2
@@ -54,7 +58,8 @@ def program(machine: str, pid: int) -> bytes | None:
     """The filter for a process of this id; None for a machine whose numbers are not known.
 
     Threads are allowed, processes are not; a signal goes to itself alone, limits are its own, a
-    pair of sockets is one of streams, which can be joined to nothing else.
+    pair of sockets is one of streams, which can be joined to nothing else. No file of its own
+    tells another process of anything.
     """
     if machine not in _MACHINES:
         return None
@@ -68,6 +73,13 @@ def program(machine: str, pid: int) -> bytes | None:
     for numbers in _DENIED.values():
         if (found := numbers[column]) is not None:
             lines += [(_EQUAL, 0, 1, found), (_RETURN, 0, 0, refuse)]
+    lines += _by_argument(column, pid, refuse)
+    lines.append((_RETURN, 0, 0, _ALLOW))
+    return b"".join(struct.pack("=HBBI", *line) for line in lines)
+
+
+def _by_argument(column: int, pid: int, refuse: int) -> Iterator[tuple[int, int, int, int]]:
+    """Of the calls that hang on an argument: each ends in a verdict."""
     clone, tgkill, prlimit, pair = (n[column] for n in (_CLONE, _TGKILL, _PRLIMIT, _SOCKETPAIR))
     for number, argument, mask, (test, wanted) in (
         (clone, 0, None, (_ANY_BIT, _THREAD)),
@@ -78,9 +90,13 @@ def program(machine: str, pid: int) -> bytes | None:
         body = [(_LOAD, 0, 0, _ARGUMENT[argument])]
         body += [] if mask is None else [(_AND, 0, 0, mask)]
         body += [(test, 0, 1, wanted), (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, refuse)]
-        lines += [(_EQUAL, 0, len(body), number), *body]
-    lines.append((_RETURN, 0, 0, _ALLOW))
-    return b"".join(struct.pack("=HBBI", *line) for line in lines)
+        yield from ((_EQUAL, 0, len(body), number), *body)
+    for numbers, commands in _OWNERS:
+        body = [(_LOAD, 0, 0, _ARGUMENT[1])]
+        for command in commands:
+            body += [(_EQUAL, 0, 1, command), (_RETURN, 0, 0, refuse)]
+        body.append((_RETURN, 0, 0, _ALLOW))
+        yield from ((_EQUAL, 0, len(body), numbers[column]), *body)
 
 
 class _Program(ctypes.Structure):
