@@ -45,19 +45,22 @@ def aside_of(run: Run, suite: Suite, folder: Path, store: Store) -> Aside:
     if suite.compliance is not None:
         folders = {name: folder / one.folder.expanduser()
                    for name, one in suite.targets.items() if one.folder is not None}  # fmt: skip
-        with store.transaction() as tx:
-            stored = {"kept texts of calls": reads.kept_texts(tx), run.name: _texts(run)}
-            findings = check_run(run, suite.compliance, folders, stored)
+        with store.transaction() as tx:  # nobody else writes meanwhile: it is read, and no more
+            kept = list(reads.kept_texts(tx))
+        stored = {"kept texts of calls": kept, run.name: _texts(run)}
+        findings = check_run(run, suite.compliance, folders, stored)
     return Aside(tuple(found), tuple(rejected), findings)
 
 
 def _texts(run: Run) -> Iterator[str]:
-    """Every text that the store keeps of a run."""
-    calls = [item.call for item in run.items]
-    calls += [call for one in run.outcomes for call in one.calls if call is not None]
-    for call in calls:
-        yield from (text for text in (call.prompt, call.response, call.reference) if text)
-        yield from call.contexts
+    """Every text that the store keeps of a run, without the secrets that were planted."""
+    for at, item in enumerate(run.items):
+        call, planted = item.call, item.facts.get("secret")
+        said = [call.prompt, call.reference, *call.contexts]
+        said += [turn.content for turn in call.messages if turn.content != call.prompt]
+        said += [fact for name, fact in item.facts.items() if name != "secret"]
+        said += [one.response for one in (each.calls[at] for each in run.outcomes) if one]
+        yield from (text.replace(planted, "") if planted else text for text in said if text)
 
 
 def show_aside(aside: Aside) -> None:

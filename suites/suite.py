@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 
-from agent.catalog import Dimension
+from agent.catalog import Dimension, metric_named
 from agent.errors import BadConfig
 from agent.scoring import names as scorers
 from agent.shadows import Budget, Candidate, Price
@@ -189,6 +189,11 @@ class Judge(Tree, allow_inf_nan=False):
     def _can_be_asked(self) -> "Judge":
         if self.by.answers is not None:
             raise ValueError("`by` needs `url` or `folder`: recorded answers judge nothing")
+        for metric in self.cheap.values():
+            try:
+                metric_named(metric)
+            except KeyError:
+                raise ValueError(f"cheap: no metric {metric} in `vedette catalog`") from None
         free = not self.by.price.input and not self.by.price.output
         if self.budget.usd is not None and self.by.url is not None and free:
             raise ValueError("budget.usd needs by.price: nothing is reserved else")
@@ -200,7 +205,7 @@ class Suite(Tree, allow_inf_nan=False):
 
     name: Name
     # Draws the limit, the examples and the changes.
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     tasks: dict[Name, Task] = Field(min_length=1)
     targets: dict[Name, Target] = Field(min_length=1)
     weights: dict[Dimension, float] = Field(default_factory=lambda: dict(WEIGHTS))
@@ -244,6 +249,12 @@ class Suite(Tree, allow_inf_nan=False):
         if self.judge is not None:
             _known(self.judge.tasks, tuple(self.tasks))
             _known((self.judge.against,) if self.judge.against else (), tuple(self.targets))
+        return self
+
+    @model_validator(mode="after")
+    def _complies_where_there_is_something(self) -> "Suite":
+        for rule in self.compliance.answers.values() if self.compliance is not None else ():
+            _known(rule.tasks, tuple(self.tasks))
         return self
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from suites.compliance.licence import licence_of
 from suites.compliance.privacy import in_answers, in_dataset, in_store
 from suites.compliance.rules import breach, kept
 from suites.compliance.settings import SECTIONS, Compliance, Rule
+from suites.kinds import shipped
 from suites.record import Item, Outcome, Run
 
 MAIL, KEY = "ann@example.org", "sk-ant-" + "a1B2" * 12
@@ -59,6 +61,14 @@ def test_personal_data_in_the_dataset_is_found_and_not_quoted() -> None:
     assert MAIL not in json.dumps(as_rows([found]))
 
 
+def test_a_planted_secret_is_nobody_s_data() -> None:
+    asked = shipped("leakage", "t", 7)
+    assert any("@" in one.facts["secret"] for one in asked)
+    assert in_dataset(asked).verdict == "pass"
+    other = replace(asked[0], call=replace(asked[0].call, prompt=f"Is it {MAIL}?"))
+    assert in_dataset([*asked, other]).verdict == "fail"
+
+
 def test_an_answer_may_repeat_what_it_was_given() -> None:
     asked = items(f"Write to {MAIL}", "Who wrote it?", "And?")
     found = in_answers(asked, answers(asked, f"Dear {MAIL}", "Somebody.", None))
@@ -86,6 +96,7 @@ def test_what_is_stored_has_to_be_redacted() -> None:
         ({"config__json": '{"license": "Apache-2.0"}'}, "pass", "config.json license"),
         ({"LICENSE": "Permission is hereby granted, free of\n charge, to"}, "fail", "mit is not"),
         ({"LICENSE": APACHE, "README__md": "---\nlicense: cc-by-nc-4.0\n---\n"}, "fail", "nc-4.0"),
+        ({"README__md": "---\nlicense: [gpl-3.0, apache-2.0]\n---\n"}, "fail", "gpl-3.0 is not"),
         ({"LICENSE": APACHE, "LICENSE__extra": "Do as you like."}, "could not tell", "the same"),
         ({"LICENSE": "All rights are ours."}, "could not tell", "LICENSE: unknown"),
         ({"README__md": "# Wren\nIt is apache-2.0.\n"}, "could not tell", "states a licence"),
@@ -156,6 +167,9 @@ def test_a_share_of_the_answers_must_keep_a_rule() -> None:
         "broken by t:2",
     )  # fmt: skip
     assert kept("short", Rule(chars=2, share=0.6), asked, outcome).verdict == "pass"
+    ten = items(*"abcdefghij")
+    one = answers(ten, "ok", *["bad"] * 9)
+    assert kept("short", Rule(chars=2, share=0.1), ten, one).verdict == "pass"
     other = kept("short", Rule(chars=2, tasks=("u",)), asked, outcome)
     assert other.verdict == "could not tell"
 

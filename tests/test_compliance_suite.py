@@ -55,3 +55,12 @@ def test_an_answer_with_personal_data_fails_and_is_not_quoted(folder: Path) -> N
     failed = [one["check"] for one in json.loads(said)["compliance"] if one["verdict"] == "fail"]
     # The run is kept as it came, which is told too.
     assert failed == ["privacy of the answers of old", "redaction of arithmetic#2"]
+
+
+def test_what_stood_before_the_question_is_kept_too(folder: Path) -> None:
+    turns = [{"role": "user", "content": "I am ann@example.org."}]
+    turns.append({"role": "assistant", "content": "Hello."})
+    write_lines(folder / "sums.jsonl", [one | {"messages": turns} for one in sums(9)])
+    code, said = evaluated(folder, {}, "--json")
+    found = {one["check"]: one["verdict"] for one in json.loads(said)["compliance"]}
+    assert code == 1 and found["redaction of arithmetic#1"] == "fail"

@@ -41,6 +41,7 @@ def ids(found: tuple[Item, ...]) -> list[str]:
         ({"extract": "("}, "tasks.sums.extract: is no regular expression"),
         ({"few_shot": -1}, "tasks.sums.few_shot: "),
         ({"seed": "x"}, "seed: "),
+        ({"seed": -1}, "seed: "),
         ({"budget": {"eur": 5}}, "budget.eur: unknown key"),
     ],
 )
@@ -69,6 +70,12 @@ def test_a_target_that_is_none_is_one_line(target: dict[str, Any], line: str) ->
     with pytest.raises(BadConfig) as caught:
         suite_of(suite_tree({"new": target}))
     assert str(caught.value).startswith("targets.new: ") and line in str(caught.value)
+
+
+def test_a_rule_of_compliance_is_for_a_task_that_there_is() -> None:
+    rules = {"answers": {"short": {"chars": 9, "tasks": ["sum"]}}}
+    with pytest.raises(BadConfig, match="sum is unknown; known are sums"):
+        suite_of(suite_tree(RECORDED) | {"compliance": rules})
 
 
 def test_a_file_is_read_with_its_doubts(tmp_path: Path) -> None:

@@ -37,13 +37,13 @@ def licence_of(target: str, folder: Path | None, allowed: Sequence[str]) -> Find
     check = f"licence of {target}"
     if folder is None:
         return Finding(check, "could not tell", ("the files of the model are not here",))
-    said = dict(_stated(folder))
-    told = tuple(f"{where}: {name}" for where, name in said.items())
+    said = list(_stated(folder))
+    told = tuple(f"{where}: {name}" for where, name in said)
     if not said:
         return Finding(check, "could not tell", (f"no file of {folder.name} states a licence",))
     if not allowed:
         return Finding(check, "could not tell", (*told, "compliance.licences allows none by name"))
-    names = set(said.values())
+    names = {name for _, name in said}
     refused = sorted(names - {name.lower() for name in allowed} - {"unknown"})
     if refused:
         return Finding(check, "fail", (*told, f"{', '.join(refused)} is not allowed"))

@@ -15,7 +15,9 @@ def in_dataset(items: Sequence[Item]) -> Finding:
         return Finding("privacy of the dataset", "could not tell", ("it has no items",))
     kinds, ids = Counter[str](), []
     for item in items:
-        found = Counter(kind for text in _asked(item.call) for kind, _ in _hits(text))
+        planted = item.facts.get("secret")  # an invention for this very question
+        hits = (hit for text in _asked(item.call) for hit in _hits(text))
+        found = Counter(kind for kind, said in hits if not (planted and said in planted))
         kinds += found
         if found:
             ids.append(item.call.id)

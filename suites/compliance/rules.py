@@ -30,7 +30,7 @@ def kept(name: str, rule: Rule, items: Sequence[Item], outcome: Outcome) -> Find
             ids.append(item.call.id)
     if not n:
         return Finding(check, "could not tell", ("no answer to check",))
-    share = 1 - len(ids) / n
+    share = (n - len(ids)) / n
     told = [f"{n - len(ids)} of {n} answers keep it ({share:.1%}; {rule.share:.1%} must)"]
     told += [f"{times} {word}" for word, times in sorted(why.items())]
     told += [f"broken by {some_of(ids)}"] if ids else []
