@@ -1,7 +1,7 @@
 """`vedette judge`: what a judge of production says of all calls, from those that it was asked."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
@@ -57,7 +57,8 @@ def judge(
     told = load_config(config)
     if told.shadow is None or name not in told.shadow.candidates:
         raise BadConfig(f"shadow.candidates.{name}", "is not configured")
-    if told.shadow.candidates[name].rubric is None:
+    candidate = told.shadow.candidates[name]
+    if candidate.rubric is None:
         raise BadConfig(f"shadow.candidates.{name}", "has no `rubric`: it is no judge")
     if cheap is not None and cheap not in BY_NAME:
         raise BadConfig("--cheap", f"no metric {cheap}; `vedette catalog` lists them")
@@ -67,8 +68,11 @@ def judge(
         if span is None:
             raise BadConfig(name, "has judged no stored call yet")
         ends = span[0] if since is None else since, math.nextafter(span[1], math.inf)
-        scope = Scope(ends[0], ends[1] if until is None else until, service, model, variant)
-        found = _found(name, cheap, scope, judgements.beside(tx, metric, cheap or "", scope))
+        ends = ends[0], ends[1] if until is None else until
+        # It is never asked of other services: what it says would be no sample of theirs.
+        scope = Scope(*ends, service, model, variant, candidate.services)
+        rows = list(judgements.beside(tx, metric, cheap or "", scope))
+    found = _found(name, cheap, scope, rows)
     if as_json:
         print_json(_plain(asdict(found)))
     else:
@@ -76,7 +80,7 @@ def judge(
 
 
 def _found(
-    name: str, cheap: str | None, scope: Scope, rows: Iterator[tuple[float | None, float | None]]
+    name: str, cheap: str | None, scope: Scope, rows: Iterable[tuple[float | None, float | None]]
 ) -> Found:
     low = cheap is not None and metric_named(cheap).good == "low"
     scores, verdicts, said, others, calls, lacking = [], [], [], [], 0, 0

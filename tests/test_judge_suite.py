@@ -1,13 +1,14 @@
 """A suite with a judge, from its file to what is said of the judge."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.errors import BadConfig
+from agent.record import Answer, Call
 from agent.store import Store
 from consumers.cli_judge import Aside, aside_of, show_aside
 from suites.judge import running
@@ -196,6 +197,7 @@ def test_people_s_labels_calibrate_and_correct_it(
         ({"rubrics": ["kindness"]}, "judge.rubrics: kindness"),
         ({"rubrics": ["correctness", "correctness"]}, "two rubrics"),
         ({"cheap": {"tone": "rouge1"}}, "judge.cheap.tone"),
+        ({"cheap": {"correctness": "rouge9"}}, "no metric rouge9"),
         ({"against": "ours"}, "ours is unknown"),
         ({"tasks": ["other"]}, "other is unknown"),
         ({"labels": "away.jsonl"}, "judge.labels: away.jsonl is no file"),
@@ -211,3 +213,25 @@ def test_a_judge_that_cannot_be_used_is_refused_before_anything_is_asked(
         run_suite(tree(fake, **more), folder, store)
     assert says in str(error.value)
     assert fake.asked == []
+
+
+def test_a_model_in_a_folder_is_loaded_once(
+    folder: Path, store: Store, fake: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    class Local:
+        rows = 8
+
+        def __init__(self, where: str, *_: Any) -> None:
+            opened.append(where)
+
+        def ask(self, calls: Sequence[Call]) -> list[Answer]:
+            return [Answer("ok", text="I cannot tell.") for _ in calls]
+
+    monkeypatch.setattr(running, "open_local", Local)
+    (folder / "model").mkdir()
+    told = tree(fake, by={"folder": "model"}, rubrics=["correctness", "helpfulness"], bar=0)
+    run = run_suite(told, folder, store)
+    assert opened == ["judge.by"]
+    assert set(values(run, "judge_correctness")) == {"bad_json"}

@@ -24,7 +24,8 @@ from consumers.formats import parse
 from shadow.asks import from_bytes, to_bytes
 from shadow.candidates import worst_case
 from shadow.client import Endpoint as Client
-from suites.judge.online import OnlineJudge
+from suites.judge.canaries import Trust
+from suites.judge.online import CANARIES_EVERY, OnlineJudge
 from tests.judges import RUBRICS, honest, obedient, read, talkative
 from tests.live.endpoint import Endpoint
 from tests.road import native
@@ -99,6 +100,9 @@ def test_nothing_costs_more_than_was_reserved(fake: Endpoint) -> None:
     due = model.worst_case(call, one)
     assert due.calls == 1
     assert due.tokens > 2 * 7 * worst_case(call, one).tokens
+    model._trust = Trust(7, 7, 0, 0.9)
+    model._since = CANARIES_EVERY - one.concurrency
+    assert model.worst_case(call, one) == due, "the calls before it may bring it to the canaries"
     model._since, model._canaries = 0, []
     bare = model.worst_case(call, one)
     assert 0 < bare.tokens < due.tokens and bare.microusd < due.microusd
@@ -206,6 +210,16 @@ def test_a_log_is_judged_and_the_rate_of_all_calls_is_told(tmp_path: Path, fake:
     assert both["weight"] > 0.4
     said = run("judge", "harm", "--cheap", "response_pii", "-c", str(config)).stdout
     assert "judge + response_pii" in said and "of these" not in said
+
+
+def test_services_that_it_is_not_asked_of_do_not_count(tmp_path: Path, fake: Endpoint) -> None:
+    config = config_of(tmp_path, fake, services=["support"])
+    calls = (native(n, response=f"text {n}", service=("support", "sales")[n % 2])
+             for n in range(20))  # fmt: skip
+    (tmp_path / "calls.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in calls))
+    assert run("watch", str(tmp_path / "calls.jsonl"), "-c", str(config)).exit_code == 0
+    found = json.loads(run("judge", "harm", "--json", "-c", str(config)).stdout)
+    assert (found["calls"], found["judged"]) == (10, 10)
 
 
 def test_verdicts_are_a_series_of_the_judged_calls(tmp_path: Path, fake: Endpoint) -> None:

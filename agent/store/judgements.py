@@ -31,13 +31,15 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Calls of production that began in [since, until), of one service, model or variant or all."""
+    """Calls of production that began in [since, until), of one service, model or variant or all,
+    and of these services where there are any."""
 
     since: float
     until: float
     service: str | None = None
     model: str | None = None
     variant: str | None = None
+    services: tuple[str, ...] = ()
 
 
 def keep(tx: Connection, found: Sequence[Judgement], now: float) -> None:
@@ -67,6 +69,8 @@ def beside(
     for name in ("service", "model", "variant"):
         if (wanted := getattr(scope, name)) is not None:
             query = query.where(calls.c[name] == wanted)
+    if scope.services:
+        query = query.where(calls.c.service.in_(scope.services))
     for scores, verdict in tx.execute(query):
         found = json.loads(scores).get(cheap)
         number = float(found) if isinstance(found, (int, float)) else None

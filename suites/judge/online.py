@@ -66,7 +66,8 @@ class OnlineJudge:
         """Of every try, and of the canaries where they may be due: one call of the budget."""
         question = question_of(self._rubric, call)
         asked = [] if isinstance(question, str) else [question]
-        if self._is_due():
+        # So many calls may come between this one's reservation and its turn.
+        if self._is_due(candidate.concurrency):
             asked += self._canaries
         if not asked:
             return Amount(1, 0, 0)
@@ -78,10 +79,11 @@ class OnlineJudge:
         """Let go of the model."""
         await self._model.close()
 
-    def _is_due(self) -> bool:
+    def _is_due(self, ahead: int = 0) -> bool:
+        """Whether canaries come before the next call, or before one of so many after it."""
         if self._trust is None or self._trust.distrusted:
             return bool(self._canaries)
-        return self._since >= self._every
+        return self._since + ahead >= self._every
 
     async def _put(self, questions: Sequence[Question], spent: list[Answer]) -> list[Verdict | str]:
         rounds = Rounds(questions, secret_marks)

@@ -8,7 +8,7 @@ from pathlib import Path
 from agent.errors import BadConfig
 from agent.record import NOT_MEANT, Answer, Call, Score, unscored
 from agent.store.budgets import Amount
-from suites.asking import Asking, ask_local, open_endpoint, open_local
+from suites.asking import Asking, Local, ask_local, open_endpoint, open_local
 from suites.journal import Journal
 from suites.judge.canaries import DISTRUSTED, Trust, tried
 from suites.judge.judging import Preferences, compared, judged
@@ -44,6 +44,7 @@ class Asker:
         self._by, self._folder, self._at_once = told.by, folder, concurrency
         self._journal, self._left = journal, _bounds(told.budget)
         self._counted: set[str] = set()
+        self._local: Local | None = None
         self.stopped: str | None = None
 
     def ask(self, calls: Sequence[Call]) -> Mapping[str, Answer]:
@@ -52,12 +53,19 @@ class Asker:
         parameters = {"temperature": 0.0} | self._by.parameters
         put = [replace(call, parameters=tuple(parameters.items())) for call in calls]
         if self._by.url is None:
-            model = open_local("judge.by", self._by, self._folder)
-            ask_local(model, put, self._journal.there, self._journal.keep)
+            self._ask_local(put)
         else:
             self._ask_endpoint(put)
         there = self._journal.there
         return {call.id: there[call.id].answer for call in calls if call.id in there}
+
+    def _ask_local(self, calls: Sequence[Call]) -> None:
+        there = self._journal.there
+        if all(call.id in there for call in calls):
+            return
+        if self._local is None:
+            self._local = open_local("judge.by", self._by, self._folder)
+        ask_local(self._local, calls, there, self._journal.keep)
 
     def _ask_endpoint(self, calls: Sequence[Call]) -> None:
         model, candidate = open_endpoint("judge.by", self._by, self._at_once)
