@@ -1,5 +1,6 @@
 """`vedette evaluate`: a suite of datasets through the scorers, and what it came to."""
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -24,6 +25,7 @@ from consumers.evaluations import (
     show_conclusion,
 )
 from suites.compliance.finding import failed
+from suites.datasets import HUB
 from suites.intervals import Figure
 from suites.keeping import forget, read_run, runs_of
 from suites.record import Run
@@ -149,13 +151,20 @@ def _chosen(
         folder, given = Path.cwd(), {name: one for name, one in target.items() if one is not None}
         if given.get("url", "").startswith("http:"):
             given["private"] = True  # who types an address on a command line means it
-        name = str(data).rpartition("/")[2].partition(".")[0].partition("#")[0] or "data"
+        name = _named(str(data))
         task = {"data": data, "mapping": mapping}
         told = suite_of({"name": name, "tasks": {name: task}, "targets": {"model": given}})
     if limit is not None:
         tasks = {name: one.model_copy(update={"limit": limit}) for name, one in told.tasks.items()}
         told = told.model_copy(update={"tasks": tasks})
     return told, folder
+
+
+def _named(data: str) -> str:
+    """What a run is called after its dataset: `gsm8k` of hub:openai/gsm8k:main#test."""
+    said = data.removeprefix(HUB).rpartition("/")[2]
+    stem = re.split(r"[.:#]", said)[0]
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_")[:64] or "data"
 
 
 @contextmanager

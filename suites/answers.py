@@ -16,6 +16,7 @@ _NUMBERS = ("latency_s", "ttft_s", "cost_usd")
 _COUNTS = ("tokens_in", "tokens_out")
 _WORDS = ("error", "finish")
 FIELDS = ("id", "prompt", "response", "at", "status", *_NUMBERS, *_COUNTS, *_WORDS)
+_WORD_CHARS = 128  # as of what an endpoint says (shadow/replies.py)
 _STATUS = ("ok", "error", "timeout")
 # The fact of an item that holds its prompt as the dataset has it, without the template.
 PLAIN = "plain_prompt"
@@ -99,15 +100,21 @@ def _answer(found: Mapping[str, Any]) -> Answer:
         raise BadRecord("bad_value")
     held: dict[str, Any] = {name: _number(found[name]) for name in _NUMBERS}
     held |= {name: _count(found[name]) for name in _COUNTS}
-    held |= {name: text(found[name]) for name in _WORDS}
+    held |= {name: _word(found[name]) for name in _WORDS}
     return Answer(status or "ok", said, **held)
+
+
+def _word(value: Any) -> str | None:
+    """A text as one line that can be counted and printed."""
+    said = " ".join((text(value) or "").split())
+    return "".join(filter(str.isprintable, said))[:_WORD_CHARS] or None
 
 
 def _number(value: Any) -> float | None:
     """A number, or one that a CSV file holds as a text; None where there is none."""
     try:
         number = None if value in (None, "") or isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None  # a time in words is no reason to lose an answer
     return number if number is not None and 0 <= number < 1e15 else None
 

@@ -34,6 +34,10 @@ def read_rows(key: str, source: str, folder: Path) -> Iterator[Row | str]:
     path = folder / Path(source).expanduser()
     if not path.is_file():
         raise BadConfig(key, f"{source} is no file")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise BadConfig(key, f"{source} cannot be read ({type(error).__name__})") from None
     kind = path.name.removesuffix(".gz").rpartition(".")[2]
     if kind not in _READERS or (kind == "parquet" and path.suffix == ".gz"):
         raise BadConfig(key, f"{source} is neither .jsonl, .csv (or these as .gz) nor .parquet")

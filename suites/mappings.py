@@ -53,8 +53,9 @@ def _by_columns(columns: Mapping[str, str], row: Row) -> Question:
     found = {name: at(row, column) for name, column in columns.items()}
     turns = _turns(found.get("messages"))
     system = text(found.get("system"))
-    if found.get("prompt") is None and turns and turns[-1].role == "user":
-        found["prompt"], turns = turns[-1].content, turns[:-1]
+    last = turns[-1] if turns else None
+    if last and last.role == "user" and found.get("prompt") in (None, last.content):
+        found["prompt"], turns = last.content, turns[:-1]
     return Question(
         _prompt(found.get("prompt")), identity(found.get("id")), text(found.get("reference")),
         _texts(found.get("contexts")), (*_system(system), *turns),
@@ -150,6 +151,12 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 
 def _turns(value: Any) -> tuple[Message, ...]:
+    """Turns, or the JSON text of a CSV file that holds them."""
+    if isinstance(value, str) and value.strip():
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise BadRecord("bad_turn") from None
     turns = []
     for one in _list(value):
         role = one.get("role", one.get("from")) if isinstance(one, dict) else None

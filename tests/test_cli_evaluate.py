@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from agent.errors import BadConfig
 from agent.store import open_store
 from consumers.cli import app
+from suites import datasets
 from tests.evaluated import right_and_wrong, suite_tree, sums, write_lines
 from tests.live.endpoint import Endpoint
 
@@ -78,6 +79,17 @@ def test_the_simple_case_by_flags(folder: Path) -> None:
                      "sqlite:///other.db")  # fmt: skip
         assert said["targets"][0]["answered"] == len(fake.asked) == 30
     assert said["run"] == "sums#1", "another store"
+
+
+def test_a_run_without_a_suite_is_called_after_its_dataset(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "sums.jsonl").rename(folder / "my sums (2).jsonl")
+    monkeypatch.setattr(datasets, "_hub", lambda key, source: iter(sums(3)))
+    for data, name in (("my sums (2).jsonl", "my-sums-2"), ("hub:gsm8k:main#test", "gsm8k"),
+                       ("hub:openai/gsm8k:main#test", "gsm8k")):  # fmt: skip
+        said = found("--data", data, "--answers", "answers.jsonl", "--fresh")
+        assert said["run"].partition("#")[0] == name
 
 
 @pytest.mark.parametrize(

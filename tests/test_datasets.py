@@ -99,6 +99,19 @@ def test_what_is_no_dataset_is_one_line(tmp_path: Path, source: str, why: str) -
     assert str(caught.value).startswith("tasks.x.data: ") and why in str(caught.value)
 
 
+def test_a_file_that_may_not_be_read_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_lines(tmp_path / "locked.jsonl", [{"a": 1}])
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(BadConfig, match=r"locked\.jsonl cannot be read \(PermissionError\)"):
+        read_rows("tasks.t.data", "locked.jsonl", tmp_path)
+
+
 def test_columns_within_columns() -> None:
     row = {"outputs": {"m-1.5": "x", "n": None}, "a.b": 1, "n": 3}
     assert at(row, "outputs.m-1.5") == "x" and at(row, "a.b") == 1

@@ -1,5 +1,6 @@
 """From rows to questions: columns, and the mappings of known datasets."""
 
+import json
 from typing import Any
 
 import pytest
@@ -28,6 +29,16 @@ def test_plain_rows_name_their_fields() -> None:
     assert question("plain", {"prompt": "Why?", "reference": " "}) == Question("Why?")
     found = question("plain", {"messages": turns, "intent": "x"})
     assert found.prompt == "Why?" and len(found.messages) == 2
+
+
+def test_a_question_that_is_the_last_turn_too_is_asked_once_and_csv_holds_turns_as_json() -> None:
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"},
+             {"role": "user", "content": "Why?"}]  # fmt: skip
+    before = (Message("user", "Hi"), Message("assistant", "Hello"))
+    for row in ({"prompt": "Why?", "messages": turns}, {"messages": json.dumps(turns)},
+                {"prompt": "Why?", "messages": json.dumps(turns[:2])}):  # fmt: skip
+        assert question("plain", row) == Question("Why?", messages=before)
+    assert question("plain", {"prompt": "Why?", "messages": " "}) == Question("Why?")
 
 
 def test_facts_are_those_of_the_kind() -> None:
@@ -75,6 +86,7 @@ def test_chat_logs() -> None:
         ("commonsense_qa", {"question": "Why?"}, "no_choices"),
         ("chat", {"messages": [{"role": "assistant", "content": "Hello"}]}, "no_prompt"),
         ("chat", {"messages": ["Hello"]}, "bad_turn"),
+        ("plain", {"prompt": "Why?", "messages": "Hello"}, "bad_turn"),
     ],
 )
 def test_a_row_that_is_no_question_says_why(told: str, row: dict[str, Any], why: str) -> None:

@@ -32,6 +32,12 @@ def test_an_answer_names_one_intent(answer: str, wanted: float) -> None:
     assert values(row) == [wanted, 1.0, 1.0, NOT_MEANT]
 
 
+def test_a_label_without_a_letter_is_no_label() -> None:
+    items = [item(intent="\N{SLIGHTLY SMILING FACE}"), item("t:2", intent="balance")]
+    row = checked("intent", items, ["I do not know.", "balance"])["intent_match"]
+    assert values(row) == [NOT_MEANT, 1.0]
+
+
 def test_every_intent_of_a_real_set_is_told_from_the_others() -> None:
     if not CLINC.is_file():
         pytest.skip("../shared/data is not there")

@@ -32,14 +32,14 @@ class Intent:
         labels = Labels([one for one in told if one])
         row = []
         for call, label in zip(calls, told, strict=True):
-            if label is None:
+            if label is None or (wanted := labels.label_of(label)) is None:
                 row.append(NOT_FOR_THIS)
             elif call is None:
                 row.append(NOT_ASKED)
             elif call.response is None:
                 row.append(NO_RESPONSE)
             else:
-                row.append(YES if labels.named(call.response) == labels.named(label) else NO)
+                row.append(YES if labels.named(call.response) == wanted else NO)
         return {"intent_match": row}
 
 
@@ -54,6 +54,11 @@ class Labels:
                 self._label_of.setdefault(word, words[0])
         longest = sorted(self._label_of, key=lambda word: (-len(word), word))
         self._pattern = re.compile(rf"(?<!\S)(?:{'|'.join(map(re.escape, longest))})(?!\S)")
+
+    def label_of(self, told: str) -> str | None:
+        """The label that an item has; None of one without a letter or digit."""
+        words = (self._label_of.get(level(word)) for word in told.split(ALTERNATIVE))
+        return next((label for label in words if label is not None), None)
 
     def named(self, text: str) -> str | None:
         """The one label that a text names; None where it names none, or more than one."""

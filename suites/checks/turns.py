@@ -12,7 +12,10 @@ from suites.record import Item
 _WORDS = 4
 # What is asked for, and how it looks when it was given.
 _DETAILS = (
-    (r"e-?mail(?: address|adresse)?|courriel|correo|adresse mail", r"[\w.+-]+@[\w-]+\.\w+"),
+    (
+        r"e-?mail(?: address|adresse)?|courriel|correo|adresse mail",
+        r"(?<![\w.+-])[\w.+-]+@[\w-]+\.\w+",
+    ),
     (
         r"(?:tele)?phone(?: number)?|telefonnummer|numéro de téléphone|número de teléfono"
         r"|numero di telefono|telefone",
