@@ -20,7 +20,7 @@ from agent.summaries import BoundedHistogram
 from suites.intervals import figure
 from suites.record import Outcome, Run
 from suites.summary import metrics_of
-from suites.twins import places_of
+from suites.twins import blocks_of, places_of
 
 # That of the difference holds if both intervals do.
 _ALPHA = 0.05 / 2
@@ -83,7 +83,8 @@ def _pair(one: Outcome, metric: str, offline: Side, live: Side) -> Beside:
 
 
 def _offline(run: Run, one: Outcome, metric: str) -> Side | None:
-    made = figure(metric, one, places=places_of(run.items, metric), alpha=_ALPHA)
+    places, blocks = places_of(run.items, metric), blocks_of(run.items)
+    made = figure(metric, one, places=places, alpha=_ALPHA, blocks=blocks)
     return Side(made.n, made.mean, made.lower, made.upper) if made.n else None
 
 

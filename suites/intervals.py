@@ -1,8 +1,9 @@
 """The figures of a run: the mean of a metric, corpus BLEU and differences, each with an interval.
 
-Which interval: *exact* (Clopper and Pearson) for a flag of independent items; the *bootstrap*
-(BCa, units resampled) for everything else; *betting* (abtest.mixture) for scores of fewer than
-`FEWEST` units or that are all alike, where a resample says nothing of what was not seen.
+Which interval: *exact* (Clopper and Pearson) for a flag of independent items, and the *adjusted*
+Wald interval (Bonett and Price 2012) for the difference of two; the *bootstrap* (BCa, units
+resampled) for everything else; *betting* (abtest.mixture) for scores of fewer than `FEWEST` units
+or that are all alike, where a resample says nothing of what was not seen.
 
 A failed call counts as the worst score there is, and `best` says what the figure would be had it
 been the best. A figure that nothing counts in is NaN throughout.
@@ -11,6 +12,7 @@ been the best. A figure that nothing counts in is NaN throughout.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -28,7 +30,7 @@ CORPUS_BLEU = "corpus_bleu"
 # units on, and in as few as .773 at 10.
 FEWEST = 30
 
-Method = Literal["exact", "bootstrap", "betting", "none"]
+Method = Literal["exact", "adjusted", "bootstrap", "betting", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +58,22 @@ def figure(
     seed: int = 0,
     places: Sequence[int] | None = None,
     alpha: float = 0.05,
+    blocks: Ints | None = None,
+    flagged: bool = False,
 ) -> Figure:
-    """The mean of a metric over the items at `places` (all without any), or corpus BLEU."""
+    """The mean of a metric over the items at `places` (all without any), or corpus BLEU.
+
+    `blocks` and `flagged` are those of `values_of`.
+    """
     if metric == CORPUS_BLEU:
         return _corpus(outcome, seed, places, alpha)
-    values = values_of(outcome, metric, places)
+    values = values_of(outcome, metric, places, blocks, flagged)
     held, row = values.counted, metric_named(metric)
     if not held.any():
         return _nothing(metric, values.missing())
     numbers, units = values.worst[held], values.units[held]
-    if row.kind == "flag" and len(set(units.tolist())) == len(units):
-        lower, upper = clopper_pearson(round(float(numbers.sum())), len(numbers), alpha)
-        method: Method = "exact"
+    if row.kind == "flag" or flagged:
+        lower, upper, method = share_interval(numbers, units, seed, alpha)
     else:
         limits = None if row.kind == "amount" else (0.0, 1.0)
         lower, upper, method = mean_interval(numbers, units, limits, seed, alpha)
@@ -84,17 +90,22 @@ def difference(
     seed: int = 0,
     places: Sequence[int] | None = None,
     alpha: float = 0.05,
+    blocks: Ints | None = None,
+    flagged: bool = False,
 ) -> Figure:
     """Ours minus theirs over the items that count on both sides, pair by pair."""
     if metric == CORPUS_BLEU:
         return _corpus_difference(ours, theirs, seed, places, alpha)
-    a, b = values_of(ours, metric, places), values_of(theirs, metric, places)
-    held = a.counted & b.counted
+    a, b = (values_of(one, metric, places, blocks, flagged) for one in (ours, theirs))
+    held, kind = a.counted & b.counted, metric_named(metric).kind
     if not held.any():
         return _nothing(metric, _either(a, b))
     numbers, units = (a.worst - b.worst)[held], a.units[held]
-    limits = None if metric_named(metric).kind == "amount" else (-1.0, 1.0)
-    lower, upper, method = mean_interval(numbers, units, limits, seed, alpha)
+    if kind == "flag" or flagged:
+        lower, upper, method = gap_interval(numbers, units, seed, alpha)
+    else:
+        limits = None if kind == "amount" else (-1.0, 1.0)
+        lower, upper, method = mean_interval(numbers, units, limits, seed, alpha)
     return Figure(
         metric, len(numbers), float(numbers.mean()), lower, upper,
         float((a.best - b.best)[held].mean()), int((a.failed | b.failed)[held].sum()),
@@ -110,6 +121,30 @@ def _either(a: Values, b: Values) -> dict[str, int]:
     """Why items count on one side at most; the reason of the first side that has one."""
     reasons = tuple(first or second for first, second in zip(a.reasons, b.reasons, strict=True))
     return Values(a.worst, a.best, reasons, a.failed, a.units).missing()
+
+
+def share_interval(
+    hits: Floats, units: Ints, seed: int, alpha: float
+) -> tuple[float, float, Method]:
+    """The interval of the share of ones among zeros and ones, exact where each is its own unit."""
+    if len(np.unique(units)) == len(hits):
+        return *clopper_pearson(round(float(hits.sum())), len(hits), alpha), "exact"
+    return mean_interval(hits, units, (0.0, 1.0), seed, alpha)
+
+
+def gap_interval(gaps: Floats, units: Ints, seed: int, alpha: float) -> tuple[float, float, Method]:
+    """The interval of the mean of differences of two flags, each -1, 0 or 1.
+
+    Resamples of few that differ are too sure: of 3 of 100 all 3 are on one side by chance in every
+    fourth case, and the bootstrap excludes 0. So one imagined item on each side is counted in.
+    """
+    n = len(gaps)
+    if n < FEWEST or len(np.unique(units)) < n:
+        return mean_interval(gaps, units, (-1.0, 1.0), seed, alpha)
+    up, down = (float((sign * gaps > 0).sum() + 1) / (n + 2) for sign in (1, -1))
+    error = math.sqrt((up + down - (up - down) ** 2) / (n + 2))
+    half = NormalDist().inv_cdf(1 - alpha / 2) * error
+    return max(up - down - half, -1.0), min(up - down + half, 1.0), "adjusted"
 
 
 def mean_interval(

@@ -10,7 +10,7 @@ from agent.columns import RECORD_METRICS
 from agent.record import NOT_MEANT
 from suites.intervals import Figure, figure
 from suites.record import Outcome, Run
-from suites.twins import places_of
+from suites.twins import blocks_of, places_of
 from suites.values import values_of
 
 _PLACE = {metric.name: place for place, metric in enumerate(METRICS)}
@@ -35,12 +35,14 @@ class Line:
 
 def lines_of(run: Run) -> list[Line]:
     """Every metric of every task and target that an item has a value in, in catalogue order."""
+    blocks = blocks_of(run.items)
     return [
         Line(task, one.target, found)
         for task in dict.fromkeys(item.task for item in run.items)
         for one in run.outcomes
         for metric in metrics_of(one)
-        if (found := figure(metric, one, places=_places(run, task, metric))).n or found.missing
+        if (found := figure(metric, one, places=_places(run, task, metric), blocks=blocks)).n
+        or found.missing
     ]
 
 

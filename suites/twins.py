@@ -4,9 +4,13 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+import numpy as np
+
+from agent.buckets import Ints
 from agent.probes import APART_BY, METRIC_OF
 from shadow.probes import changed
 from suites.record import Item
+from suites.values import units_of
 
 # What is said of a changed question beside the one that it is a changed form of; all else is said
 # of the questions as they came.
@@ -40,3 +44,12 @@ def drawn(seed: int, *words: str) -> int:
 def places_of(items: Sequence[Item], metric: str) -> list[int]:
     """Where a metric counts: at the changed questions for one of these, else at the others."""
     return [at for at, item in enumerate(items) if (item.twin is not None) == (metric in OF_TWINS)]
+
+
+def blocks_of(items: Sequence[Item]) -> Ints:
+    """A number for what belongs together: an item with its changed twins, or the items of one
+    session or user."""
+    units = units_of(item.call for item in items)
+    places = {item.call.id: at for at, item in enumerate(items)}
+    first = [places.get(item.twin or "", at) for at, item in enumerate(items)]
+    return units[np.array(first, np.int64)]

@@ -23,7 +23,7 @@ class Values:
 
     `worst` and `best` are what an item counts as: its score, or for a failed call either end of
     the range; NaN where it does not count. `reasons` says why ("" where it does), `units` numbers
-    the sessions or users that the items belong to.
+    what the items belong to: sessions, users, or an item and its changed forms.
     """
 
     worst: Floats
@@ -44,9 +44,16 @@ class Values:
         return {word: words.count(word) for word in sorted(set(words))}
 
 
-def values_of(outcome: Outcome, metric: str, places: Sequence[int] | None = None) -> Values:
+def values_of(
+    outcome: Outcome, metric: str, places: Sequence[int] | None = None,
+    blocks: Ints | None = None, flagged: bool = False,
+) -> Values:  # fmt: skip
     """The values of a metric that was scored, or of one that the record states, at these places
-    of the run (all of them without any). A metric that is in neither is missing everywhere."""
+    of the run (all of them without any). A metric that is in neither is missing everywhere.
+
+    `blocks` [items of the run] are the units (suites.twins.blocks_of), else the calls' own; a
+    `flagged` value is 1 from the metric's threshold on and 0 below it.
+    """
     chosen = range(len(outcome.calls)) if places is None else places
     calls = [outcome.calls[at] for at in chosen]
     scores = outcome.scores.get(metric)
@@ -55,10 +62,11 @@ def values_of(outcome: Outcome, metric: str, places: Sequence[int] | None = None
     for call, score in zip(calls, given, strict=True):
         rows.append(_worth(row, call, score))
     low, high, why, failed = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return Values(
-        np.array(low, np.float64), np.array(high, np.float64), tuple(why),
-        np.array(failed, np.bool_), units_of(calls),
-    )  # fmt: skip
+    ends = np.array([low, high], np.float64)
+    if flagged:
+        ends = np.where(np.isnan(ends), np.nan, ends >= (row.threshold or 0.0))
+    units = units_of(calls) if blocks is None else blocks[np.array(chosen, np.int64)]
+    return Values(ends[0], ends[1], tuple(why), np.array(failed, np.bool_), units)
 
 
 def _worth(metric: Metric, call: Call | None, score: Score) -> tuple[float, float, str, bool]:

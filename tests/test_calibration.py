@@ -108,3 +108,9 @@ def test_a_liking_for_long_answers_is_seen(rng: np.random.Generator) -> None:
 def test_ranks_are_those_of_scipy(rng: np.random.Generator) -> None:
     values = rng.integers(0, 20, 100).astype(float)
     assert ranks(values).tolist() == stats.rankdata(values).tolist()
+
+
+def test_agreement_in_few_items_is_not_certain() -> None:
+    few, many = (kappa(np.array([1.0, 0.0] * n), np.array([1.0, 0.0] * n)) for n in (2, 200))
+    assert [few.value, many.value, few.upper] == pytest.approx([1.0] * 3)
+    assert few.lower < 0.0 and 0.9 < many.lower < 1.0

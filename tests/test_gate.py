@@ -1,5 +1,6 @@
 """The gate: what holds, what is broken, and that what is missing never helps."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -152,3 +153,32 @@ def test_a_rule_that_cannot_be_is_refused() -> None:
     run = made({"m": {"exact_match": [1.0]}})
     with pytest.raises(BadConfig, match="x is no target; there are m"):
         one(run, "exact_match", at_least=0.5, targets=["x"])
+
+
+def test_a_rule_that_judges_nobody_is_refused() -> None:
+    run = made({"m": {"exact_match": [0.0] * 40}})
+    with pytest.raises(BadConfig, match="judges nobody: m is the only target"):
+        one(run, "exact_match", at_least=0.5, not_worse={"than": "m", "by": 0.1})
+
+
+@pytest.mark.parametrize("score", ["similarity", "quality", "overall"])
+def test_three_items_do_not_show_that_a_target_is_not_worse(score: str) -> None:
+    scores = {"similarity": [0.9, 0.8, 0.7]}
+    run = made({"old": scores, "new": scores})
+    assert not one(run, score, not_worse={"than": "old", "by": 0.1}).passed
+
+
+def test_a_quantile_has_its_interval_and_an_end_that_is_not_there_is_none() -> None:
+    run = made({"m": {"exact_match": [1.0]}})
+    told = {"latency_p95_s": 2.5, "latency_p95_lower_s": 2.0}
+    for upper, passed in ({}, False), ({"latency_p95_upper_s": 2.9}, True):
+        outcome = replace(run.outcomes[0], measures={**told, **upper})
+        found = one(replace(run, outcomes=(outcome,)), "latency_p95_s", at_most=3, by="upper")
+        assert found.passed == passed and found.said.startswith("m: latency_p95_s 2.5000 [2.0000, ")
+
+
+def test_three_pairs_of_a_hundred_do_not_show_that_a_target_is_better() -> None:
+    run = made({"old": {"exact_match": right(97, 100)}, "new": {"exact_match": [1.0] * 100}})
+    for score in ("exact_match", "quality"):
+        assert not one(run, score, not_worse={"than": "old", "by": 0.0}).passed
+        assert one(run, score, not_worse={"than": "old", "by": 0.05}).passed

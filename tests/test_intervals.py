@@ -15,7 +15,9 @@ from suites.corpus import bleu_of, texts_of
 from suites.intervals import CORPUS_BLEU, difference, figure
 from suites.record import Outcome
 from suites.resampling import betting, bootstrap
+from suites.summary import lines_of
 from suites.values import values_of
+from tests.suites_data import made
 
 WORDS = ("the", "a", "cat", "dog", "sat", "ran", "on", "mat", "3,5", "it's", "кот", "-", "end.")
 
@@ -205,3 +207,24 @@ def lines_call(one: Outcome, at: int) -> Call:
 def test_a_metric_that_nobody_scored_is_missing_everywhere() -> None:
     values = values_of(Outcome("t", "m", (call(0), None), {}), "rouge1")
     assert values.missing() == {"absent": 1, "not_asked": 1}
+
+
+def test_changed_forms_of_an_item_are_not_independent() -> None:
+    # Of 25 items each fifth flips, in all of its four forms.
+    flips = [math.nan] * 25 + [float(at % 5 == 0) for at in range(25)] * 4
+    run = made({"a": {"answer_flip": flips}}, twins={25 + at: at % 25 for at in range(100)})
+    (found,) = (one.figure for one in lines_of(run) if one.figure.metric == "answer_flip")
+    low, high = clopper_pearson(20, 100)
+    assert (found.n, found.mean, found.method) == (100, 0.2, "betting")
+    assert found.upper - found.lower > 1.5 * (high - low)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(3, 0), (5, 0), (6, 0), (7, 1), (8, 1), (0, 6)])
+def test_few_pairs_that_differ_tell_no_more_than_the_exact_test(ours: int, theirs: int) -> None:
+    rest = 100 - ours - theirs
+    mine = [1.0] * ours + [0.0] * theirs + [1.0] * rest
+    other = [0.0] * ours + [1.0] * theirs + [1.0] * rest
+    found = difference("exact_match", outcome("exact_match", mine), outcome("exact_match", other))
+    surely = stats.binomtest(ours, ours + theirs).pvalue < 0.05
+    assert (found.lower > 0 or found.upper < 0) == surely
+    assert found.lower < found.mean < found.upper and found.method == "adjusted"

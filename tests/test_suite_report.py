@@ -214,3 +214,17 @@ def test_numbers_in_print() -> None:
     assert amount(-0.0000123, "usd") == "\N{MINUS SIGN}0.000012 USD"
     assert change(0.5, "score") == "+0.500"
     assert change(-0.5, "score") == "\N{MINUS SIGN}0.500"
+
+
+def test_one_item_has_a_page_without_numbers_that_are_none() -> None:
+    calls: dict[str, Any] = {t: [{"latency_s": 1.0, "cost_usd": 0.0}] for t in ("a", "b")}
+    found = analyse(made({t: {"exact_match": [1.0]} for t in calls}, **calls), FAST)
+    page = render(found, pictures_of(found))
+    assert "\N{MINUS SIGN}\N{INFINITY} to \N{INFINITY} s" in read(page)[0]
+    assert not re.search(r"\b(nan|inf)\b", page)
+
+
+def test_a_rule_of_one_task_leaves_the_other_tasks_their_cases() -> None:
+    found = analyse(made({"a": {"exact_match": [1.0, 0.0]}}, tasks=["x", "y"]), FAST)
+    suite = as_junit(found, (Verdict("a", "x/exact_match", "at least 1", True, "fine"),)).decode()
+    assert 'name="y/exact_match"' in suite and 'name="x/exact_match"' not in suite

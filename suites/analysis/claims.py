@@ -1,13 +1,16 @@
 """Strengths and weaknesses: what intervals say of a target, and nothing that they do not.
 
 *Beside the others*: per item, the target's goodness less the mean of the other targets'. The
-interval is that of a mean over independent blocks (normal, of 30 or more), at alpha divided by the
-number of claims looked at (Bonferroni), so all claims of a report hold together with a chance of
-1 - alpha. A claim is made where the whole interval lies beyond what matters.
+interval is that of a mean over independent blocks (normal, of 30 or more). A claim is made where
+the whole interval lies beyond what matters.
 
 *By itself*: a rule of `RULES` whose bar the whole interval of the figure is beyond.
+
+Both kinds of interval are at alpha divided by the number of claims looked at (Bonferroni), so all
+claims of a report hold together with a chance of 1 - alpha.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
@@ -54,8 +57,8 @@ RULES: tuple[Rule, ...] = (
 class Claim:
     """One strength or weakness with its evidence.
 
-    `figure` is the goodness of a score, or the mean of an amount, of the target. `against` is the
-    difference to the others, positive where the target is better; None for a rule by itself.
+    `figure` is the metric of the target. `against` is the difference to the others, positive where
+    the target is better; None for a rule by itself, and then `figure` has the wider interval.
     """
 
     target: str
@@ -68,12 +71,19 @@ class Claim:
 
 
 def claims_of(
-    table: Table, levels: Levels, figures: dict[tuple[str, str, str], Figure], alpha: float
+    table: Table,
+    levels: Levels,
+    figures: Mapping[tuple[str, str, str], Figure],
+    again: Callable[[int, str, str, float], Figure],
+    alpha: float,
 ) -> tuple[Claim, ...]:
-    """The claims on every target, strongest first; `figures` by target, task and metric."""
+    """The claims on every target, strongest first; `figures` by target, task and metric.
+
+    `again` makes one, of the number of a target, task and metric, with an interval of its own.
+    """
     parts = [(part.task, part.metric) for part in levels.parts]
     parts += [(task, "error") for task in table.tasks if "error" in table.columns]
-    looks = max(1, len(parts) * len(table.targets))
+    looks = max(1, 2 * len(parts) * len(table.targets))  # beside the others and by itself
     found: list[Claim] = []
     for at, target in enumerate(table.targets):
         for task, metric in parts:
@@ -82,7 +92,8 @@ def claims_of(
                 continue
             beside = _against(table, at, task, metric, alpha / looks)
             claim = _relative(target, task, metric, figure, beside) if beside else None
-            claim = claim or _absolute(target, task, metric, figure)
+            if claim is None and _absolute(target, task, metric, figure) is not None:
+                claim = _absolute(target, task, metric, again(at, task, metric, alpha / looks))
             found += [claim] if claim is not None else []
     return tuple(sorted(found, key=_strength))
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from agent.catalog import metric_named
+from agent.catalog import Metric
 from agent.errors import BadConfig
 from suites.analysis.measured import spread
 from suites.analysis.overall import Levels, levels_of
 from suites.analysis.tables import Table, flags, table_of
 from suites.analysis.weights import DIMENSIONS, Weighing
-from suites.intervals import Figure, difference, mean_interval
+from suites.intervals import Figure, difference
 from suites.record import Item, Outcome, Run
 from suites.values import values_of
 
@@ -60,31 +60,22 @@ def contrasts(
         for column in table.columns.values():
             if wanted is not None and (task, column.metric.name) not in wanted:
                 continue
-            places = np.flatnonzero(table.counted(column.metric, task)).tolist()
-            one = _metric(run.outcomes[a], run.outcomes[b], column.metric.name, task, places,
-                          weighing)  # fmt: skip
+            one = _metric(run.outcomes[a], run.outcomes[b], table, column.metric, task, weighing)
             found += [one] if one is not None else []
     return tuple(found)
 
 
 def _metric(
-    ours: Outcome, theirs: Outcome, metric: str, task: str, places: Sequence[int],
-    weighing: Weighing,
-) -> Contrast | None:  # fmt: skip
-    row = metric_named(metric)
-    a, b = values_of(ours, metric, places), values_of(theirs, metric, places)
-    held = a.counted & b.counted
-    if not held.any():
+    ours: Outcome, theirs: Outcome, table: Table, row: Metric, task: str, weighing: Weighing
+) -> Contrast | None:
+    places, metric = np.flatnonzero(table.counted(row, task)).tolist(), row.name
+    told = table.blocks, flags(row)  # shares of flagged answers are compared, as everywhere
+    figure = difference(metric, ours, theirs, weighing.seed, places, weighing.alpha, *told)
+    if not figure.n:
         return None
+    a, b = (values_of(one, metric, places, *told) for one in (ours, theirs))
+    held = a.counted & b.counted
     mine, other = a.worst[held], b.worst[held]
-    figure = difference(metric, ours, theirs, weighing.seed, places, weighing.alpha)
-    if flags(row):  # shares of flagged answers are compared, as everywhere
-        bar = row.threshold or 0.0
-        mine, other = (mine >= bar).astype(np.float64), (other >= bar).astype(np.float64)
-        gaps = mine - other
-        low, high, way = mean_interval(gaps, a.units[held], (-1.0, 1.0), weighing.seed,
-                                       weighing.alpha)  # fmt: skip
-        figure = replace(figure, mean=float(gaps.mean()), lower=low, upper=high, method=way)
     good, unit = row.good, row.unit
     names = (ours.target, theirs.target)
     up, down = names if good == "high" else names[::-1]

@@ -81,7 +81,7 @@ def failures_of(
     """The failures of every target; `counting` names by task the metrics of quality that count."""
     kinds = _kinds(run, table, counting)
     shares = tuple(
-        Share(target, kind, share(kind, int((mine == at).sum()), int(asked.sum()), alpha))
+        Share(target, kind, share(kind, 1.0 * (mine == at)[asked], table.blocks[asked], alpha))
         for target, mine, asked in zip(
             table.targets, kinds, table.asked & ~table.twins, strict=True
         )

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from abtest.exact import clopper_pearson
-from agent.buckets import Floats
-from suites.intervals import Figure
+from agent.buckets import Floats, Ints
+from suites.intervals import Figure, share_interval
 
 
 def spread(name: str, draws: Floats, n: int, alpha: float, missing: int = 0) -> Figure:
@@ -15,7 +14,8 @@ def spread(name: str, draws: Floats, n: int, alpha: float, missing: int = 0) -> 
     return Figure(name, n, seen, float(lower), float(upper), seen, 0, lost, "bootstrap")
 
 
-def share(name: str, hits: int, n: int, alpha: float) -> Figure:
-    """A share of n items with its exact interval."""
-    lower, upper = clopper_pearson(hits, n, alpha)
-    return Figure(name, n, hits / n, lower, upper, hits / n, 0, {}, "exact")
+def share(name: str, hits: Floats, blocks: Ints, alpha: float, seed: int = 0) -> Figure:
+    """The share of ones among zeros and ones; `blocks` numbers the items that belong together."""
+    lower, upper, method = share_interval(hits, blocks, seed, alpha)
+    mean = float(hits.mean())
+    return Figure(name, len(hits), mean, lower, upper, mean, 0, {}, method)

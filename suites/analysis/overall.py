@@ -3,7 +3,8 @@
 A dimension is the mean over tasks of the mean over the metrics that count in a task; the overall
 score is the mean of the dimensions by weight. Items are drawn again with replacement inside every
 task, an item with its changed twins and the same draw for every target (a paired, stratified
-bootstrap: Efron and Tibshirani 1993, 8.3), so that differences have intervals too.
+bootstrap: Efron and Tibshirani 1993, 8.3), so that differences have intervals too. For what was not
+seen every target has one imagined item more of right and wrong, and of scores where items are few.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -15,6 +16,7 @@ from agent.buckets import Floats
 from agent.catalog import Dimension, Metric, metric_named
 from suites.analysis.tables import Column, Table
 from suites.analysis.weights import DIMENSIONS, Weighing
+from suites.intervals import FEWEST
 
 # Of what the record states these count by themselves: the other amounts are parts of the latency,
 # and a call that failed counts in quality already, as the worst answer.
@@ -185,17 +187,21 @@ def _steady(levels: Floats) -> Floats:
 
 
 def _humble(table: Table, task: str, metric: str, levels: Floats, seed: int) -> Floats:
-    """Of answers that are all right, or all wrong, draws say nothing of what was not seen: their
-    level is drawn from the posterior of a share under Jeffreys' prior, Beta(1/2, 1/2)."""
+    """Draws say nothing of what was not seen: of answers all right, or of one item, all are alike.
+
+    So each has a share Beta(1, blocks) of a level Beta(1/2, 1/2) of the target's own, which makes
+    that of answers all right the posterior of a share under Jeffreys' prior. Scores and amounts,
+    whose spread is seen, have it only below `FEWEST` blocks in the run.
+    """
     column = table.columns[metric]
-    if column.goodness is None:
-        return levels
-    here = column.goodness[:, table.counted(column.metric, task)]
+    here, size = table.counted(column.metric, task), len(levels) - 1
     rng, made = np.random.default_rng((seed, len(levels))), levels.copy()
-    for at, row in enumerate(here):
-        n, seen = int((~np.isnan(row)).sum()), float(levels[0, at])
-        if seen in (0.0, 1.0):
-            made[1:, at] = rng.beta(n * seen + 0.5, n * (1 - seen) + 0.5, len(levels) - 1)
+    for at, row in enumerate(column.values if column.goodness is None else column.goodness):
+        there = ~np.isnan(row)
+        flags_alone = bool(np.isin(row[here & there], (0.0, 1.0)).all())
+        n = len(np.unique(table.blocks[there & here] if flags_alone else table.blocks[there]))
+        if flags_alone or n < FEWEST:
+            made[1:, at] += rng.beta(1, n, size) * (rng.beta(0.5, 0.5, size) - made[1:, at])
     return made
 
 

@@ -11,8 +11,8 @@ from agent.catalog import BY_NAME, Metric, metric_named
 from agent.columns import RECORD_METRICS
 from agent.record import NOT_MEANT, Call
 from suites.record import Outcome, Run
-from suites.twins import OF_TWINS
-from suites.values import Values, units_of, values_of
+from suites.twins import OF_TWINS, blocks_of
+from suites.values import Values, values_of
 
 # Reasons that lie in the item and not in the answer: no value is meant, so none is missing.
 ITEM_REASONS = frozenset(
@@ -90,21 +90,11 @@ def table_of(run: Run) -> Table:
         tuple(one.target for one in run.outcomes),
         tasks,
         np.array([tasks.index(item.task) for item in run.items], dtype=np.int64),
-        _blocks(run),
+        blocks_of(run.items),
         np.array([item.twin is not None for item in run.items], dtype=np.bool_),
         np.array(asked, dtype=np.bool_).reshape(len(run.outcomes), len(run.items)),
         _columns(run),
     )
-
-
-def _blocks(run: Run) -> Ints:
-    units = units_of(item.call for item in run.items)
-    places = {item.call.id: at for at, item in enumerate(run.items)}
-    originals = [
-        places.get(item.twin, at) if item.twin is not None else at
-        for at, item in enumerate(run.items)
-    ]
-    return units[np.array(originals, dtype=np.int64)]
 
 
 def _columns(run: Run) -> dict[str, Column]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from suites.analysis.claims import Claim, claims_of
 from suites.analysis.clusters import Clusters, Embed, clusters_of
 from suites.analysis.comparison import Contrast, contrasts, merged
 from suites.analysis.failures import Example, Share, failures_of
-from suites.analysis.measured import share, spread
+from suites.analysis.measured import spread
 from suites.analysis.overall import Levels, counting, levels_of
 from suites.analysis.pareto import Front, fronts
 from suites.analysis.tables import Table, flags, table_of
@@ -133,7 +134,8 @@ def analyse(run: Run, weighing: Weighing, embed: Embed | None = None) -> Analysi
     counts = {task: counting(table, task, "quality", weighing) for task in table.tasks}
     failed = failures_of(run, table, counts, weighing.alpha)
     figures = {(m.target, m.task, m.metric): m.figure for m in metrics}
-    claims = claims_of(table, levels, figures, weighing.alpha)
+    again = partial(_figure, run, table, weighing.seed)
+    claims = claims_of(table, levels, figures, again, weighing.alpha)
     front, left_out = fronts(table, levels, weighing), ablations(levels, weighing.alpha)
     sizes = Counter(item.task for item in run.items if item.twin is None)
     return Analysis(
@@ -217,16 +219,17 @@ def _measured(
     row, here = column.metric, table.counted(column.metric, task)
     if not column.meant[:, here].any():
         return None
-    places = np.flatnonzero(here).tolist()
-    made = figure(name, run.outcomes[at], weighing.seed, places, weighing.alpha)
-    flagged = flags(row)
-    if flagged:
-        values = column.values[at, here]
-        values = values[~np.isnan(values)]
-        hits = int((values >= (row.threshold or 0)).sum())
-        made = share(name, hits, len(values), weighing.alpha) if len(values) else made
-    return Measured(run.outcomes[at].target, task, row.dimension, name, row.unit, row.good, flagged,
-                    counts, made, dict(made.missing))  # fmt: skip
+    made = _figure(run, table, weighing.seed, at, task, name, weighing.alpha)
+    return Measured(run.outcomes[at].target, task, row.dimension, name, row.unit, row.good,
+                    flags(row), counts, made, dict(made.missing))  # fmt: skip
+
+
+def _figure(
+    run: Run, table: Table, seed: int, at: int, task: str, name: str, alpha: float
+) -> Figure:
+    row = table.columns[name].metric
+    places = np.flatnonzero(table.counted(row, task)).tolist()
+    return figure(name, run.outcomes[at], seed, places, alpha, table.blocks, flags(row))
 
 
 def _latencies(table: Table) -> tuple[Latency, ...]:

@@ -1,6 +1,7 @@
 """The scores that a gate judges, with what is missing at its worst."""
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from suites.analysis.measured import share, spread
 from suites.analysis.overall import Levels, levels_of
 from suites.analysis.tables import Column, Table, flags, table_of
 from suites.analysis.weights import DIMENSIONS, Weighing
-from suites.intervals import Figure, mean_interval
+from suites.intervals import Figure, gap_interval, mean_interval
 from suites.record import Run
 
 # Amounts have no worst end: of more absent ones nothing is said.
@@ -37,8 +38,7 @@ class Scores:
             return "is not measured" if draws is None else spread(
                 score, draws[:, at], n, self._weighing.alpha)  # fmt: skip
         if score in (measures := self._run.outcomes[at].measures):
-            value = measures[score]
-            return Figure(score, len(self._run.items), value, value, value, value)
+            return _of_measure(score, measures, len(self._run.items))
         found = self._column(score)
         if found is None:
             return "has no value"
@@ -82,15 +82,16 @@ class Scores:
             return "has no value"
         if lost > _ABSENT * len(values):
             return f"is absent in {lost:,} of {len(values):,} answers"
-        numbers, alpha = values[there], self._weighing.alpha
-        units = self._table.blocks[held][there]
-        if not wide and _is_flag(column.metric) and len(np.unique(units)) == n:
-            return share(score, int(numbers.sum()), n, alpha)
-        limits = (
-            None if column.metric.kind == "amount" else (0.0, 1.0) if not wide else (-wide, wide)
-        )
-        seed = self._weighing.seed
-        lower, upper, method = mean_interval(numbers, units, limits, seed, alpha)
+        numbers, units = values[there], self._table.blocks[held][there]
+        alpha, seed, flag = self._weighing.alpha, self._weighing.seed, _is_flag(column.metric)
+        if flag and not wide:
+            return share(score, numbers, units, alpha, seed)
+        if flag and wide == 1.0:
+            lower, upper, method = gap_interval(numbers, units, seed, alpha)
+        else:
+            limits = (-wide, wide) if wide else (0.0, 1.0)
+            held_in = None if column.metric.kind == "amount" else limits
+            lower, upper, method = mean_interval(numbers, units, held_in, seed, alpha)
         mean = float(numbers.mean())
         return Figure(score, n, mean, lower, upper, mean, missing={"absent": lost}, method=method)
 
@@ -113,6 +114,16 @@ class Scores:
         if score == OVERALL:
             return levels.overall()
         return next((levels.dimension(name) for name in DIMENSIONS if name == score), None)
+
+
+def _of_measure(name: str, measures: Mapping[str, float], n: int) -> Figure:
+    """A measure with the ends that stand beside it; where it has but one, the other is nowhere."""
+    value, (stem, _, unit) = measures[name], name.rpartition("_")
+    lower, upper = (measures.get(f"{stem}_{end}_{unit}") for end in ("lower", "upper"))
+    if lower is None and upper is None:
+        return Figure(name, n, value, value, value, value)
+    low, high = -math.inf if lower is None else lower, math.inf if upper is None else upper
+    return Figure(name, n, value, low, high, value)
 
 
 def _is_flag(metric: Metric) -> bool:

@@ -34,7 +34,10 @@ def _judged(score: str, rule: Rule, targets: tuple[str, ...]) -> tuple[str, ...]
     for name in (*rule.targets, *((than,) if than is not None else ())):
         if name not in targets:
             raise BadConfig(f"gate.{score}", f"{name} is no target; there are {', '.join(targets)}")
-    return rule.targets or tuple(name for name in targets if name != than)
+    judged = rule.targets or tuple(name for name in targets if name != than)
+    if not judged:
+        raise BadConfig(f"gate.{score}", f"judges nobody: {than} is the only target")
+    return judged
 
 
 def _bars(scores: Scores, target: str, score: str, rule: Rule) -> Iterator[Verdict]:

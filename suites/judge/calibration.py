@@ -75,8 +75,9 @@ def _share(hits: int, n: int, alpha: float) -> Rate:
 def kappa(given: Floats, right: Floats, alpha: float = 0.05) -> Rate:
     """Cohen's kappa with quadratic weights (1968), which of two labels is the plain one (1960).
 
-    The interval is of its large-sample variance (Fleiss, Cohen and Everitt 1969, eq. 9); NaN where
-    either side says one thing only.
+    The interval is of its large-sample variance (Fleiss, Cohen and Everitt 1969, eq. 9), or of the
+    share of agreement where all agree and there is no variance; NaN where either side says one
+    thing only.
     """
     n = len(given)
     values = np.unique(np.concatenate([given, right]))
@@ -95,7 +96,10 @@ def kappa(given: Floats, right: Floats, alpha: float = 0.05) -> Rate:
     variance = float((cells * inner**2).sum()) - (seen * chance - 2 * chance + seen) ** 2
     error = math.sqrt(max(variance, 0.0) / n) / (1 - chance) ** 2
     half = NormalDist().inv_cdf(1 - alpha / 2) * error
-    return Rate(found, max(found - half, -1.0), min(found + half, 1.0), n)
+    lower = found - half
+    if (given == right).all():
+        lower = (clopper_pearson(n, n, alpha)[0] - chance) / (1 - chance)
+    return Rate(found, max(lower, -1.0), min(found + half, 1.0), n)
 
 
 def _correlation(excess: Floats, length: Floats, alpha: float) -> Rate:

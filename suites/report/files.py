@@ -83,9 +83,9 @@ def as_junit(analysis: Analysis, verdicts: Sequence[Verdict] = ()) -> bytes:
     root = ElementTree.Element("testsuites", name=clean(analysis.name))
     for standing in analysis.standings:
         rules = [one for one in verdicts if one.target == standing.target]
-        ruled = {one.score.rpartition("/")[2] for one in rules}
-        metrics = [one for one in analysis.metrics
-                   if one.target == standing.target and one.metric not in ruled]  # fmt: skip
+        ruled = {one.score for one in rules}
+        metrics = [one for one in analysis.metrics if one.target == standing.target
+                   and not ruled & {one.metric, f"{one.task}/{one.metric}"}]  # fmt: skip
         suite = ElementTree.SubElement(
             root, "testsuite", name=clean(standing.target), tests=str(len(rules) + len(metrics)),
             failures=str(sum(not one.passed for one in rules)), errors="0",

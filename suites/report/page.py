@@ -1,5 +1,6 @@
 """The report as one page that needs nothing else and works without a network."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +110,7 @@ def amount(value: float, unit: str) -> str:
     text = f"{value:.3g}{_MARKS[unit]}" if unit in _MARKS else f"{value:.3f}"
     if "e-" in text:
         text = f"{value:.6f}{_MARKS[unit]}"
-    return text.replace("-", _MINUS)
+    return text.replace("-", _MINUS).replace("inf", "∞")
 
 
 def span(lower: float, upper: float, unit: str) -> str:
@@ -234,7 +235,8 @@ def _levels(run: Analysis) -> list[tuple[Measured, Level]]:
     made = []
     for (task, metric), mine in rows.items():
         mine.sort(key=lambda one: order[one.target])
-        tops = [one.figure.upper for one in mine if one.figure.n]
+        tops = [one.figure.upper if math.isfinite(one.figure.upper) else one.figure.mean
+                for one in mine if one.figure.n]  # fmt: skip
         top = max(tops, default=1.0) if metric_named(metric).kind == "amount" else 1.0
         targets = tuple(_row(one, top) for one in mine)
         made.append((mine[0], Level(metric, task, _about(mine[0]), targets)))
@@ -256,7 +258,8 @@ def _row(one: Measured, top: float) -> Row:
         return Row(one.target, None, "", lost or "no value")
     scale = 100 / top if top > 0 else 0.0
     places = [
-        round(min(max(v * scale, 0.0), 100.0), 2) for v in (figure.mean, figure.lower, figure.upper)
+        round(min(max(v * scale if math.isfinite(v) else v, 0.0), 100.0), 2)
+        for v in (figure.mean, figure.lower, figure.upper)
     ]
     ends = span(figure.lower, figure.upper, one.unit)
     tail = f", n = {figure.n:,} ({lost})" if lost else ""
