@@ -70,6 +70,8 @@ def run_worker(config: Config) -> None:
         recorder = Recorder(config, store, (tally, health), ways, sender, out, ask)
         held.enter_context(closing(recorder))
         pump = held.enter_context(closing(patiently(health, lambda: Pump(config))))
+        if config.shadow:  # a first send that takes a second costs twenty seconds of asks
+            any(asked.reach(config.shadow.requests) for _ in range(10))
         monitor = Monitor(config, store, panel, on_step=recorder.step)
         worker = Worker(config, store, pump, monitor, recorder, worker_name())
 

@@ -6,6 +6,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from agent.config import Kafka
+from agent.errors import StoreDown
 from consumers.pump.connection import settings, translated
 
 _DELIVERY_S = 30.0
@@ -40,6 +41,14 @@ class Sender:
                     request_timeout_ms=10_000,
                 )
         return self._producer
+
+    def reach(self, topic: str) -> bool:
+        """Connect and learn where a topic lies, before anybody is kept waiting by that."""
+        try:
+            with translated(f"looking for {topic}"):
+                return bool(self.open().partitions_for(topic))
+        except StoreDown:
+            return False
 
     def send(
         self,
