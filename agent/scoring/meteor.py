@@ -7,7 +7,7 @@ data that holds it, words match as they are and by stem.
 import hashlib
 import warnings
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import cache, lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,13 +26,25 @@ def load_meteor(options: Options) -> tuple[Meteor, str]:
 
     The option `model` names NLTK's data. Raises BadConfig where that has no WordNet.
     """
-    from nltk.stem.porter import PorterStemmer  # here, because its import takes long
+    synonyms, digest = (_nothing, "") if options.model is None else _wordnet(options)
+    reader = SimpleNamespace(synsets=lru_cache(_REMEMBERED)(synonyms))
+
+    def meteor(wanted: Sequence[str], given: Sequence[str]) -> float:
+        score, stems = _library()
+        found: float = score(wanted, given, stemmer=stems, wordnet=reader)
+        return found
+
+    return meteor, digest
+
+
+@cache
+def _library() -> tuple[Any, Any]:
+    # Here and at the first answer: its import takes two seconds of every start.
+    from nltk.stem.porter import PorterStemmer
     from nltk.translate.meteor_score import single_meteor_score
 
     stems = SimpleNamespace(stem=lru_cache(_REMEMBERED)(PorterStemmer().stem))
-    synonyms, digest = (_nothing, "") if options.model is None else _wordnet(options)
-    reader = SimpleNamespace(synsets=lru_cache(_REMEMBERED)(synonyms))
-    return partial(single_meteor_score, stemmer=stems, wordnet=reader), digest
+    return single_meteor_score, stems
 
 
 def _nothing(_: str) -> list[Any]:
