@@ -22,8 +22,8 @@ else:  # Python 3.11 knows no parameter of an array
 Text = str | tuple[str, str]
 # A tokeniser reads a whole text before it cuts; ten characters a token are nearly always enough.
 _TOKEN_CHARS = 10
-# Characters of the words that are remembered: some two million words of English.
-_KNOWN_CHARS = 16 << 20
+# Characters of the words that are remembered: some 300,000 words, tens of megabytes.
+_KNOWN_CHARS = 2 << 20
 
 
 @dataclass(frozen=True, slots=True)
