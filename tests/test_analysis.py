@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from agent.errors import BadConfig
 from suites.analysis.ablation import ablations
 from suites.analysis.comparison import compare
+from suites.analysis.measured import spread
 from suites.analysis.overall import counting, levels_of
 from suites.analysis.pareto import fronts
 from suites.analysis.tables import table_of
@@ -249,3 +250,10 @@ def test_a_bar_is_claimed_of_one_look_and_not_of_many() -> None:
     for targets, claimed in ((["a"], True), ([*"abcdefgh"], False)):
         claims = analyse(made({one: {"exact_match": right} for one in targets}), FAST).claims
         assert any(one.metric == "exact_match" for one in claims) == claimed
+
+
+def test_an_interval_holds_what_was_seen() -> None:
+    drawn = np.linspace(0.8, 0.95, 200)
+    above, within = (spread("x", np.array([seen, *drawn]), 9, 0.05) for seen in (1.0, 0.9))
+    assert above.lower < 0.81 and above.mean == above.upper == 1.0
+    assert within.lower < 0.81 and 0.94 < within.upper < 0.95

@@ -7,11 +7,15 @@ from suites.intervals import Figure, share_interval
 
 
 def spread(name: str, draws: Floats, n: int, alpha: float, missing: int = 0) -> Figure:
-    """The figure of draws [1 + draws], the first as it was seen; the interval by percentiles."""
+    """The figure of draws [1 + draws], the first as it was seen; the interval by percentiles.
+
+    What was seen lies in it: items that are imagined in every draw may have left it outside.
+    """
     lower, upper = np.quantile(draws[1:], [alpha / 2, 1 - alpha / 2])
     seen = float(draws[0])
+    ends = min(float(lower), seen), max(float(upper), seen)
     lost = {"absent": missing} if missing else {}
-    return Figure(name, n, seen, float(lower), float(upper), seen, 0, lost, "bootstrap")
+    return Figure(name, n, seen, *ends, seen, 0, lost, "bootstrap")
 
 
 def share(name: str, hits: Floats, blocks: Ints, alpha: float, seed: int = 0) -> Figure:
