@@ -119,8 +119,10 @@ class _Words:
             if ids is None:
                 new.update(word for word in words if word not in known)
         self._learn(known, list(new))
+        # A word that is missing now is a defect, and is raised.
+        find = known.__getitem__
         return [
-            array("i", ids if ids is not None else _joined(known, words) or b"")
+            array("i", b"".join(map(find, words)) if ids is None else ids)
             for words, ids in zip(split, found, strict=True)
         ]
 
