@@ -14,7 +14,7 @@ from abtest.wording import moment
 from agent.config import Config, load_config
 from agent.errors import BadConfig
 from agent.store import Store, open_store
-from consumers.cli_judge import Aside, aside_of, show_aside
+from consumers.cli_judge import aside_of, show_aside
 from consumers.cli_terminal import AsJson, ConfigFile, bare_table, err, print_json, say, wide
 from consumers.evaluations import (
     Conclusion,
@@ -29,6 +29,8 @@ from suites.datasets import HUB
 from suites.intervals import Figure
 from suites.keeping import forget, read_run, runs_of
 from suites.record import Run
+from suites.report.aside import Aside
+from suites.report.files import as_tree
 from suites.runner import Ways, evaluate
 from suites.suite import Suite, folder_of, load_suite, suite_of
 from suites.summary import Line, counts_of, lines_of, of_answers
@@ -77,10 +79,12 @@ def evaluate_suite(
         if runs or forget_run is not None:
             _show_runs(held, forget_run, as_json)
             return
-        wish, aside = Wish(report, gate, compare), Aside()
+        wish = Wish(report, gate, compare)
         chosen: Suite | None = None
         if kept is not None:
-            chosen = load_suite(suite) if suite is not None else None
+            at = Path()
+            if suite is not None:
+                chosen, at = load_suite(suite), folder_of(suite)
             check_wish(wish, chosen, held)
             with held.transaction() as tx:
                 found = read_run(tx, kept, "--run")
@@ -90,8 +94,8 @@ def evaluate_suite(
             check_wish(wish, chosen, held)
             with _heard() as tell:
                 found = evaluate(chosen, at, held, told, Ways(time.time, tell, fresh, again))
-            aside = aside_of(found, chosen, at, held)
-        concluded = conclude(found, chosen, held, wish, aside.findings)
+        aside = aside_of(found, chosen, at, held) if chosen is not None else Aside()
+        concluded = conclude(found, chosen, held, wish, aside)
     show_run(found, as_json, aside, concluded)
     show_broken(concluded)
     if failed(aside.findings) or concluded.broken:
@@ -101,7 +105,7 @@ def evaluate_suite(
 def show_run(run: Run, as_json: bool, aside: Aside, concluded: Conclusion) -> None:
     """What a run came to, for people or for a machine."""
     if as_json:
-        print_json(as_rows(run) | aside.as_json() | concluded.as_json())
+        print_json(as_rows(run) | as_tree(aside) | concluded.as_json())
         return
     for made in _tables(lines_of(run)):
         wide.print(made)

@@ -2,37 +2,19 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from abtest.ppi import Estimate
 from agent.store import Store, reads
 from consumers.cli_terminal import bare_table, say, wide
 from suites.compliance.checking import check_run
-from suites.compliance.finding import Finding, as_rows
+from suites.compliance.finding import Finding
 from suites.judge.calibration import Rate
-from suites.judge.readings import Reading, as_row, read_labels, readings
+from suites.judge.readings import Reading, read_labels, readings
 from suites.judge.running import load_rubrics
 from suites.record import Run
+from suites.report.aside import Aside
 from suites.suite import Suite
-
-
-@dataclass(frozen=True, slots=True)
-class Aside:
-    """What is said of a run beside its figures; `rejected` counts labels that are none."""
-
-    readings: tuple[Reading, ...] = ()
-    rejected: tuple[tuple[str, int], ...] = ()
-    findings: tuple[Finding, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        """As plain data."""
-        return {
-            "judge": [as_row(one) for one in self.readings],
-            "labels_rejected": dict(self.rejected),
-            "compliance": as_rows(self.findings),
-        }
 
 
 def aside_of(run: Run, suite: Suite, folder: Path, store: Store) -> Aside:
@@ -96,7 +78,7 @@ def cells(one: Estimate) -> tuple[str, ...]:
 def _remarks(one: Reading) -> list[str]:
     told = []
     if one.canaries is not None:
-        told.append(f"{one.canaries:.0%} of the canaries passed")
+        told.append(f"{one.canaries:.0%} of {one.canaries_asked} canaries passed")
     if one.distrusted:
         told.append("DISTRUSTED: its verdicts do not count")
     if one.missing:
@@ -110,6 +92,10 @@ def _remarks(one: Reading) -> list[str]:
             f"kappa {_rate(held.kappa)}, sensitivity {_rate(held.sensitivity)}, "
             f"specificity {_rate(held.specificity)}, length bias {_rate(held.length_bias)}"
         )
+    if one.spent is not None:
+        usd = one.spent.usd
+        money = "no price" if usd is None else f"{usd:.4f} USD"
+        told.append(f"asked {one.spent.calls} questions, {one.spent.tokens} tokens, {money}")
     return told
 
 

@@ -18,11 +18,11 @@ from consumers.cli_terminal import bare_table, err, say, wide
 from suites.analysis.comparison import Contrast
 from suites.analysis.weights import Weighing
 from suites.analysis.whole import analyse, since
-from suites.compliance.finding import Finding
 from suites.gate import Rule, Verdict
 from suites.gate.verdicts import verdicts
 from suites.keeping import find_run, read_run
 from suites.record import Run
+from suites.report.aside import Aside
 from suites.report.files import check_folder, plain, write_report
 from suites.report.page import amount, change
 from suites.suite import Suite
@@ -70,9 +70,7 @@ def check_wish(wish: Wish, suite: Suite | None, store: Store) -> None:
         check_folder(wish.report)
 
 
-def conclude(
-    run: Run, suite: Suite | None, store: Store, wish: Wish, findings: Sequence[Finding] = ()
-) -> Conclusion:
+def conclude(run: Run, suite: Suite | None, store: Store, wish: Wish, aside: Aside) -> Conclusion:
     """Judge, compare and report a run; without its suite with the default weights and no rules.
 
     Raises BadConfig for what `check_wish` refuses.
@@ -86,7 +84,7 @@ def conclude(
     files: tuple[Path, ...] = ()
     if wish.report is not None:
         whole = replace(analyse(run, weighing, embed), before=before)
-        files = write_report(wish.report, whole, found, findings)
+        files = write_report(wish.report, whole, found, aside)
     return Conclusion(found, before, files)
 
 

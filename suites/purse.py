@@ -18,12 +18,25 @@ _FREE = frozenset({
 })  # fmt: skip
 
 
+NOTHING = Amount(0, 0, 0)
+
+
 class Bounds(NamedTuple):
     """What is left of each bound; None bounds nothing."""
 
     calls: int | None
     tokens: int | None
     microusd: int | None
+
+
+def plus(one: Amount, other: Amount) -> Amount:
+    """Both together."""
+    return Amount(*(a + b for a, b in zip(one, other, strict=True)))
+
+
+def minus(one: Amount, other: Amount) -> Amount:
+    """What one is more than the other."""
+    return Amount(*(a - b for a, b in zip(one, other, strict=True)))
 
 
 def share(left: Bounds, targets: int) -> Bounds:

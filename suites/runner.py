@@ -36,7 +36,7 @@ from suites.keeping import (
     runs_of,
 )
 from suites.memory import Memory
-from suites.purse import Bounds, charge, less, paid, share
+from suites.purse import NOTHING, Bounds, charge, less, paid, plus, share
 from suites.record import Item, Outcome, Run
 from suites.scoring import Scoring
 from suites.suite import Cap, Suite, Target
@@ -145,7 +145,7 @@ class _Asked:
     def __init__(self, suite: Suite, folder: Path, items: Sequence[Item]) -> None:
         self._suite, self._folder, self._items = suite, folder, items
         self._left = sum(one.url is not None for one in suite.targets.values())
-        self._spent = Amount(0, 0, 0)
+        self._spent = NOTHING
         self._memory: dict[str, float] = {}
 
     def measured(self, outcome: Outcome) -> dict[str, float]:
@@ -196,7 +196,7 @@ class _Asked:
         missing = [call for call in calls if call.id not in journal.there]
         asyncio.run(asking.ask(sorted(missing, key=lambda call: drawn[call.id])))
         taken = _cost(calls, candidate, journal)
-        self._spent = Amount(*(a + b for a, b in zip(self._spent, taken, strict=True)))
+        self._spent = plus(self._spent, taken)
         self._left -= 1
         return asking.stopped or NO_ANSWER
 
@@ -216,7 +216,7 @@ def _bounds(cap: Cap) -> Bounds:
 def _cost(calls: Sequence[Call], candidate: Candidate, journal: Journal) -> Amount:
     there = [call for call in calls if call.id in journal.there]
     taken = [charge(call, candidate, journal.there[call.id].answer) for call in there]
-    return Amount(*map(sum, zip(*taken, strict=True))) if taken else Amount(0, 0, 0)
+    return Amount(*map(sum, zip(*taken, strict=True))) if taken else NOTHING
 
 
 def _outcome(

@@ -10,10 +10,12 @@ import pytest
 from agent.errors import BadConfig
 from agent.record import Answer, Call
 from agent.store import Store
-from consumers.cli_judge import Aside, aside_of, show_aside
+from consumers.cli_judge import aside_of, show_aside
 from suites.judge import running
 from suites.keeping import read_run
 from suites.record import Run
+from suites.report.aside import Aside
+from suites.report.files import as_tree
 from suites.suite import suite_of
 from tests.evaluated import run_suite, suite_tree, sums, values, write_lines
 from tests.judges import fond_of_the_first, honest, obedient, read, verdict
@@ -184,7 +186,7 @@ def test_people_s_labels_calibrate_and_correct_it(
     corrected = found.readings[0].estimates["bad, corrected"]
     assert corrected.method == "rogan-gladen"
     assert corrected.lower < 1 / 3 < corrected.upper
-    json.dumps(found.as_json())
+    json.dumps(as_tree(found))
     show_aside(found)
     said = capsys.readouterr().out
     assert "against 30 labels: agreement" in said

@@ -164,7 +164,8 @@ def test_a_closed_gate_is_the_first_thing_said(whole: Analysis) -> None:
 
 def test_the_json_holds_all_and_its_keys_are_in_the_page_of_the_docs(whole: Analysis) -> None:
     tree = json.loads(as_json(whole))
-    assert set(tree) == {"schema", "gate", "compliance", *(one.name for one in fields(Analysis))}
+    beside = {"schema", "gate", "judge", "labels_rejected", "compliance"}
+    assert set(tree) == {*beside, *(one.name for one in fields(Analysis))}
     assert len(tree["metrics"]) == len(whole.metrics)
     assert tree["standings"][0]["ranks"] == [1, 1]
     told = DOCS.read_text(encoding="utf-8")

@@ -3,15 +3,15 @@
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from abtest.ppi import Estimate, judged_alone, mean, of_scores, rogan_gladen
 from agent.catalog import metric_named
 from suites.datasets import read_rows
 from suites.judge.calibration import MIDDLE, Calibration, calibrate
 from suites.judge.rubric import Rubric
+from suites.judge.spending import Spent, spent_of
 from suites.record import Item, Outcome, Run
 from suites.suite import Judge
 
@@ -25,7 +25,8 @@ _FEWEST_LABELLED = 10
 class Reading:
     """One rubric and one target.
 
-    `missing` says why answers have no verdict; `canaries` is the share that the judge passed.
+    `missing` says why answers have no verdict; `canaries` is the share that the judge passed of
+    those that it was asked.
     `estimates` are means over all items: of the verdicts alone (`judge`), from a cheap metric
     (`judge + METRIC`), of what people would say (`people + judge`), and the share of bad answers
     corrected for the judge's errors (`bad, corrected`).
@@ -36,8 +37,10 @@ class Reading:
     judged: int
     missing: Mapping[str, int]
     canaries: float | None
+    canaries_asked: int
     distrusted: bool
     position_bias: float | None
+    spent: Spent | None
     calibration: Calibration | None = None
     estimates: Mapping[str, Estimate] = field(default_factory=dict)
 
@@ -69,7 +72,8 @@ def readings(run: Run, told: Judge, rubrics: Sequence[Rubric], labels: Labels) -
     """Of every target and rubric of a run that was judged."""
     for outcome in run.outcomes:
         for rubric in rubrics:
-            yield _reading(run.items, outcome, rubric, told, labels)
+            if rubric.metric in outcome.scores:
+                yield _reading(run.items, outcome, rubric, told, labels)
 
 
 def _reading(
@@ -89,12 +93,14 @@ def _reading(
         calibration = _calibrated(verdicts, people, chars)
         found["people + judge"] = over_all(people, verdicts, rubric.metric)
         found["bad, corrected"] = _corrected(verdicts, people)
-    share = outcome.measures.get(f"{rubric.metric}_canaries_passed_ratio")
+    stem, told_of = rubric.metric, outcome.measures
+    share = told_of.get(f"{stem}_canaries_passed_ratio")
     return Reading(
         outcome.target, rubric.name, sum(one is not None for one in verdicts),
         Counter(one.why or one.status for one in scores if one.value is None),
-        share, share is not None and share < told.bar,
-        outcome.measures.get(f"{rubric.metric}_position_bias_ratio"), calibration, found,
+        share, int(told_of.get(f"{stem}_canaries_asked_calls", 0)),
+        share is not None and share < told.bar, told_of.get(f"{stem}_position_bias_ratio"),
+        spent_of(rubric, told_of), calibration, found,
     )  # fmt: skip
 
 
@@ -146,14 +152,3 @@ def _corrected(verdicts: Sequence[float | None], people: Sequence[float | None])
         return Estimate(math.nan, 0.0, 1.0, len(known), len(rest), 0.0, "could not tell")
     clear = len(good) - sum(good)
     return rogan_gladen(sum(rest), len(rest), sum(bad), len(bad), clear, len(good))
-
-
-def as_row(one: Reading) -> dict[str, Any]:
-    """A reading as plain data; a number that there is not is null."""
-    return {str(key): _plain(value) for key, value in asdict(one).items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

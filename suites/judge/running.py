@@ -14,7 +14,8 @@ from suites.judge.canaries import DISTRUSTED, Trust, tried
 from suites.judge.judging import Preferences, compared, judged
 from suites.judge.prompt import drawn_marks
 from suites.judge.rubric import Rubric, load_rubric
-from suites.purse import Bounds, charge, less
+from suites.judge.spending import spent_measures
+from suites.purse import NOTHING, Bounds, charge, less, minus, plus
 from suites.record import Item, Outcome
 from suites.suite import Cap, Judge
 
@@ -38,13 +39,18 @@ def load_rubrics(told: Judge, folder: Path) -> tuple[Rubric, ...]:
 
 
 class Asker:
-    """Puts questions to the judge within its cap; what the journal has is not asked again."""
+    """Puts questions to the judge within its cap; what the journal has is not asked again.
+
+    `spent` is what all that was put has cost, whenever that was: a run that goes on has spent what
+    one that was never stopped has.
+    """
 
     def __init__(self, told: Judge, folder: Path, concurrency: int, journal: Journal) -> None:
         self._by, self._folder, self._at_once = told.by, folder, concurrency
-        self._journal, self._left = journal, _bounds(told.budget)
+        self._journal, self._cap = journal, _bounds(told.budget)
         self._counted: set[str] = set()
         self._local: Local | None = None
+        self.spent = NOTHING
         self.stopped: str | None = None
 
     def ask(self, calls: Sequence[Call]) -> Mapping[str, Answer]:
@@ -52,10 +58,12 @@ class Asker:
         # What a person sets wins; a verdict is no place for chance.
         parameters = {"temperature": 0.0} | self._by.parameters
         put = [replace(call, parameters=tuple(parameters.items())) for call in calls]
+        self._count(put)
         if self._by.url is None:
             self._ask_local(put)
         else:
             self._ask_endpoint(put)
+        self._count(put)
         there = self._journal.there
         return {call.id: there[call.id].answer for call in calls if call.id in there}
 
@@ -69,20 +77,22 @@ class Asker:
 
     def _ask_endpoint(self, calls: Sequence[Call]) -> None:
         model, candidate = open_endpoint("judge.by", self._by, self._at_once)
-        there = self._journal.there
-
-        def count() -> None:
-            for call in calls:
-                if call.id in there and call.id not in self._counted:
-                    self._counted.add(call.id)
-                    taken = charge(call, candidate, there[call.id].answer)
-                    self._left = less(self._left, Amount(*taken))
-
-        count()
-        asking = Asking(model, self._by, candidate, self._left, self._journal.keep)
+        left, there = less(self._cap, self.spent), self._journal.there
+        asking = Asking(model, self._by, candidate, left, self._journal.keep)
         asyncio.run(asking.ask([call for call in calls if call.id not in there]))
         self.stopped = asking.stopped or self.stopped
-        count()
+
+    def _count(self, calls: Sequence[Call]) -> None:
+        there = self._journal.there
+        for call in calls:
+            if call.id in there and call.id not in self._counted:
+                self._counted.add(call.id)
+                self.spent = plus(self.spent, self._cost(call, there[call.id].answer))
+
+    def _cost(self, call: Call, answer: Answer) -> Amount:
+        if self._by.url is not None:
+            return charge(call, self._by.candidate(self._at_once), answer)
+        return Amount(1, (answer.tokens_in or 0) + (answer.tokens_out or 0), 0)
 
 
 def _bounds(cap: Cap) -> Bounds:
@@ -99,16 +109,16 @@ class Judging:
     def judge(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> Iterator[Outcome]:
         """The outcomes with the scores of every rubric, and how the judge did.
 
-        Of a judge that fails its canaries nothing more is asked, and no score counts.
+        Of a judge that fails its canaries nothing more is asked, and no score counts. What its
+        canaries cost is counted with the first target, and so is a text that several answered.
         """
         places = [i for i, one in enumerate(items) if self._is_mine(one)]
-        trusts = [
-            (one, tried(one, self._asker, self._marks, self._told.bar)) for one in self._rubrics
-        ]
+        trusts = [(one, *self._tried(one)) for one in self._rubrics]
         against = next((one for one in outcomes if one.target == self._told.against), None)
         for outcome in outcomes:
             scores, measures = dict(outcome.scores), dict(outcome.measures)
-            for rubric, trust in trusts:
+            for rubric, trust, canaries in trusts:
+                before = self._asker.spent
                 measures |= _trust_measures(rubric, trust)
                 row = self._row(rubric, trust, outcome, places)
                 scores[rubric.metric] = _spread(row, places, len(items))
@@ -116,7 +126,15 @@ class Judging:
                     found = self._compared(rubric, trust, outcome, against, places)
                     scores[f"{rubric.metric}_win"] = _spread(found.scores, places, len(items))
                     measures |= _place_measures(rubric, found)
+                spent = minus(self._asker.spent, before)
+                whole = plus(spent, canaries) if outcome is outcomes[0] else spent
+                measures |= spent_measures(rubric, whole, self._told.by.price)
             yield replace(outcome, scores=scores, measures=measures)
+
+    def _tried(self, rubric: Rubric) -> tuple[Trust, Amount]:
+        before = self._asker.spent
+        trust = tried(rubric, self._asker, self._marks, self._told.bar)
+        return trust, minus(self._asker.spent, before)
 
     def _is_mine(self, item: Item) -> bool:
         return item.twin is None and (not self._told.tasks or item.task in self._told.tasks)

@@ -10,14 +10,15 @@ from xml.etree import ElementTree
 
 from agent.errors import BadConfig
 from suites.analysis.whole import Analysis, Measured
-from suites.compliance.finding import Finding
 from suites.gate import Verdict
+from suites.report.aside import Aside
 from suites.report.page import amount, render
 from suites.report.paint import LIGHT, letters
 from suites.report.pictures import pictures_of
 
 # Raised when a key of the JSON changes its meaning or goes away; docs/report.md lists the keys.
 SCHEMA = 1
+_NOTHING = Aside()
 
 
 def check_folder(folder: Path) -> None:
@@ -34,14 +35,14 @@ def write_report(
     folder: Path,
     analysis: Analysis,
     verdicts: Sequence[Verdict] = (),
-    findings: Sequence[Finding] = (),
+    aside: Aside = _NOTHING,
 ) -> tuple[Path, ...]:
     """Make the files, the page first; raises BadConfig where they cannot be made."""
     check_folder(folder)
     pictures = pictures_of(analysis)
     made: dict[str, bytes] = {
-        "report.html": render(analysis, pictures, verdicts, findings).encode(),
-        "report.json": as_json(analysis, verdicts, findings).encode(),
+        "report.html": render(analysis, pictures, verdicts, aside).encode(),
+        "report.json": as_json(analysis, verdicts, aside).encode(),
         "junit.xml": as_junit(analysis, verdicts),
         **{f"{name}.png": picture.png for name, picture in pictures.items()},
     }
@@ -53,13 +54,19 @@ def write_report(
     return tuple(folder / name for name in made)
 
 
-def as_json(
-    analysis: Analysis, verdicts: Sequence[Verdict] = (), findings: Sequence[Finding] = ()
-) -> str:
+def as_json(analysis: Analysis, verdicts: Sequence[Verdict] = (), aside: Aside = _NOTHING) -> str:
     """Everything that the page is made of; a number that there is not is null."""
-    tree = {"schema": SCHEMA, **plain(analysis), "gate": plain(tuple(verdicts))}
-    tree["compliance"] = plain(tuple(findings))
+    tree = {"schema": SCHEMA, **plain(analysis), "gate": plain(tuple(verdicts))} | as_tree(aside)
     return json.dumps(tree, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def as_tree(aside: Aside) -> dict[str, Any]:
+    """How the judge did and what compliance found, as plain data."""
+    return {
+        "judge": plain(aside.readings),
+        "labels_rejected": dict(aside.rejected),
+        "compliance": plain(aside.findings),
+    }
 
 
 def plain(value: Any) -> Any:

@@ -16,13 +16,15 @@ from suites.analysis.comparison import Contrast
 from suites.analysis.failures import KINDS
 from suites.analysis.weights import DIMENSIONS
 from suites.analysis.whole import Analysis, Measured, Standing
-from suites.compliance.finding import Finding
 from suites.gate import Verdict
 from suites.groups import MATTERS
 from suites.intervals import Figure
+from suites.report.aside import Aside
+from suites.report.judged import tables_of
 from suites.report.pictures import Picture
 
 _COLOURS = 8
+_NOTHING = Aside()
 _CLAIMS = 4  # of each sign a target, the strongest
 _MINUS = "\N{MINUS SIGN}"
 _MARKS = {"seconds": " s", "usd": " USD", "tokens": " tokens"}
@@ -61,22 +63,23 @@ def render(
     run: Analysis,
     pictures: Mapping[str, Picture],
     verdicts: Sequence[Verdict] = (),
-    findings: Sequence[Finding] = (),
+    aside: Aside = _NOTHING,
 ) -> str:
-    """The page, with the verdicts of a gate and the findings of compliance where there are."""
+    """The page, with the verdicts of a gate, the judge and compliance where there are."""
     dimensions = [d for d in DIMENSIONS if any(d in one.dimensions for one in run.standings)]
-    levels = _levels(run)
+    levels, measures = _levels(run), _measures(run, bool(aside.readings))
     return _template().render(
         run=run, pictures=pictures, verdicts=sorted(verdicts, key=lambda one: one.passed),
         said=_said(run, verdicts), sure=f"{100 * (1 - run.alpha):g} %", dimensions=dimensions,
         total=sum(run.items.values()) + run.twins,
         colours={one.target: f"c{at % _COLOURS}" for at, one in enumerate(run.standings)},
-        contents=_contents(run, bool(verdicts), bool(findings)), findings=findings,
+        contents=_contents(run, bool(verdicts), bool(measures), aside), findings=aside.findings,
+        judged=tables_of(aside.readings), rejected_labels=aside.rejected,
         claims=_claims(run),
         counted={d: rows for d in DIMENSIONS
                  if (rows := [level for m, level in levels if m.counts and m.dimension == d])},
         others=[level for m, level in levels if not m.counts],
-        measures=_measures(run),
+        measures=measures,
         contrasts=_by_other(run.contrasts), before=_by_other(run.before),
         examples={kind: found for kind in KINDS
                   if (found := [one for one in run.examples if one.kind == kind])},
@@ -152,14 +155,18 @@ def _said(run: Analysis, verdicts: Sequence[Verdict]) -> tuple[str, str, str]:
     return f"{name} scores {overall.mean:.2f}.", f"overall {said(overall)}", "c0"
 
 
-def _measures(run: Analysis) -> dict[str, dict[str, tuple[str, str]]]:
-    """By name and target a measure and its interval, which stands as two more of them."""
+def _measures(run: Analysis, judged: bool) -> dict[str, dict[str, tuple[str, str]]]:
+    """By name and target a measure and its interval, which stands as two more of them.
+
+    Those of a judge whose readings have a table of their own are left out.
+    """
     found: dict[str, dict[str, tuple[str, str]]] = {}
     for one in run.standings:
         for name, value in sorted(one.measures.items()):
             stem, _, unit = name.rpartition("_")
             ends = [one.measures.get(f"{stem}_{end}_{unit}") for end in ("lower", "upper")]
-            if not stem.endswith(("_lower", "_upper")):
+            own = judged and name.startswith("judge_")
+            if not own and not stem.endswith(("_lower", "_upper")):
                 lower, upper = ends
                 both = lower is not None and upper is not None
                 range_ = f"{lower:.4g} to {upper:.4g}" if both else ""
@@ -174,17 +181,18 @@ def _by_other(contrasts: Sequence[Contrast]) -> dict[str, list[Contrast]]:
     return found
 
 
-def _contents(run: Analysis, gated: bool, checked: bool) -> list[tuple[str, str]]:
+def _contents(run: Analysis, gated: bool, measured: bool, aside: Aside) -> list[tuple[str, str]]:
     there = [
         (gated, "gate", "Gate"), (True, "scores-of", "Scores"),
         (bool(run.advice), "advice", "What to do"),
         (True, "claims", "Strengths and weaknesses"), (True, "metrics", "Metrics"),
+        (bool(aside.readings), "judge", "Judge"),
         (bool(run.parts or run.gaps), "parts", "Attacks and groups"),
-        (bool(run.latencies), "efficiency", "Speed and cost"),
+        (measured or bool(run.latencies or run.fronts), "efficiency", "Speed and cost"),
         (bool(run.before), "before", "Since the earlier run"),
         (bool(run.contrasts), "contrasts", "Side by side"),
         (bool(run.ablations), "ablation", "Ablation"), (True, "failed", "Failed answers"),
-        (checked, "compliance", "Compliance"),
+        (bool(aside.findings), "compliance", "Compliance"),
         (True, "data", "Data"), (True, "reading", "How to read this"),
     ]  # fmt: skip
     return [(anchor, words) for shown, anchor, words in there if shown]
