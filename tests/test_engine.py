@@ -10,8 +10,9 @@ import pytest
 import tokenizers
 import torch
 
-from agent.scoring.engine import Engine, Rows, Wait, Want, _packs, _Piece
+from agent.scoring.engine import Engine, Wait, Want, _packs, _Piece
 from agent.scoring.forward import Pack
+from agent.scoring.memory import Rows
 from agent.scoring.models import Model
 from agent.scoring.vocabulary import Ids, Tokens, Vocabulary
 
@@ -95,6 +96,37 @@ def test_a_text_is_run_once_in_a_batch_across_scorers_and_across_batches() -> No
     other = model(rows, key="another")
     assert len(engine.outputs(other, ["w4"])) == 1 and sum(map(len, rows.packs)) == 5
     assert engine.outputs(ours, []) == []
+
+
+def test_an_embedding_is_run_alone_where_nothing_else_ran_its_text() -> None:
+    heads, alone = Sums(), Sums()
+    lone = model(alone, key="alone", columns=2, max_tokens=6)
+    suite = model(
+        lambda pack: torch.cat([torch.zeros(len(pack.lengths), 1), heads(pack)], 1),
+        columns=3, labels=("a",), embedding=lone,
+    )  # fmt: skip
+    engine = Engine()
+    engine.prepare([Want(suite, ["w1 w2"]), Want(suite, ["w1 w2", "w3"], embedding=True)])
+    assert (heads.packs, alone.packs) == ([(4,)], [])
+    given = engine.embeddings(suite, ["w3", "w1 w2"])
+    assert [one.tolist() for one in given] == [[[12.0, 3.0]], [[16.0, 4.0]]]
+    assert (heads.packs, alone.packs) == ([(4,)], [(3,)])
+    plain = replace(suite, embedding=None)  # as an int8 twin is: it has no other way
+    assert engine.embeddings(plain, ["w4"])[0].tolist() == [[13.0, 3.0]]
+
+
+def test_the_mean_of_a_texts_states_is_its_embedding_where_it_fits_one_window() -> None:
+    alone = Sums()
+    lone = model(alone, key="alone", max_tokens=4)
+    states = model(
+        lambda pack: torch.stack([pack.ids, pack.positions], 1).float(),
+        key="states", per_token=True, embedding=lone,
+    )  # fmt: skip
+    suite, engine = model(Sums(), embedding=lone), Engine()
+    engine.outputs(states, ["w1 w2", "w1 w2 w3"])
+    short, long = engine.embeddings(suite, ["w1 w2", "w1 w2 w3"])
+    assert short == pytest.approx(np.array([[4.0, 1.5]]) / np.hypot(4.0, 1.5))
+    assert len(long) == 2 and alone.packs == [(4, 4)]
 
 
 def test_what_is_remembered_is_bounded_by_its_bytes() -> None:

@@ -1,5 +1,6 @@
 """Relevance, groundedness, leakage, novelty and what has a reference, on answers of our own."""
 
+import itertools
 import math
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from agent.catalog import AXES
 from agent.config import load_config
 from agent.errors import BadConfig
 from agent.record import Call, Message, Score
-from agent.score import load_panel
+from agent.score import Panel, load_panel
 from agent.scoring import READERS, Options, load, names
+from agent.scoring.engine import Engine
 from agent.scoring.folders import shipped
 from agent.scoring.novelty import Novelty
 from agent.scoring.relevance import _similarity
@@ -91,6 +93,20 @@ def test_bertscore_is_the_authors_definition() -> None:
         call = Call("c", 0.0, "m", response=response, reference=reference)
         wanted = float(2 * precision * recall / (precision + recall))
         assert said("bertscore", "bertscore", call) == pytest.approx(wanted, abs=1e-4)
+
+
+def test_similarity_is_the_same_whatever_else_reads_its_texts() -> None:
+    texts = ["A dog runs in the park.", "The hound is running outside.", CONTEXT * 6, CONTEXT]
+    calls = [Call("c", 0.0, "m", response=a, reference=b) for a, b in itertools.pairwise(texts)]
+    made = []
+    for others in ([], ["bertscore"], ["toxicity"]):
+        engine = Engine()
+        options = Options(device="cpu", engine=engine)
+        panel = Panel([(load(name, options), 1.0) for name in [*others, "similarity"]], engine)
+        made.append([score.value for score in panel.score(calls)["similarity"]])
+    for other in made[1:]:
+        assert made[0] == pytest.approx(other, abs=1e-6)
+    assert len(set(made[0])) == 3
 
 
 def test_novelty_tells_another_topic_from_that_of_its_baseline(tmp_path: Path) -> None:

@@ -72,6 +72,8 @@ _MODULES: dict[str, str] = {
     "leakage": "agent.scoring.leakage",
     "matches": "agent.scoring.matches",
     "overlap": "agent.scoring.overlap",
+    # Before those of embeddings: the mean of the states that it reads is one.
+    "bertscore": "agent.scoring.bertscore",
     "relevance": "agent.scoring.relevance",
     "similarity": "agent.scoring.relevance",
     "novelty": "agent.scoring.novelty",
@@ -81,7 +83,6 @@ _MODULES: dict[str, str] = {
     "injection": "agent.scoring.safety",
     "context_injection": "agent.scoring.safety",
     "harm": "agent.scoring.safety",
-    "bertscore": "agent.scoring.bertscore",
     "consistency": "agent.scoring.consistency",
 }
 

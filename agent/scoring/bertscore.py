@@ -7,7 +7,7 @@ import numpy as np
 
 from agent.record import Call, Score
 from agent.scoring import TOO_SHORT, Options, bounded, of_references, scorer
-from agent.scoring.engine import Rows
+from agent.scoring.memory import Rows
 from agent.scoring.models import load_states
 
 # Pairs whose states are held at a time: 200 MB where every text has 512 tokens of 384 numbers.

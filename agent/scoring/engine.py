@@ -4,10 +4,9 @@ Tokenisation of the next chunk goes on in a thread while the model runs this one
 by tokens, never padded; outputs are remembered by (model, text) across batches.
 """
 
-import hashlib
 import logging
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,9 +15,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agent.scoring.forward import Pack
+from agent.scoring.memory import Memory, Rows, keys_of
 from agent.scoring.models import Model
 from agent.scoring.vocabulary import Ids, Text, Tokens
 
@@ -36,16 +35,16 @@ _CPU_TEXTS, _GPU_TEXTS = 512, 2_048
 _MEMORY_BYTES = 32 << 20
 _HUNG = 70  # the exit code that tells a supervisor to start the process again
 
-Rows = NDArray[np.float32]  # [windows or tokens, columns]
 Wait = Callable[[], Rows]
 
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """Texts that a scorer will ask a model for."""
+    """Texts that a scorer will ask a model for, or only for the `embedding` in its rows."""
 
     model: Model
     texts: Sequence[Text]
+    embedding: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +60,21 @@ class Engine:
 
     def __init__(self, memory_bytes: int = _MEMORY_BYTES) -> None:
         self.on_time: Callable[[str, float], None] = lambda *_: None
-        self._memory = _Memory(memory_bytes)
+        self._memory = Memory(memory_bytes)
         self._tokens: dict[str, int] = {}
         # Ids by vocabulary and text, while several models of one vocabulary read a batch.
         self._shared: dict[str, dict[str, Ids]] = {}
         self._thread = ThreadPoolExecutor(1, "tokenise")
 
     def prepare(self, wants: Iterable[Want]) -> None:
-        """Run what the scorers of a batch need together, so that asking for it costs nothing."""
+        """Run what the scorers of a batch need together, so that asking for it costs nothing.
+
+        Embeddings wait until they are asked for: what is run of a text by then may hold them.
+        """
         together: dict[str, tuple[Model, dict[Text, None]]] = {}
         for want in wants:
+            if want.embedding and want.model.embedding is not None:
+                continue
             _, texts = together.setdefault(want.model.key, (want.model, {}))
             texts.update(dict.fromkeys(want.texts))
         models = [model for model, _ in together.values()]
@@ -84,7 +88,7 @@ class Engine:
 
     def outputs(self, model: Model, texts: Sequence[Text]) -> list[Rows]:
         """The rows of every text, one a window or a token; NaN where there is no number."""
-        keys = _keys(model, texts)
+        keys = keys_of(model, texts)
         found: dict[bytes, Rows] = {}
         missing: dict[bytes, Text] = {}
         for key, text in zip(keys, texts, strict=True):
@@ -97,7 +101,24 @@ class Engine:
             found[key] = rows
             if not model.per_token:  # too many rows to keep
                 self._memory.put(key, rows.copy())  # a view would hold its whole pack
+            elif model.embedding is not None and len(rows) <= model.embedding.max_tokens:
+                mean = rows.mean(0, keepdims=True)
+                (whole,) = keys_of(model.embedding, [missing[key]])
+                self._memory.put(whole, mean / np.linalg.norm(mean))
         return [found[key] for key in keys]
+
+    def embeddings(self, model: Model, texts: Sequence[Text]) -> list[Rows]:
+        """The embeddings that stand behind the labels in a model's rows, one a window.
+
+        Of a text that the model has not run lately they are run alone.
+        """
+        heads, alone = len(model.labels), model.embedding
+        if alone is None:
+            return [rows[:, heads:] for rows in self.outputs(model, texts)]
+        known = [self._memory.get(key) for key in keys_of(model, texts)]
+        missing = [text for text, rows in zip(texts, known, strict=True) if rows is None]
+        made = iter(self.outputs(alone, missing))
+        return [next(made) if rows is None else rows[:, heads:] for rows in known]
 
     def _run(self, model: Model, texts: Sequence[Text]) -> list[Rows]:
         order = sorted(range(len(texts)), key=lambda at: _chars(texts[at]))
@@ -231,40 +252,6 @@ def _restart_when_lost() -> Iterator[None]:
         # The context is lost for good: only a new process gets another.
         _log.critical("the accelerator failed: %s", str(error).splitlines()[0])
         raise SystemExit(_HUNG) from None
-
-
-class _Memory:
-    """The latest outputs by key, bounded by their bytes."""
-
-    def __init__(self, most_bytes: int) -> None:
-        self._rows: OrderedDict[bytes, Rows] = OrderedDict()
-        self._most, self._held = most_bytes, 0
-
-    def get(self, key: bytes) -> Rows | None:
-        """The rows of a key, which becomes the latest."""
-        rows = self._rows.get(key)
-        if rows is not None:
-            self._rows.move_to_end(key)
-        return rows
-
-    def put(self, key: bytes, rows: Rows) -> None:
-        """Remember; the oldest go when it is too much."""
-        old = self._rows.pop(key, None)
-        self._rows[key] = rows
-        self._held += rows.nbytes - (0 if old is None else old.nbytes)
-        while self._held > self._most:
-            self._held -= self._rows.popitem(last=False)[1].nbytes
-
-
-def _keys(model: Model, texts: Sequence[Text]) -> list[bytes]:
-    begun, keys = hashlib.blake2b(model.key.encode(), digest_size=16), []
-    for text in texts:
-        made = begun.copy()
-        for part in (text,) if isinstance(text, str) else text:
-            data = part.encode("utf-8", "surrogatepass")
-            made.update(len(data).to_bytes(8) + data)
-        keys.append(made.digest())
-    return keys
 
 
 def _chars(text: Text) -> int:

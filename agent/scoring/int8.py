@@ -115,6 +115,7 @@ class Twins:
             digest=f"{model.digest}-{mark}",
             rows=rows,
             device="cpu",
+            embedding=None,
         )
 
     def place(self, model: "Model") -> Path:

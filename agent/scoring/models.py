@@ -38,7 +38,8 @@ class Model:
 
     `labels` name the columns of a classifier, `exclusive` where only one of them can hold. A text
     longer than `max_tokens` is read in `windows`, one row each, or one a token where `per_token`.
-    `key` changes whenever the same text could get another row.
+    `key` changes whenever the same text could get another row. `embedding` is the model of what
+    these rows hold of it: their last columns, or, of a text of one window, the mean of its tokens.
     """
 
     key: str
@@ -52,6 +53,7 @@ class Model:
     windows: int = _WINDOWS
     exclusive: bool = False
     per_token: bool = False
+    embedding: "Model | None" = None
 
     def chances(self, rows: NDArray[np.float32], column: int) -> NDArray[np.float64]:
         """The probability of a label in each row: softmax where labels exclude each other, else
@@ -94,7 +96,8 @@ def load_states(source: folders.Source) -> Model:
         # As many tokens as its tokeniser allows, whatever an embedding of it is made of.
         told = folders.read_json(folder / "tokenizer_config.json").get("model_max_length") or 512
         most = min(told, _positions(encoder), 512)
-        return replace(made, per_token=True, max_tokens=int(most))
+        alone = _alone(folder, digest, encoder, device) if source.model is None else None
+        return replace(made, per_token=True, max_tokens=int(most), embedding=alone)
 
 
 def load_suite(source: folders.Source, heads: Path | None = None) -> Model:
@@ -130,8 +133,16 @@ def _suite(folder: Path, digest: str, heads: Path, device: str) -> Model:
     }
     rows = pooling.suite(encoder, branch)
     made = _model(f"suite:{digest}", digest, folder, encoder, rows, labels, device)
-    columns = len(labels) + int(encoder.config.raw["hidden_size"])
-    return replace(made, columns=columns, max_tokens=_SUITE_TOKENS, windows=2 * _WINDOWS)
+    alone = _alone(folder, digest.partition("-")[0], encoder, device)
+    columns, most = len(labels) + alone.columns, alone.max_tokens
+    return replace(made, columns=columns, max_tokens=most, windows=alone.windows, embedding=alone)
+
+
+def _alone(folder: Path, digest: str, encoder: Encoder, device: str) -> Model:
+    """MiniLM's embedding without the heads, of the same windows: six layers and not eight."""
+    rows = pooling.embedder(encoder, "mean", normalize=True)
+    made = _model(f"alone:{digest}", digest, folder, encoder, rows, (), device)
+    return replace(made, max_tokens=_SUITE_TOKENS, windows=2 * _WINDOWS)
 
 
 def _folder(source: folders.Source) -> tuple[Path, str]:

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from agent.record import Call, Score, unscored
 from agent.scoring import NO, TOO_SHORT, YES, Options, bounded, of_responses, scorer
-from agent.scoring.engine import Rows, Want
+from agent.scoring.engine import Want
 from agent.scoring.languages import language_of
+from agent.scoring.memory import Rows
 from agent.scoring.models import Model
 from agent.scoring.safety import column, load_role
 from agent.scoring.voices import last_voice

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from agent.record import Call, Score
 from agent.scoring import NO_PROMPT, NO_REFERENCE, NO_RESPONSE, TOO_SHORT, Options, bounded, scorer
-from agent.scoring.engine import Rows, Want
+from agent.scoring.engine import Want
+from agent.scoring.memory import Rows
 from agent.scoring.models import load_embedder
 
 # A cosine of 1 may come out a rounding error above it.
@@ -33,7 +34,7 @@ class Nearness:
         """Both texts of the calls that have them."""
         whole = [call for call in calls if self._missing(call) is None]
         texts = [text for call in whole for text in (self._first(call) or "", call.response or "")]
-        return [Want(self._model, texts)]
+        return [Want(self._model, texts, embedding=True)]
 
     def _first(self, call: Call) -> str | None:
         return call.prompt if self._other == "prompt" else call.reference
@@ -50,8 +51,7 @@ class Nearness:
         row = [self._missing(call) or Score(0.0) for call in calls]
         whole = [at for at, score in enumerate(row) if score.status == "ok"]
         texts = self.wants(calls)[0].texts
-        heads = len(self._model.labels)  # the embedding stands behind them
-        given = [rows[:, heads:] for rows in self._engine.outputs(self._model, texts)]
+        given = self._engine.embeddings(self._model, texts)
         for at, prompt, response in zip(whole, given[::2], given[1::2], strict=True):
             score = _similarity(float(mean_embedding(prompt) @ mean_embedding(response)))
             row[at] = windowed(score, prompt, response)

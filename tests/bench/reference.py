@@ -34,6 +34,9 @@ EVERY = 10
 # About the length of a summary of cnn_dailymail.
 SHORT = 60
 SCORERS = ("matches", "overlap", "bertscore", "similarity")
+# What a suite scores at a time.
+BATCH = 256
+WHOLE, SAME, ALONE = "all of them", "those that `evaluate` has", "rouge without its aggregator"
 KINDS = ["rouge1", "rouge2", "rougeL", "rougeLsum"]
 
 One = Callable[[str, str], object]
@@ -80,54 +83,56 @@ def packages() -> dict[str, One]:
     }
 
 
-def theirs(ways: dict[str, One], pairs: Sequence[Pair]) -> dict[str, float]:
-    """Seconds by metric for all pairs, from every so many-th of them."""
-    took: dict[str, float] = defaultdict(float)
+def theirs(ways: dict[str, One], pairs: Sequence[Pair], took: dict[str, float]) -> None:
+    """Add the seconds of each metric for all pairs, from every so many-th of them."""
+    share = len(pairs) / len(pairs[::EVERY])
     for given, wanted in pairs[::EVERY]:
-        for name, one in {**ways, "rouge without its aggregator": rouge_alone}.items():
+        for name, one in {**ways, ALONE: rouge_alone}.items():
             began = time.perf_counter()
             one(given, wanted)
-            took[name] += time.perf_counter() - began
-    return {name: spent * len(pairs) / len(pairs[::EVERY]) for name, spent in took.items()}
+            took[name] += (time.perf_counter() - began) * share
 
 
-def ours(panels: dict[str, Panel], calls: Sequence[Call]) -> dict[str, float]:
-    """Seconds by scorer for all pairs."""
-    took = {}
+def ours(panels: dict[str, Panel], calls: Sequence[Call], took: dict[str, float]) -> None:
+    """Add the seconds of each panel for all pairs."""
     for name, panel in panels.items():
         began = time.perf_counter()
         panel.score(calls)
-        took[name] = time.perf_counter() - began
-    return took
+        took[name] += time.perf_counter() - began
+
+
+def panels() -> dict[str, Panel]:
+    """All metrics with a reference, as a suite has them, and those of them that `evaluate` has."""
+    made = {}
+    for name, scorers in {WHOLE: SCORERS, SAME: SCORERS[:-1]}.items():
+        engine = Engine()
+        options = Options(device="cpu", engine=engine)
+        made[name] = Panel([(load(one, options), 1.0) for one in scorers], engine)
+    return made
 
 
 def compare(what: str, pairs: Sequence[Pair], ways: dict[str, One]) -> None:
-    """Print both sides over the same pairs."""
+    """Print both sides over the same pairs, in turn: what else the machine does falls on both."""
     calls = [Call(str(i), 0.0, "m", response=a, reference=b) for i, (a, b) in enumerate(pairs)]
-    panels = {
-        name: Panel([(load(name, Options(device="cpu", engine=engine)), 1.0)], engine)
-        for name in SCORERS
-        if (engine := Engine())
-    }
-    ours(panels, calls[:2])
-    theirs(ways, pairs[:2])
-    their, our = theirs(ways, pairs), ours(panels, calls)
-    alone = their.pop("rouge without its aggregator")
+    mine, our, their = panels(), defaultdict[str, float](float), defaultdict[str, float](float)
+    ours(mine, calls[:2], {WHOLE: 0.0, SAME: 0.0})
+    theirs(ways, pairs[:2], defaultdict(float))
+    for first in range(0, len(pairs), BATCH):
+        ours(mine, calls[first : first + BATCH], our)
+        theirs(ways, pairs[first : first + BATCH], their)
+    alone = their.pop(ALONE)
     print(f"\n{len(pairs)} pairs, {what}, {len({b for _, b in pairs})} different references")
     for name, spent in their.items():
         print(f"{spent:9.1f} s  {name}, one pair at a time")
-    for name, spent in our.items():
-        print(f"{spent:9.1f} s  ours: {name}")
-    _ratios("all of them", their, our)
-    evaluated = {name: spent for name, spent in their.items() if name != "similarity"}
-    same = {name: spent for name, spent in our.items() if name != "similarity"}
-    _ratios("those that `evaluate` has", evaluated, same)
-    _ratios("these without rouge's aggregator", evaluated | {"rouge": alone}, same)
+    whole = sum(their.values())
+    evaluated = whole - their["similarity"]
+    _ratio(WHOLE, whole, our[WHOLE])
+    _ratio(SAME, evaluated, our[SAME])
+    _ratio(f"{SAME}, {ALONE}", evaluated - their["rouge"] + alone, our[SAME])
 
 
-def _ratios(what: str, their: dict[str, float], our: dict[str, float]) -> None:
-    whole, made = sum(their.values()), sum(our.values())
-    print(f"{whole / made:9.1f} times as fast, {what}: {whole:.1f} s, {made:.1f} s", flush=True)
+def _ratio(what: str, their: float, our: float) -> None:
+    print(f"{their / our:9.1f} times as fast, {what}: {their:.1f} s, ours {our:.1f} s", flush=True)
 
 
 def main() -> None:

@@ -1,0 +1,48 @@
+"""What models said of texts lately: rows by model and text, the oldest forgotten first."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.scoring.models import Model
+from agent.scoring.vocabulary import Text
+
+Rows = NDArray[np.float32]  # [windows or tokens, columns]
+
+
+class Memory:
+    """The latest outputs by key, bounded by their bytes."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._rows: OrderedDict[bytes, Rows] = OrderedDict()
+        self._most, self._held = most_bytes, 0
+
+    def get(self, key: bytes) -> Rows | None:
+        """The rows of a key, which becomes the latest."""
+        rows = self._rows.get(key)
+        if rows is not None:
+            self._rows.move_to_end(key)
+        return rows
+
+    def put(self, key: bytes, rows: Rows) -> None:
+        """Remember; the oldest go when it is too much."""
+        old = self._rows.pop(key, None)
+        self._rows[key] = rows
+        self._held += rows.nbytes - (0 if old is None else old.nbytes)
+        while self._held > self._most:
+            self._held -= self._rows.popitem(last=False)[1].nbytes
+
+
+def keys_of(model: Model, texts: Sequence[Text]) -> list[bytes]:
+    """The key of each text's rows by this model."""
+    begun, keys = hashlib.blake2b(model.key.encode(), digest_size=16), []
+    for text in texts:
+        made = begun.copy()
+        for part in (text,) if isinstance(text, str) else text:
+            data = part.encode("utf-8", "surrogatepass")
+            made.update(len(data).to_bytes(8) + data)
+        keys.append(made.digest())
+    return keys
