@@ -16,6 +16,7 @@ from agent.drift import Drift
 from agent.errors import BadConfig
 from agent.experiments import Experiment
 from agent.fairness import Fairness
+from agent.serving import Server
 from agent.shadows import Shadow
 from agent.sla import Objective
 from agent.tree import Name, TopicName, Tree, Word, read_yaml, refusal
@@ -204,6 +205,7 @@ class Config(BaseSettings):
     shadow: Shadow | None = None
     intake: Intake = Intake()
     exporter: Exporter = Exporter()
+    server: Server = Server()
     limits: Limits = Limits()
 
     @classmethod

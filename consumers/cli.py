@@ -24,6 +24,7 @@ from consumers.cli_measured import all_passed, show_engine, show_int8
 from consumers.cli_readout import readout
 from consumers.cli_rebaseline import rebaseline
 from consumers.cli_rules import rules
+from consumers.cli_serve import serve
 from consumers.cli_shadow import shadow
 from consumers.cli_slo import slo
 from consumers.cli_terminal import AsJson, ConfigFile, Form, err, out, print_json, progress
@@ -37,6 +38,7 @@ app.command()(slo)
 app.command()(fairness)
 app.command()(judge)
 app.command()(shadow)
+app.command()(serve)
 app.command("evaluate")(evaluate_suite)
 
 

@@ -20,6 +20,7 @@ _LOCK_S = 8
 _STATEMENT_S = 10
 # The server ends a statement by itself; one that has stopped answering is hung up on.
 _ANSWER_S = 12
+_READS = "vedette_reads"  # marks a connection whose transaction writes nothing
 _MIGRATION_LOCK = 7_364_201  # any number, the same in every worker
 
 
@@ -62,6 +63,26 @@ class Store:
                 with connection.begin():
                     yield connection
             finally:
+                connection.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One moment of the database, read without keeping who writes waiting.
+
+        Raises StoreDown as `transaction` does.
+        """
+        with translated():
+            connection = self._engine.connect()
+            try:
+                connection.info[_READS] = True
+                with connection.begin():
+                    if not self.sqlite:
+                        connection.exec_driver_sql(
+                            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+                        )
+                    yield connection
+            finally:
+                connection.info.pop(_READS, None)
                 connection.close()
 
     def close(self) -> None:
@@ -155,7 +176,9 @@ def _sqlite_engine(url: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        # Who only reads must not wait for who writes, nor the other way round.
+        reads = connection.info.get(_READS, False)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return engine
 

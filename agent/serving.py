@@ -1,0 +1,62 @@
+"""Where the server listens, who may ask it for what, and how much of it."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, model_validator
+
+from agent.tree import Name, Tree
+
+# `read` opens pages and evaluation, `ingest` takes logs in, `admin` opens all.
+Role = Literal["read", "ingest", "admin"]
+# Where what is taken in goes: the table that this process reads itself, or an input topic.
+Way = Literal["inbox", "kafka", "off"]
+_SECRET_CHARS = 16
+
+
+class Token(Tree):
+    """What a bearer token opens; the secret stands here, in the environment or in a file."""
+
+    role: Role
+    secret: SecretStr | None = None
+    secret_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _has_one_secret(self) -> "Token":
+        if (self.secret is None) == (self.secret_file is None):
+            raise ValueError("needs a secret or a secret_file")
+        if self.secret is not None and len(self.secret.get_secret_value()) < _SECRET_CHARS:
+            raise ValueError(f"its secret must have {_SECRET_CHARS} characters or more")
+        return self
+
+
+class Server(Tree):
+    """The HTTP server; tokens are required off loopback."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    # Host names that it is called by besides its own, as behind a proxy.
+    names: tuple[str, ...] = ()
+    tokens: dict[Name, Token] = Field(default_factory=dict)
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    ingest: Way = "inbox"
+    # Of a body as it is sent and once it is unpacked.
+    body_bytes: int = Field(default=16 << 20, ge=1024)
+    unpacked_bytes: int = Field(default=64 << 20, ge=1024)
+    # Records that wait to be scored beyond which the inbox takes no more.
+    waiting_records: int = Field(default=1_000_000, ge=1)
+    # Requests of one client in a second, and at once after a pause.
+    requests_per_s: float = Field(default=200.0, gt=0)
+    burst: int = Field(default=400, ge=1)
+    # Calls that may wait to be evaluated, and how long an evaluation is remembered.
+    evaluate_calls: int = Field(default=512, ge=1)
+    evaluate_cached_s: float = Field(default=3600.0, ge=0)
+    # How old what a page shows may be; every reader in between gets the same copy.
+    refresh_s: float = Field(default=2.0, ge=0)
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "Server":
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file belong together")
+        return self

@@ -1,0 +1,91 @@
+"""The application: its routes, and what stands before them in order."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from agent.errors import Overloaded, StoreDown
+from consumers.server.access import Access, Keys
+from consumers.server.desk import Desk
+from consumers.server.pages import Press, routes_of
+from consumers.server.probes import probes_of
+from consumers.server.views import VIEWS
+
+# Nothing from elsewhere, nothing inline: a text that gets out of its quotes can still do nothing.
+_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def build_app(desk: Desk, keys: Keys) -> FastAPI:
+    """Everything that the server answers."""
+    app = FastAPI(
+        title="Vedette", description=__doc__, docs_url=None, redoc_url=None,
+        exception_handlers=_HANDLERS,
+    )  # fmt: skip
+    app.include_router(probes_of(desk))
+    app.include_router(routes_of(Press(desk, VIEWS), VIEWS))
+    app.add_middleware(Access, keys=keys, names=desk.config.server.names)
+    app.add_middleware(Guarded)
+    return app
+
+
+class Guarded:
+    """Puts the headers that protect a reader on every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                held = {name.lower() for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(
+                    (name.lower().encode(), value.encode())
+                    for name, value in _HEADERS.items() if name.lower().encode() not in held
+                )]  # fmt: skip
+            await send(message)
+
+        await self._app(scope, receive, sent)
+
+
+def _refused(_: Request, error: Any) -> JSONResponse:
+    return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+
+
+def _unclear(_: Request, error: Any) -> JSONResponse:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return JSONResponse({"error": f"{where}: {first['msg']}"}, 422)
+
+
+def _away(_: Request, error: Any) -> JSONResponse:
+    wait = {"Retry-After": str(max(1, round(error.retry_after_s)))}
+    return JSONResponse({"error": str(error)}, 503, wait)
+
+
+def _full(_: Request, error: Any) -> JSONResponse:
+    wait = {"Retry-After": str(max(1, round(error.retry_after_s)))}
+    return JSONResponse({"error": str(error)}, 429, wait)
+
+
+_HANDLERS: dict[Any, Any] = {
+    HTTPException: _refused,
+    RequestValidationError: _unclear,
+    StoreDown: _away,
+    Overloaded: _full,
+}

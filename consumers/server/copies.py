@@ -1,0 +1,59 @@
+"""One copy of an answer for all who ask within a moment: fifty readers cost what one does."""
+
+import gzip
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+# Distinct addresses that are remembered; a page is some 100 kB.
+_KEPT = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """An answer as it is sent; `tag` changes with its content and with nothing else."""
+
+    body: bytes
+    packed: bytes
+    tag: str
+    content_type: str
+
+
+@dataclass(slots=True)
+class _Shelf:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    made_at: float = -1e9
+    copy: Copy | None = None
+
+
+class Copies:
+    """Answers by address, each made anew when it is older than `fresh_s`; thread-safe."""
+
+    def __init__(self, fresh_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._fresh_s, self._clock = fresh_s, clock
+        self._lock = threading.Lock()
+        self._shelves: OrderedDict[str, _Shelf] = OrderedDict()
+
+    def get(self, address: str, content_type: str, make: Callable[[], bytes]) -> Copy:
+        """The copy of an address; who comes while it is made waits for that one."""
+        with self._lock:
+            shelf = self._shelves.setdefault(address, _Shelf())
+            self._shelves.move_to_end(address)
+            while len(self._shelves) > _KEPT:
+                self._shelves.popitem(last=False)
+        with shelf.lock:
+            if shelf.copy is None or self._clock() - shelf.made_at >= self._fresh_s:
+                body = make()
+                tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+                if shelf.copy is None or shelf.copy.tag != tag:
+                    shelf.copy = Copy(body, gzip.compress(body, 1, mtime=0), tag, content_type)
+                shelf.made_at = self._clock()
+            return shelf.copy
+
+    def forget(self) -> None:
+        """Make everything anew: something was changed by hand."""
+        with self._lock:
+            self._shelves.clear()

@@ -1,0 +1,21 @@
+"""What every route of the server shares."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.config import Config
+from agent.store import Store
+from consumers.exporter import Health
+from consumers.metrics import Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The configuration, the store and what this process shows of itself."""
+
+    config: Config
+    store: Store
+    tally: Tally
+    health: Health
+    clock: Callable[[], float] = time.time

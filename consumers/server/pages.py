@@ -1,0 +1,172 @@
+"""Pages and the JSON behind them: one reading of the store for both, shown in two ways.
+
+2026-11-26: a page refreshes itself by asking for itself again with the tag of what it shows; a
+stream of events would hold a connection a reader and say no more.
+"""
+
+import hashlib
+import json
+import math
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic import BaseModel
+
+from abtest.report import signed
+from abtest.wording import moment
+from agent.store import Transaction
+from consumers.server.copies import Copies, Copy
+from consumers.server.desk import Desk
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_HTML, _JSON = "text/html; charset=utf-8", "application/json"
+_STATIC = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One page: its place, what may be asked of it, and what it reads.
+
+    `read` returns a frozen dataclass of plain values; the template `<name>.html` shows it and
+    `/api/<name>` is the same as JSON.
+    """
+
+    name: str
+    title: str
+    help: str
+    asks: type[BaseModel]
+    answers: type
+    read: Callable[[Desk, Transaction, Any], Any]
+
+    @property
+    def path(self) -> str:
+        """Where the page is; `now` is the front page."""
+        return "/" if self.name == "now" else f"/{self.name}"
+
+
+class Press:
+    """Makes pages: templates, and the copies of what was made."""
+
+    def __init__(self, desk: Desk, views: Sequence[View]) -> None:
+        self._desk, self._views = desk, views
+        self.copies = Copies(desk.config.server.refresh_s)
+        self.static = {name: (_TEMPLATES / name).read_bytes() for name in _STATIC}
+        self.templates = _environment()
+        self.templates.globals |= {
+            "views": views,
+            "version": hashlib.blake2b(b"".join(self.static.values()), digest_size=6).hexdigest(),
+        }
+
+    def page(self, view: View, asked: BaseModel, query: str, who: str) -> Copy:
+        """The page as HTML."""
+
+        def make() -> bytes:
+            shown = self.templates.get_template(f"{view.name}.html").render(
+                view=view, asked=asked, found=self._read(view, asked), query=query, who=who
+            )
+            return shown.encode(errors="replace")
+
+        return self.copies.get(f"{view.path}?{_address(asked)}&{who}", _HTML, make)
+
+    def data(self, view: View, asked: BaseModel) -> Copy:
+        """The numbers of the page as JSON."""
+
+        def make() -> bytes:
+            return as_json(asdict(self._read(view, asked)))
+
+        return self.copies.get(f"/api/{view.name}?{_address(asked)}", _JSON, make)
+
+    def _read(self, view: View, asked: BaseModel) -> Any:
+        with self._desk.store.reading() as tx:
+            return view.read(self._desk, tx, asked)
+
+
+def routes_of(press: Press, views: Sequence[View]) -> APIRouter:
+    """A page and a JSON route for each view, and what pages are made of."""
+    router = APIRouter()
+    for view in views:
+        _add(router, press, view)
+
+    @router.get("/static/{name}", include_in_schema=False)
+    def static(name: str) -> Response:
+        if name not in press.static:
+            return Response(as_json({"error": "not found"}), 404, media_type=_JSON)
+        kept = {"Cache-Control": "public, max-age=31536000, immutable"}
+        return Response(press.static[name], headers=kept, media_type=_STATIC[name])
+
+    return router
+
+
+def _add(router: APIRouter, press: Press, view: View) -> None:
+    def page(request: Request, asked: Any) -> Response:
+        who = request.scope["state"]["who"]
+        return answer(request, press.page(view, asked, request.url.query, who))
+
+    def data(request: Request, asked: Any) -> Response:
+        return answer(request, press.data(view, asked))
+
+    for handler in (page, data):
+        handler.__annotations__["asked"] = Annotated[view.asks, Query()]
+    router.add_api_route(view.path, page, include_in_schema=False)
+    router.add_api_route(
+        f"/api/{view.name}", data, response_model=view.answers, name=view.name,
+        summary=view.title, description=view.help, tags=["pages"],
+    )  # fmt: skip
+
+
+def answer(request: Request, copy: Copy) -> Response:
+    """A copy as the client can take it, or word that it has it already."""
+    headers = {"ETag": copy.tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding, Cookie"}
+    if request.headers.get("if-none-match") == copy.tag:
+        return Response(status_code=304, headers=headers)
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        headers["Content-Encoding"] = "gzip"
+        return Response(copy.packed, headers=headers, media_type=copy.content_type)
+    return Response(copy.body, headers=headers, media_type=copy.content_type)
+
+
+def as_json(value: Any) -> bytes:
+    """JSON with null for what is no number."""
+    return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False).encode(errors="replace")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value
+
+
+def _address(asked: BaseModel) -> str:
+    return asked.model_dump_json(exclude_defaults=True)
+
+
+def visible(value: Any) -> Any:
+    """A text with what would not be seen, or would turn what stands beside it, written out."""
+    if not isinstance(value, str) or (value.isascii() and value.isprintable()):
+        return value
+    if hasattr(value, "__html__"):  # markup of ours
+        return value
+    return "".join(
+        f"\\u{ord(c):04x}" if unicodedata.category(c) in ("Cf", "Cc", "Cs") and c not in "\n\t"
+        else c
+        for c in value
+    )  # fmt: skip
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, finalize=visible,
+    )  # fmt: skip
+    made.filters |= {"moment": moment, "signed": signed}
+    return made

@@ -1,0 +1,6 @@
+"""The pages, in the order of the navigation: one file and one row each."""
+
+from consumers.server.pages import View
+from consumers.server.views.pipeline import PIPELINE
+
+VIEWS: tuple[View, ...] = (PIPELINE,)

@@ -1,0 +1,79 @@
+"""Who may ask the server for what: no token, a wrong one, one with another role, another site."""
+
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from agent.errors import BadConfig
+from consumers.server.access import OPEN, keys_of, role_for
+from consumers.server.views import VIEWS
+from tests.serving import TOKENS, bearer, served, told
+
+WITH_ROLE = {"read": "looker", "ingest": "sender", "admin": "keeper"}
+
+
+def _routes(client: TestClient) -> list[tuple[str, str]]:
+    described = client.get("/openapi.json", headers=bearer("keeper")).json()["paths"]
+    found = [(method.upper(), path) for path, held in described.items() for method in held]
+    assert len(found) >= 4
+    return [*found, ("GET", "/openapi.json"), *(("GET", view.path) for view in VIEWS)]
+
+
+def test_every_route_refuses_no_token_a_wrong_one_and_another_role(tmp_path: Path) -> None:
+    with served(told(tmp_path, tokens=TOKENS)) as client:
+        for method, path in _routes(client):
+            needed = role_for(method, path)
+            if needed is None:
+                assert path.startswith(OPEN)
+                continue
+            wrong = {"Authorization": f"Bearer {TOKENS['keeper']['secret']}x"}
+            assert client.request(method, path).status_code == 401, path
+            assert client.request(method, path, headers=wrong).status_code == 401, path
+            for role, name in WITH_ROLE.items():
+                if role not in (needed, "admin"):
+                    answer = client.request(method, path, headers=bearer(name))
+                    assert answer.status_code == 403, (path, role)
+
+
+def test_a_token_opens_what_its_role_opens(tmp_path: Path) -> None:
+    with served(told(tmp_path, tokens=TOKENS)) as client:
+        for name in ("looker", "keeper"):
+            assert client.get("/api/pipeline", headers=bearer(name)).status_code == 200
+        assert client.get("/livez").status_code == 200
+
+
+def test_a_browser_without_a_token_is_led_to_the_way_in(tmp_path: Path) -> None:
+    with served(told(tmp_path, tokens=TOKENS)) as client:
+        answer = client.get("/pipeline?letters=5", headers={"Accept": "text/html"})
+        assert answer.status_code == 303
+        assert answer.headers["location"] == "/login?to=/pipeline%3Fletters%3D5"
+
+
+def test_tokens_are_required_off_loopback(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match=r"server\.tokens: are required where 0\.0\.0\.0"):
+        keys_of(told(tmp_path, host="0.0.0.0").server)
+    assert keys_of(told(tmp_path, host="0.0.0.0", tokens=TOKENS).server)
+    assert not keys_of(told(tmp_path, host="::1").server)
+
+
+def test_a_name_that_was_bent_to_this_machine_is_refused(tmp_path: Path) -> None:
+    with served(told(tmp_path, names=("vedette.example",))) as client:
+        for host, status in (("evil.example", 421), ("vedette.example", 200), ("[::1]:80", 200)):
+            assert client.get("/api/pipeline", headers={"Host": host}).status_code == status
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}]
+)
+def test_a_page_elsewhere_may_not_post(tmp_path: Path, headers: dict[str, str]) -> None:
+    with served(told(tmp_path)) as client:
+        assert client.post("/evaluate", headers=headers).status_code == 403
+
+
+def test_what_protects_a_reader_is_on_every_answer(tmp_path: Path) -> None:
+    with served(told(tmp_path, tokens=TOKENS)) as client:
+        for path in ("/pipeline", "/livez", "/nothing", "/static/page.css"):
+            held = client.get(path).headers
+            assert "script-src 'self'" in held["content-security-policy"]
+            assert held["x-content-type-options"] == "nosniff"
