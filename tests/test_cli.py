@@ -1,20 +1,23 @@
-"""The command line as people and scripts use it, in processes of its own."""
+"""The command line as people and scripts use it, in processes of its own where that may differ."""
 
+import io
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from consumers.cli import main
 from tests.road import native
 
 MAIN = "from consumers.cli import main; main()"
 
 
 # A process that loads the embedding model takes five seconds to start.
-QUICK = {"VEDETTE_SCORERS__RELEVANCE__ENABLED": "false"}
+QUICK = {"VEDETTE_MODELS": "false"}
 
 
 def vedette(
@@ -29,6 +32,30 @@ def vedette(
         check=False,
         timeout=120,
     )
+
+
+Here = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+@pytest.fixture
+def here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Here:
+    """The same in this process, in the test's folder."""
+    monkeypatch.chdir(tmp_path)
+    for key, value in QUICK.items():
+        monkeypatch.setenv(key, value)
+
+    def call(*words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        monkeypatch.setattr("sys.argv", ["vedette", *words])
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as left:
+            main()
+        said = capfd.readouterr()
+        code = int(left.value.code or 0)
+        return subprocess.CompletedProcess(words, code, said.out.encode(), said.err.encode())
+
+    return call
 
 
 @pytest.fixture
@@ -59,10 +86,16 @@ def test_score_prints_one_line_a_call_in_order(log: Path) -> None:
     assert rows[0]["scores"]["ttft"] == {"value": None, "status": "unscored", "why": "absent"}
 
 
+def test_a_bad_configuration_ends_the_process_with_2(tmp_path: Path) -> None:
+    (tmp_path / "v.yaml").write_text("kafkaa: 1")
+    done = vedette(tmp_path, "watch", "-", "-c", "v.yaml", stdin=json.dumps(native(1)).encode())
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode().strip() == "vedette: kafkaa: unknown key"
+
+
 @pytest.mark.parametrize(
     ("yaml", "words"),
     [
-        ("kafkaa: 1", "kafkaa: unknown key"),
         ("panes: {width_s: ten}", "panes.width_s:"),
         ("store: {url: 'mysql://u:canary@h/x'}", "store.url: must be"),
         ("scorers: {nosuch: {}}", "scorers.nosuch: unknown scorer"),
@@ -84,11 +117,11 @@ def test_score_prints_one_line_a_call_in_order(log: Path) -> None:
     ],
 )
 def test_a_bad_configuration_is_one_line_that_names_the_key(
-    tmp_path: Path, yaml: str, words: str
+    tmp_path: Path, here: Here, yaml: str, words: str
 ) -> None:
     (tmp_path / "v.yaml").write_text(yaml)
-    done = vedette(tmp_path, "send" if "brokers" in yaml else "watch", "-", "-c", "v.yaml",
-                   stdin=json.dumps(native(1)).encode())  # fmt: skip
+    command = "send" if "brokers" in yaml else "watch"
+    done = here(command, "-", "-c", "v.yaml", stdin=json.dumps(native(1)).encode())
     lines = [line for line in done.stderr.decode().splitlines() if line.strip()]
     assert done.returncode == 2
     assert len(lines) == 1
@@ -111,33 +144,33 @@ def test_a_database_that_is_away_is_named_without_its_password(tmp_path: Path) -
         assert "canary" not in done.stderr.decode() + done.stdout.decode()
 
 
-def test_the_catalogue_is_data() -> None:
-    rows = json.loads(vedette(Path.cwd(), "catalog", "--json").stdout)
+def test_the_catalogue_is_data(here: Here) -> None:
+    rows = json.loads(here("catalog", "--json").stdout)
     names = {"name", "dimension", "text", "kind", "unit", "range", "good", "threshold", "cost"}
     assert all(set(row) == names | {"help"} for row in rows)
 
 
-def test_forget_deletes_a_subject_and_keeps_the_sums(log: Path) -> None:
+def test_forget_deletes_a_subject_and_keeps_the_sums(log: Path, here: Here) -> None:
     marked = log.parent / "marked.jsonl"
     marked.write_text(json.dumps(native(1, unit="subject-7")) + '\n{"unit": "subject-7", broken\n')
-    vedette(log.parent, "watch", marked.name)
-    done = json.loads(vedette(log.parent, "forget", "--unit", "subject-7").stdout)
+    here("watch", marked.name)
+    done = json.loads(here("forget", "--unit", "subject-7").stdout)
     assert done["calls"] == 1
     assert done["dead_letters"] == 1
-    report = json.loads(vedette(log.parent, "watch", marked.name, "--json").stdout)
+    report = json.loads(here("watch", marked.name, "--json").stdout)
     assert report["ledger"]["scored"] == 1
 
 
 def test_a_baseline_is_learned_from_a_log_and_novelty_is_measured_against_it(
-    log: Path, tmp_path: Path
+    log: Path, tmp_path: Path, here: Here
 ) -> None:
-    learned = vedette(tmp_path, "score", str(log), "--baseline-to", "novelty.npz")
+    learned = here("score", str(log), "--baseline-to", "novelty.npz")
     assert learned.returncode == 0 and b"prompts around" in learned.stderr and not learned.stdout
     (tmp_path / "vedette.yaml").write_text("scorers: {novelty: {baseline: novelty.npz}}\n")
     one = json.dumps(native(1)).encode()
-    scored = vedette(tmp_path, "score", "-", "-c", "vedette.yaml", "--json", stdin=one)
+    scored = here("score", "-", "-c", "vedette.yaml", "--json", stdin=one)
     (line,) = scored.stdout.splitlines()
     assert json.loads(line)["scores"]["prompt_novelty"]["status"] == "ok"
-    few = vedette(tmp_path, "score", "-", "--baseline-to", "x.npz", stdin=one)
+    few = here("score", "-", "--baseline-to", "x.npz", stdin=one)
     assert few.returncode == 2 and b"fewer than 200 prompts" in few.stderr
     assert not (tmp_path / "x.npz").exists()
