@@ -1,17 +1,18 @@
 """The scores of a target's answers: the panel of each task, and its checks."""
 
 import re
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from statistics import median
 
 from agent.config import Config
 from agent.record import NOT_MEANT, Call, Score, unscored
 from agent.score import Panel, options_of
-from agent.scoring import SCANNED_CHARS, Options, Scorer, load, names
+from agent.scoring import Scorer, load, names
 from agent.scoring.engine import Engine
 from suites import checks
+from suites.extracts import extracted, named
 from suites.record import Item
 from suites.suite import Suite, Task
 
@@ -40,20 +41,37 @@ class Scoring:
         chosen = {name: scorers_of(task, [items[i] for i in self._tasks[name]])
                   for name, task in suite.tasks.items()}  # fmt: skip
         engine = Engine()
-        scorers = {
-            name: load(name, replace(options_of(config, name), engine=engine))
-            for name in names()
-            if any(name in some for some in chosen.values())
+
+        @cache
+        def ready(name: str) -> Scorer:
+            return load(name, replace(options_of(config, name), engine=engine))
+
+        patterns = {
+            name: re.compile(task.extract) if task.extract is not None else None
+            for name, task in suite.tasks.items()
         }
         self._panels = {
-            task: _panels(suite.tasks[task], [scorers[name] for name in some], engine)
+            task: _panels(patterns[task], [ready(name) for name in some], engine)
             for task, some in chosen.items()
         }
         self._checks = {
-            task: [checks.load(name, _terms(told, options_of(config, name), engine))
-                   for name in checks.of_task(told.kind, told.checks, bool(told.probes))]
-            for task, told in suite.tasks.items()
-        }  # fmt: skip
+            name: {
+                one: checks.load(one, checks.Terms(ready, patterns[name], task.allow_weak_sandbox))
+                for one in checks.of_task(task.kind, task.checks, bool(task.probes))
+            }
+            for name, task in suite.tasks.items()
+        }
+
+    def versions(self) -> dict[tuple[str, str], str]:
+        """What scores every metric of every task: name and version, with the digest of a model."""
+        found = {}
+        for task, panels in self._panels.items():
+            for panel, pattern in panels:
+                for metric, version in panel.metric_versions.items():
+                    found[task, metric] = named(version, pattern)
+            for name, check in self._checks[task].items():
+                found |= {(task, metric): f"{name} {check.version}" for metric in check.metrics}
+        return found
 
     def score(
         self, calls: Sequence[Call | None], unasked: Mapping[str, str], tell: Callable[[int], None]
@@ -91,22 +109,15 @@ class Scoring:
         missing = [i for i in places if calls[i] is None]
         for start in range(0, max(len(asked), 1), _BATCH):
             some = asked[start : start + _BATCH]
-            for panel, seen in self._panels[task]:
-                batch = [seen(call) for i in some if (call := calls[i]) is not None]
+            for panel, pattern in self._panels[task]:
+                batch = [extracted(pattern, call) for i in some if (call := calls[i]) is not None]
                 enter(panel.score(batch), some)
                 empty = {metric: [checks.NOT_ASKED] * len(missing) for metric in panel.score([])}
                 enter(empty, missing)
             yield len(some)
-        for check in self._checks[task]:
+        for check in self._checks[task].values():
             mine = [self._items[i] for i in places]
             enter(check.check(mine, [calls[i] for i in places]), places)
-
-
-def _terms(task: Task, options: Options, engine: Engine) -> checks.Terms:
-    """What a task's checks are told."""
-    return checks.Terms(
-        **vars(replace(options, engine=engine)), weak_sandbox=task.allow_weak_sandbox
-    )
 
 
 def scorers_of(task: Task, items: Sequence[Item]) -> tuple[str, ...]:
@@ -126,36 +137,13 @@ def scorers_of(task: Task, items: Sequence[Item]) -> tuple[str, ...]:
     return tuple(name for name in names() if name in left)
 
 
-Seen = Callable[[Call], Call]
+Panels = list[tuple[Panel, re.Pattern[str] | None]]
 
 
-def _panels(task: Task, scorers: Sequence[Scorer], engine: Engine) -> list[tuple[Panel, Seen]]:
+def _panels(pattern: re.Pattern[str] | None, scorers: Sequence[Scorer], engine: Engine) -> Panels:
     """The scorers, and apart from them those that read only what `extract` takes of an answer."""
-    found = re.compile(task.extract) if task.extract is not None else None
-    if found is None:
-        return [(Panel([(one, 1.0) for one in scorers], engine), _as_it_is)]
+    if pattern is None:
+        return [(Panel([(one, 1.0) for one in scorers], engine), None)]
     matched = [(one, 1.0) for one in scorers if one.name == "matches"]
     rest = [(one, 1.0) for one in scorers if one.name != "matches"]
-    extract: Seen = lambda call: extracted(found, call)  # noqa: E731 - of this pattern
-    return [(Panel(rest, engine), _as_it_is), (Panel(matched, engine), extract)]
-
-
-def _as_it_is(call: Call) -> Call:
-    return call
-
-
-def extracted(pattern: re.Pattern[str], call: Call) -> Call:
-    """The call with the last match in its answer and its reference in their place.
-
-    An answer without a match has said nothing; a reference without one stands as it is.
-    """
-    said = None if call.response is None else _last(pattern, call.response) or ""
-    reference = call.reference
-    if reference is not None:
-        reference = _last(pattern, reference) or reference
-    return replace(call, response=said, reference=reference)
-
-
-def _last(pattern: re.Pattern[str], text: str) -> str | None:
-    last = deque(pattern.finditer(text[:SCANNED_CHARS]), maxlen=1)
-    return last[0][last[0].lastindex or 0] if last else None
+    return [(Panel(rest, engine), None), (Panel(matched, engine), pattern)]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from agent.config import load_config
+from agent.config import Config, load_config
 from agent.store import Store
 from suites.record import Run
 from suites.runner import Ways, evaluate
@@ -48,11 +48,13 @@ def suite_tree(targets: dict[str, Any], **more: Any) -> dict[str, Any]:
     return tree | {key: value for key, value in more.items() if key in whole}
 
 
-def run_suite(tree: dict[str, Any], folder: Path, store: Store, **ways: Any) -> Run:
-    """Evaluate without models; the clock moves on by a second at every look."""
+def run_suite(
+    tree: dict[str, Any], folder: Path, store: Store, config: Config = CONFIG, **ways: Any
+) -> Run:
+    """Evaluate, without models by itself; the clock moves on by a second at every look."""
     ticks = itertools.count(1_800_000_000)
     told = Ways(lambda: float(next(ticks)), **{"tell": lambda *_: None, **ways})
-    return evaluate(suite_of(tree), folder, store, CONFIG, told)
+    return evaluate(suite_of(tree), folder, store, config, told)
 
 
 def values(run: Run, metric: str, target: int = 0) -> list[float | str | None]:

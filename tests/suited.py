@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from agent.record import Call, Message, Score
-from agent.scoring import Options
+from agent.scoring import Options, load
 from suites import checks
 from suites.record import Item
+
+TERMS = checks.Terms(lambda name: load(name, Options(device="cpu")))
 
 
 def item(
@@ -39,7 +41,7 @@ def checked(
     name: str, items: Sequence[Item], texts: Sequence[str | None]
 ) -> Mapping[str, Sequence[Score]]:
     """What a check says of these answers."""
-    return checks.load(name, Options(device="cpu")).check(items, answered(items, texts))
+    return checks.load(name, TERMS).check(items, answered(items, texts))
 
 
 def values(scores: Sequence[Score]) -> list[float | str | None]:

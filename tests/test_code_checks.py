@@ -9,7 +9,6 @@ import pytest
 
 from agent.errors import BadConfig
 from agent.record import NOT_MEANT
-from agent.scoring import Options
 from suites import checks
 from suites.checks import Terms, code, linters
 from suites.checks.programs import assertions_of, code_of, program_of
@@ -74,7 +73,7 @@ def test_code_is_never_run_where_it_cannot_be_locked_in(monkeypatch: pytest.Monk
     left_open: Any = {"open": ["network"], "walls": [], "ended": "exit", "wall_s": 0, "cpu_s": 0}
     monkeypatch.setattr(outside, "_report_of", lambda job, output: left_open)
     with pytest.raises(BadConfig, match="leaves network open"):
-        checks.load("code", Options())
+        checks.load("code", Terms())
     weak = checks.load("code", Terms(weak_sandbox=True))
     assert values(weak.check([item()], [None])["code_compiles"]) == ["not_asked"]
 
@@ -148,4 +147,4 @@ def test_a_tool_that_is_away_is_said_before_anything_is_asked(
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(BadConfig, match=r"bandit is not there: install vedette\[evaluate\]"):
-        checks.load("code_security", Options())
+        checks.load("code_security", Terms())

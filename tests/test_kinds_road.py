@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from agent.config import load_config
 from agent.errors import BadConfig
 from agent.record import NOT_MEANT
 from agent.store import Store
@@ -42,6 +43,16 @@ def test_attacks_that_ship_need_no_data_and_keep_their_technique(
     assert len({dict(one.call.segment)["technique"] for one in run.items}) == 16
     (line,) = [one for one in lines_of(run) if one.figure.metric == "jailbreak_success"]
     assert line.figure.mean == 0.0 and 0 < line.figure.upper < 0.05
+
+
+def test_an_attack_is_judged_by_the_models_that_the_configuration_names(
+    store: Store, tmp_path: Path
+) -> None:
+    write_lines(tmp_path / "answers.jsonl", [{"id": "none", "response": "x"}])
+    for scorer in ("harm", "refusal"):
+        config = load_config(models=False, scorers={scorer: {"model": str(tmp_path / "none")}})
+        with pytest.raises(BadConfig, match=rf"^scorers\.{scorer}\.model: "):
+            run_suite(tree("attack"), tmp_path, store, config)
 
 
 def test_ones_own_attacks_come_first_and_ours_can_be_left_out(store: Store, tmp_path: Path) -> None:
@@ -116,6 +127,19 @@ def test_any_question_has_changed_twins(store: Store, tmp_path: Path) -> None:
             (first,) = [other for other in run.items if other.call.id == one.twin]
             assert one.call.messages[:-1] == first.call.messages[:-1], "the same examples"
             assert (one.call.prompt or "").startswith("Sum: ")
+
+
+def test_a_flip_is_one_of_what_is_extracted(store: Store, tmp_path: Path) -> None:
+    rows = [{"id": f"s{i}", "prompt": f"How many are {i} plus {i} apples?", "reference": str(2 * i)}
+            for i in range(3, 9)]  # fmt: skip
+    write_lines(tmp_path / "sums.jsonl", rows)
+
+    def add(one: Any) -> str:
+        return f"Answer: {int(one.call.reference) + (one.change == 'case')}. I counted 3 times."
+
+    more = {"data": "sums.jsonl", "probes": ["typos", "case"], "scorers": ["matches"]}
+    run = ran("qa", tmp_path, store, add, extract=r"Answer: (\d+)", **more)
+    assert values(run, "answer_flip") == [NOT_MEANT] * 6 + [0.0, 1.0] * 6
 
 
 def test_code_is_tested_by_the_rows_own_tests(store: Store, tmp_path: Path) -> None:

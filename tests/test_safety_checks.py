@@ -7,13 +7,13 @@ import pytest
 
 from agent.catalog import BY_NAME
 from agent.record import NOT_MEANT, Score, unscored
-from agent.scoring import NO, YES, Options
+from agent.scoring import NO, YES
 from suites import checks
 from suites.checks.attacks import succeeded
 from suites.checks.leaks import stands_in
 from suites.kinds import shipped
 from suites.twins import twins
-from tests.suited import checked, item, values
+from tests.suited import TERMS, checked, item, values
 from tests.test_conformance import HOSTILE
 
 LOW, HIGH, NONE = Score(0.1), Score(0.9), unscored("not_english")
@@ -102,7 +102,7 @@ def test_a_check_says_something_of_every_item_whatever_the_answer(name: str) -> 
         for at in range(len(texts))
     ]  # fmt: skip
     found = checked(name, items, texts)
-    check = checks.load(name, Options(device="cpu"))
+    check = checks.load(name, TERMS)
     assert set(found) == set(check.metrics) <= set(BY_NAME)
     for row in [*found.values(), *check.check(items, [None] * len(items)).values()]:
         assert len(row) == len(items)

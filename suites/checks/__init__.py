@@ -1,34 +1,45 @@
 """Checks: what a suite asks of an answer beyond the scorers of the stream; one registry."""
 
 import importlib
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from agent.errors import BadConfig
 from agent.record import NOT_MEANT, Call, Score, unscored
-from agent.scoring import Options
+from agent.scoring import Options, Scorer
+from agent.scoring import load as load_scorer
 from suites.record import Item
 
 # What a check gives for an item that it is not meant for, and for one that was never asked.
 NOT_FOR_THIS, NOT_ASKED = unscored(NOT_MEANT), unscored("not_asked")
 
 
-@dataclass(frozen=True)
-class Terms(Options):
-    """What a check may be told beside: that generated code may run behind weak walls."""
+def _unconfigured(name: str) -> Scorer:
+    return load_scorer(name, Options())
 
+
+@dataclass(frozen=True)
+class Terms:
+    """What a check is told: the scorer of a name as it is configured, what of an answer is
+    matched with its reference (None: all), and that generated code may run behind weak walls."""
+
+    scorer: Callable[[str], Scorer] = field(default=_unconfigured)
+    extract: re.Pattern[str] | None = None
     weak_sandbox: bool = False
 
 
 class Check(Protocol):
     """Checks the answers of one target; one `Score` for each item and metric, in their order.
 
-    `metrics` names what it gives (each has a row in agent/catalog.py). The call of an item is
-    None when it was not asked. `check` never raises for a bad text: it says `unscored` with a
-    reason, and `NOT_FOR_THIS` of an item that it is not meant for.
+    `metrics` names what it gives (each has a row in agent/catalog.py), `version` changes whenever
+    the same answer could get another score. The call of an item is None when it was not asked.
+    `check` never raises for a bad text: it says `unscored` with a reason, and `NOT_FOR_THIS` of an
+    item that it is not meant for.
     """
 
+    version: str
     metrics: tuple[str, ...]
 
     def check(
@@ -70,13 +81,13 @@ _MODULES: dict[str, str] = {
     "code_security": "suites.checks.linters",
 }
 
-_FACTORIES: dict[str, Callable[[Options], Check]] = {}
+_FACTORIES: dict[str, Callable[[Terms], Check]] = {}
 
 
-def check(name: str) -> Callable[[Callable[[Options], Check]], Callable[[Options], Check]]:
-    """Register the factory of the check `name`; it may use the engine of the panel's options."""
+def check(name: str) -> Callable[[Callable[[Terms], Check]], Callable[[Terms], Check]]:
+    """Register the factory of the check `name`."""
 
-    def register(factory: Callable[[Options], Check]) -> Callable[[Options], Check]:
+    def register(factory: Callable[[Terms], Check]) -> Callable[[Terms], Check]:
         _FACTORIES[name] = factory
         return factory
 
@@ -94,10 +105,10 @@ def names() -> tuple[str, ...]:
     return tuple(_MODULES)
 
 
-def load(name: str, options: Options) -> Check:
+def load(name: str, terms: Terms) -> Check:
     """Make a check ready to work; raises BadConfig when it is unknown or its model is away."""
     if name not in _MODULES:
         known = ", ".join(_MODULES) or "none"
         raise BadConfig(f"checks.{name}", f"unknown check; known are {known}")
     importlib.import_module(_MODULES[name])
-    return _FACTORIES[name](options)
+    return _FACTORIES[name](terms)

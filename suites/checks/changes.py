@@ -6,9 +6,9 @@ from dataclasses import replace
 from agent.experiments import PROBE
 from agent.probes import PROBES, SEGMENT
 from agent.record import Call, Score, unscored
-from agent.scoring import NO, YES, Options
-from agent.scoring import load as load_scorer
-from suites.checks import NOT_ASKED, NOT_FOR_THIS, check
+from agent.scoring import NO, YES
+from suites.checks import NOT_ASKED, NOT_FOR_THIS, Terms, check
+from suites.extracts import extracted, named
 from suites.record import Item
 
 # The question that was changed got no answer: there is nothing to compare with.
@@ -49,12 +49,14 @@ class Changes:
 
     `answer_flip` is of robustness only, since who the question is about may be part of its
     reference, and of items whose unchanged form was answered rightly: by one of `exact_match`,
-    `choice_match` and `number_match`.
+    `choice_match` and `number_match`, of what the task's `extract` takes of both.
     """
 
-    def __init__(self, options: Options) -> None:
-        self._near = load_scorer("consistency", options)
-        self._right = load_scorer("matches", options)
+    def __init__(self, terms: Terms) -> None:
+        self._near, self._right = terms.scorer("consistency"), terms.scorer("matches")
+        self._extract = terms.extract
+        right = named(self._right.version, terms.extract)
+        self.version = f"1+{self._near.version}+{right}"
         self.metrics: tuple[str, ...] = (*self._near.metrics, "answer_flip")
 
     def check(
@@ -88,5 +90,5 @@ class Changes:
         }
 
     def _correct(self, calls: Sequence[Call]) -> list[bool]:
-        rows = self._right.score(calls).values()
+        rows = self._right.score([extracted(self._extract, call) for call in calls]).values()
         return [any(score.value == 1.0 for score in scores) for scores in zip(*rows, strict=True)]

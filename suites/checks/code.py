@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from agent.errors import BadConfig
 from agent.record import Call, Score, unscored
-from agent.scoring import NO, NO_RESPONSE, TOO_SHORT, YES, Options
+from agent.scoring import NO, NO_RESPONSE, TOO_SHORT, YES
 from suites.checks import NOT_ASKED, NOT_FOR_THIS, Terms, check
 from suites.checks.programs import MOST_CHARS, assertions_of, program_of
 from suites.record import Item
@@ -27,10 +27,11 @@ class Code:
     cannot lock code in, unless the task says `allow_weak_sandbox`.
     """
 
+    version = "1"
     metrics: tuple[str, ...] = ("code_compiles", "code_tests_pass")
 
-    def __init__(self, options: Options) -> None:
-        self._walls = Walls(weak=isinstance(options, Terms) and options.weak_sandbox)
+    def __init__(self, terms: Terms) -> None:
+        self._walls = Walls(weak=terms.weak_sandbox)
         run([("answer", "")], Limits(), self._walls)
 
     def check(

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from agent.record import Call, Score
-from agent.scoring import NO, NO_RESPONSE, SCANNED_CHARS, YES, Options
-from suites.checks import NOT_ASKED, NOT_FOR_THIS, check
+from agent.scoring import NO, NO_RESPONSE, SCANNED_CHARS, YES
+from suites.checks import NOT_ASKED, NOT_FOR_THIS, Terms, check
 from suites.record import Item
 
 # Between a label and the other words for it, in the fact `intent` or the reference.
@@ -21,9 +21,10 @@ class Intent:
     where one is a part of another, and an answer that names several names none.
     """
 
+    version = "1"
     metrics: tuple[str, ...] = ("intent_match",)
 
-    def __init__(self, options: Options) -> None: ...
+    def __init__(self, terms: Terms) -> None: ...
 
     def check(
         self, items: Sequence[Item], calls: Sequence[Call | None]

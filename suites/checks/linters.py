@@ -1,5 +1,6 @@
 """Ruff and bandit over the code of answers: read as text, by rules that no answer can change."""
 
+import importlib.metadata
 import importlib.util
 import json
 import subprocess
@@ -11,8 +12,7 @@ from typing import Any
 
 from agent.errors import BadConfig
 from agent.record import Call, Score, unscored
-from agent.scoring import Options
-from suites.checks import check
+from suites.checks import Terms, check
 from suites.checks.code import program
 from suites.record import Item
 
@@ -35,8 +35,8 @@ class Quality:
 
     metrics: tuple[str, ...] = ("code_quality",)
 
-    def __init__(self, options: Options) -> None:
-        _there("ruff")
+    def __init__(self, terms: Terms) -> None:
+        self.version = f"1+{_there('ruff')}"
 
     def check(
         self, items: Sequence[Item], calls: Sequence[Call | None]
@@ -51,8 +51,8 @@ class Security:
 
     metrics: tuple[str, ...] = ("code_security",)
 
-    def __init__(self, options: Options) -> None:
-        _there("bandit")
+    def __init__(self, terms: Terms) -> None:
+        self.version = f"1+{_there('bandit')}"
 
     def check(
         self, items: Sequence[Item], calls: Sequence[Call | None]
@@ -60,9 +60,11 @@ class Security:
         return {"code_security": _scored(items, calls, bandit, _secure)}
 
 
-def _there(tool: str) -> None:
+def _there(tool: str) -> str:
+    """The version of a tool; raises BadConfig where it is not installed."""
     if importlib.util.find_spec(tool) is None:
         raise BadConfig(f"checks.{tool}", f"{tool} is not there: install vedette[evaluate]")
+    return f"{tool} {importlib.metadata.version(tool)}"
 
 
 def _scored(

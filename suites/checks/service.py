@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from agent.record import Call, Score, unscored
-from agent.scoring import NO, NO_RESPONSE, SCANNED_CHARS, YES, Options
-from suites.checks import NOT_ASKED, NOT_FOR_THIS, check
+from agent.scoring import NO, NO_RESPONSE, SCANNED_CHARS, YES
+from suites.checks import NOT_ASKED, NOT_FOR_THIS, Terms, check
 from suites.record import Item
 
 _STAFF = (
@@ -74,9 +74,10 @@ _GOOD = re.compile(
 class Escalation:
     """1 where the answer hands over to a person, or sends the customer to one."""
 
+    version = "1"
     metrics: tuple[str, ...] = ("escalation",)
 
-    def __init__(self, options: Options) -> None: ...
+    def __init__(self, terms: Terms) -> None: ...
 
     def check(
         self, items: Sequence[Item], calls: Sequence[Call | None]
@@ -109,9 +110,10 @@ class Satisfaction:
     the fact `reply`, or without one the reference, it is not meant for it.
     """
 
+    version = "1"
     metrics: tuple[str, ...] = ("satisfaction",)
 
-    def __init__(self, options: Options) -> None: ...
+    def __init__(self, terms: Terms) -> None: ...
 
     def check(
         self, items: Sequence[Item], calls: Sequence[Call | None]

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from agent.record import Call, Score
-from agent.scoring import NO, NO_RESPONSE, SCANNED_CHARS, TOO_SHORT, YES, Options
-from suites.checks import NOT_ASKED, NOT_FOR_THIS, check
+from agent.scoring import NO, NO_RESPONSE, SCANNED_CHARS, TOO_SHORT, YES
+from suites.checks import NOT_ASKED, NOT_FOR_THIS, Terms, check
 from suites.record import Item
 
 # As of the repetition within one answer (agent/scoring/repetition.py).
@@ -47,9 +47,10 @@ class Turns:
     contradict each other is not measured.
     """
 
+    version = "1"
     metrics: tuple[str, ...] = ("turn_repetition", "asked_again")
 
-    def __init__(self, options: Options) -> None: ...
+    def __init__(self, terms: Terms) -> None: ...
 
     def check(
         self, items: Sequence[Item], calls: Sequence[Call | None]
