@@ -223,7 +223,7 @@ def _remarks(run: Run) -> Iterator[str]:
 def _show_runs(store: Store, gone: str | None, as_json: bool) -> None:
     with store.transaction() as tx:
         if gone is not None:
-            forget(tx, gone)
+            forget(tx, gone, time.time())
             err.print(f"forgot {gone}", markup=False, highlight=False)
             return
         found = runs_of(tx)

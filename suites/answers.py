@@ -8,6 +8,7 @@ from typing import Any
 
 from agent.errors import BadRecord
 from agent.record import Answer
+from agent.store.budgets import NOTHING, Amount
 from suites.datasets import Row, at, holds, read_rows
 from suites.mappings import identity, text
 from suites.record import Item
@@ -24,11 +25,15 @@ PLAIN = "plain_prompt"
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One answer, and when it was asked for in epoch seconds, 0 where nobody says."""
+    """One answer, and when it was asked for in epoch seconds, 0 where nobody says.
+
+    `cost` is what all tries of its question came to; the store keeps the sum, not the parts.
+    """
 
     item: str
     at: float
     answer: Answer
+    cost: Amount = NOTHING
 
 
 class Recorded:

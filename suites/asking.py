@@ -13,12 +13,12 @@ from typing import Protocol
 
 from agent.record import Answer, Call
 from agent.shadows import Candidate
-from agent.store.budgets import Amount
+from agent.store.budgets import NOTHING, Amount
 from shadow.candidates import Model, worst_case
 from shadow.client import Endpoint
 from shadow.loading import Loading
 from suites.answers import Given
-from suites.purse import Bounds, Purse, charge
+from suites.purse import Bounds, Purse, charge, total
 from suites.suite import Target
 
 # Failures that another try may mend, and the wait before it, which doubles.
@@ -119,19 +119,20 @@ class Asking:
 
     async def _answered(self, purse: Purse, call: Call) -> Given | None:
         """The answer of the last try, each with its worst case reserved; None without any."""
-        given = None
+        given, cost = None, NOTHING
         for attempt in range(1, self._target.attempts + 1):
             if attempt > 1:
                 await asyncio.sleep(_WAIT_S * 2 ** (attempt - 2))
-            need = worst_case(call, self._candidate)
+            # All tries of a question are one call.
+            need = worst_case(call, self._candidate)._replace(calls=int(attempt == 1))
             if not await self._reserved(purse, need):
                 break
             began, answer = time.time(), await self._model.ask(call)
-            given = Given(call.id, began, answer)
+            taken = charge(call, self._candidate, answer)._replace(calls=need.calls)
+            cost = total([cost, taken])
+            given = Given(call.id, began, answer, cost)
             again = answer.error in _AGAIN and attempt < self._target.attempts
-            taken = charge(call, self._candidate, answer)
-            # All tries of a question are one call.
-            await purse.settle(need, taken._replace(calls=0) if again else taken)
+            await purse.settle(need, taken)
             if not again:
                 break
         return given
@@ -143,7 +144,7 @@ class Asking:
         if not await purse.reserve(need):
             self.stopped = self.stopped or OVER_BUDGET
         elif self._is_over():
-            await purse.settle(need, Amount(0, 0, 0))
+            await purse.settle(need, NOTHING)
         return not self._is_over()
 
     def _is_over(self) -> bool:

@@ -18,7 +18,9 @@ from agent.store.evaluations import (
     body_of,
     evaluations_of,
     forget_run,
+    hold_suite,
     outcomes_of,
+    scorers_of,
 )
 from suites.answers import Given, as_row
 from suites.record import Item, Outcome, Run
@@ -60,14 +62,21 @@ def read_run(tx: Transaction, name: str, key: str = "run", before: float = math.
         )  # fmt: skip
         scores = {metric: unpack_scores(row) for metric, row in held["scores"].items()}
         outcomes.append(Outcome(target, held["model"], calls, scores, held["measures"]))
-    return Run(one.name, one.began, one.digest, items, tuple(outcomes), rejected)
+    scorers = unpack_scorers(scorers_of(tx, one) or [])
+    return Run(one.name, one.began, one.digest, items, tuple(outcomes), rejected, scorers)
 
 
-def forget(tx: Transaction, name: str) -> Evaluation:
-    """Delete a run, finished or not, with its texts; raises BadConfig where there is none."""
+def forget(tx: Transaction, name: str, now: float) -> Evaluation:
+    """Delete a run, finished or not, with its texts.
+
+    Raises BadConfig where there is none, and while another process runs it.
+    """
     suite, _, number = name.partition("#")
+    hold_suite(tx, suite)
     for one in runs_of(tx, suite):
         if str(one.number) == number:
+            if one.finished is None and held_by_another(one, now):
+                raise BadConfig("--forget", f"{name} is run by {one.holder}; end that first")
             forget_run(tx, one)
             return one
     raise BadConfig("--forget", f"no run {name}; it wants SUITE#NUMBER")
@@ -125,6 +134,16 @@ def pack_scores(row: Sequence[Score]) -> list[Any]:
 def unpack_scores(row: Sequence[Any]) -> tuple[Score, ...]:
     """What `pack_scores` packed."""
     return tuple(Score(None, *one) if isinstance(one, list) else Score(one) for one in row)
+
+
+def pack_scorers(scorers: Mapping[tuple[str, str], str]) -> list[list[str]]:
+    """What scored a run, as plain data."""
+    return [[*key, version] for key, version in sorted(scorers.items())]
+
+
+def unpack_scorers(rows: Sequence[Sequence[str]]) -> dict[tuple[str, str], str]:
+    """What `pack_scorers` packed."""
+    return {(task, metric): version for task, metric, version in rows}
 
 
 def digest_of(value: Any) -> str:

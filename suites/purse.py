@@ -1,24 +1,22 @@
 """What a target may still cost: reserved at the worst before a question, settled by its answer."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from agent.record import Answer, Call
 from agent.shadows import Candidate, Price
-from agent.store.budgets import Amount
+from agent.store.budgets import NOTHING, Amount
 from shadow.candidates import microusd, priced, worst_case
 from suites.answers import Given
+from suites.suite import Cap
 
 # Failures of an endpoint that has taken nothing on; after others it may have answered in full.
 _FREE = frozenset({
     "connect", "no_address", "private_address", "redirect", "rate_limited", "refused",
     "server_error", "bad_status",
 })  # fmt: skip
-
-
-NOTHING = Amount(0, 0, 0)
 
 
 class Bounds(NamedTuple):
@@ -29,14 +27,14 @@ class Bounds(NamedTuple):
     microusd: int | None
 
 
-def plus(one: Amount, other: Amount) -> Amount:
-    """Both together."""
-    return Amount(*(a + b for a, b in zip(one, other, strict=True)))
-
-
 def minus(one: Amount, other: Amount) -> Amount:
     """What one is more than the other."""
     return Amount(*(a - b for a, b in zip(one, other, strict=True)))
+
+
+def bounds_of(cap: Cap) -> Bounds:
+    """What a cap leaves of each when nothing is spent."""
+    return Bounds(cap.calls, cap.tokens, None if cap.usd is None else int(cap.usd * 1e6))
 
 
 def share(left: Bounds, targets: int) -> Bounds:
@@ -48,6 +46,17 @@ def less(left: Bounds, taken: Amount) -> Bounds:
     """The bounds once something was taken of them."""
     pairs = zip(left, taken, strict=True)
     return Bounds(*(None if bound is None else bound - part for bound, part in pairs))
+
+
+def least(*bounds: Bounds) -> Bounds:
+    """The narrowest of each bound."""
+    known = ([one for one in some if one is not None] for some in zip(*bounds, strict=True))
+    return Bounds(*(min(some, default=None) for some in known))
+
+
+def total(amounts: Iterable[Amount]) -> Amount:
+    """All of them together."""
+    return Amount(*map(sum, zip(NOTHING, *amounts, strict=True)))
 
 
 def charge(call: Call, candidate: Candidate, answer: Answer) -> Amount:

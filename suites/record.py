@@ -44,7 +44,8 @@ class Run:
     """One evaluation: every target answered the same items.
 
     `began` is in epoch seconds; `digest` is that of the suite and its items; `rejected` counts by
-    task and reason the rows of the datasets that are no item.
+    task and reason the rows of the datasets that are no item; `scorers` names by task and metric
+    the scorer, its version and the digest of its model.
     """
 
     name: str
@@ -53,3 +54,4 @@ class Run:
     items: tuple[Item, ...]
     outcomes: tuple[Outcome, ...]
     rejected: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    scorers: Mapping[tuple[str, str], str] = field(default_factory=dict)

@@ -16,7 +16,7 @@ from agent.buckets import event_key
 from agent.config import Config
 from agent.errors import BadConfig
 from agent.record import Call
-from agent.shadows import Candidate, Price
+from agent.shadows import Price
 from agent.store import Store, evaluations
 from agent.store.budgets import Amount
 from agent.store.evaluations import Evaluation
@@ -32,14 +32,15 @@ from suites.keeping import (
     held_by_another,
     holder,
     pack_items,
+    pack_scorers,
     pack_scores,
     runs_of,
 )
 from suites.memory import Memory
-from suites.purse import NOTHING, Bounds, charge, less, paid, plus, share
+from suites.purse import bounds_of, least, less, paid, share, total
 from suites.record import Item, Outcome, Run
 from suites.scoring import Scoring
-from suites.suite import Cap, Suite, Target
+from suites.suite import Suite, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,9 @@ def evaluate(suite: Suite, folder: Path, store: Store, config: Config, ways: Way
     _check(suite, folder)
     rubrics = load_rubrics(suite.judge, folder) if suite.judge is not None else ()
     scoring = Scoring(suite, items, config)
-    run = _open(suite, items, rejected, store, ways)
-    asked, outcomes, held = _Asked(suite, folder, items), list[Outcome](), dict[str, Any]()
+    run, costs = _open(suite, items, rejected, store, ways)
+    asked, outcomes, held = _Asked(suite, folder, items, costs), list[Outcome](), dict[str, Any]()
+    scorers = scoring.versions()
     for name, target in suite.targets.items():
         tell = partial(_told, ways, name, len(items))
         journal = Journal(store, run, name, fingerprint(target), ways.again, ways.now, tell)
@@ -82,11 +84,11 @@ def evaluate(suite: Suite, folder: Path, store: Store, config: Config, ways: Way
         journal = Journal(store, run, JUDGE, key, ways.again, ways.now, tell)
         asker = Asker(suite.judge, folder, suite.concurrency, journal)
         judging = Judging(suite.judge, rubrics, asker, suite.seed)
-        outcomes = list(judging.judge(items, outcomes))
+        outcomes, scorers = list(judging.judge(items, outcomes)), scorers | judging.versions(items)
     with store.transaction() as tx:
         kept = {one.target: held[one.target] | _kept(one) for one in outcomes}
-        evaluations.finish(tx, run, kept, ways.now())
-    return Run(run.name, run.began, run.digest, items, tuple(outcomes), rejected)
+        evaluations.finish(tx, run, kept, pack_scorers(scorers), ways.now())
+    return Run(run.name, run.began, run.digest, items, tuple(outcomes), rejected, scorers)
 
 
 def fingerprint(target: Target) -> str:
@@ -121,31 +123,37 @@ def _check(suite: Suite, folder: Path) -> None:
 
 def _open(
     suite: Suite, items: Sequence[Item], rejected: Rejected, store: Store, ways: Ways
-) -> Evaluation:
-    """The run to go on with, or a new one."""
+) -> tuple[Evaluation, dict[str, Amount]]:
+    """The run to go on with and what each target has cost it, or a new one."""
     body, now = pack_items(items, rejected), ways.now()
     digest = digest_of([suite.name, suite.seed, body["items"]])
     with store.transaction() as tx:
+        evaluations.hold_suite(tx, suite.name)
         for one in [] if ways.fresh else runs_of(tx, suite.name):
             if one.digest != digest or (one.finished is not None and not ways.again):
                 continue
             if one.finished is None and held_by_another(one, now):
                 raise BadConfig(one.name, f"is run by {one.holder}; --fresh begins another")
-            evaluations.take(tx, one, holder(), now)
-            return one
+            return evaluations.take(tx, one, holder(), now), evaluations.costs_of(tx, one)
         if ways.again:
             raise BadConfig("--again", f"no run of {suite.name} has asked these questions")
         packed = evaluations.packed(body)
-        return evaluations.begin(tx, suite.name, digest, packed, holder(), now)
+        return evaluations.begin(tx, suite.name, digest, packed, holder(), now), {}
 
 
 class _Asked:
-    """The targets one after another; the endpoints share what a run may cost."""
+    """The targets one after another; the endpoints share what a run may cost.
 
-    def __init__(self, suite: Suite, folder: Path, items: Sequence[Item]) -> None:
+    `costs` is what each has cost the run before.
+    """
+
+    def __init__(
+        self, suite: Suite, folder: Path, items: Sequence[Item], costs: Mapping[str, Amount]
+    ) -> None:
         self._suite, self._folder, self._items = suite, folder, items
         self._left = sum(one.url is not None for one in suite.targets.values())
-        self._spent = NOTHING
+        self._costs = {name: cost for name, cost in costs.items() if name != JUDGE}
+        self._asked: list[str] = []
         self._memory: dict[str, float] = {}
 
     def measured(self, outcome: Outcome) -> dict[str, float]:
@@ -183,20 +191,23 @@ class _Asked:
     ) -> str:
         """The rest of the cap is split evenly between this endpoint and those after it.
 
+        What earlier tries of the run spent is spent: this one's of its share, all of the cap.
+
         Questions come in an order drawn by seed, an item before its twins: what a cap leaves out
         is no task more than another.
         """
         model, candidate = open_endpoint(f"targets.{name}", target, self._suite.concurrency)
-        cap = less(_bounds(self._suite.budget), self._spent)
-        left = less(share(cap, self._left), _cost(calls, candidate, journal))
-        keep = partial(_keep, journal, target.price)
-        asking = Asking(model, target, candidate, left, keep)
+        bounds, costs = bounds_of(self._suite.budget), self._costs
+        before = less(bounds, total(costs[one] for one in self._asked))
+        left = less(share(before, self._left), journal.cost)
+        left = least(left, less(bounds, total(costs.values())))
+        asking = Asking(model, target, candidate, left, partial(_keep, journal, target.price))
         seed = str(self._suite.seed)
         drawn = {one.call.id: event_key(seed, one.twin or one.call.id) for one in self._items}
         missing = [call for call in calls if call.id not in journal.there]
         asyncio.run(asking.ask(sorted(missing, key=lambda call: drawn[call.id])))
-        taken = _cost(calls, candidate, journal)
-        self._spent = plus(self._spent, taken)
+        costs[name] = journal.cost
+        self._asked.append(name)
         self._left -= 1
         return asking.stopped or NO_ANSWER
 
@@ -207,16 +218,6 @@ def _keep(journal: Journal, price: Price, given: Sequence[Given]) -> None:
 
 def _called_with(call: Call, parameters: Mapping[str, Any]) -> Call:
     return replace(call, parameters=tuple(parameters.items())) if parameters else call
-
-
-def _bounds(cap: Cap) -> Bounds:
-    return Bounds(cap.calls, cap.tokens, None if cap.usd is None else int(cap.usd * 1e6))
-
-
-def _cost(calls: Sequence[Call], candidate: Candidate, journal: Journal) -> Amount:
-    there = [call for call in calls if call.id in journal.there]
-    taken = [charge(call, candidate, journal.there[call.id].answer) for call in there]
-    return Amount(*map(sum, zip(*taken, strict=True))) if taken else NOTHING
 
 
 def _outcome(

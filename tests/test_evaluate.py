@@ -55,7 +55,7 @@ def test_a_run_is_read_back_as_it_was(folder: Path, any_store: Store) -> None:
         assert read_run(tx, "arithmetic#1") == first
         assert read_run(tx, "arithmetic") == second
         assert [one.name for one in runs_of(tx)] == ["arithmetic#2", "arithmetic#1"]
-        assert forget(tx, "arithmetic#2").number == 2
+        assert forget(tx, "arithmetic#2", 0.0).number == 2
         assert find_run(tx, "arithmetic").name == "arithmetic#1"
         with pytest.raises(BadConfig, match="no finished run arithmetic#2"):
             read_run(tx, "arithmetic#2")

@@ -9,12 +9,17 @@ from typing import Any
 import pytest
 
 from agent.errors import BadConfig, StoreDown
+from agent.record import Call
 from agent.store import Store, evaluations
+from shadow.candidates import worst_case
 from suites.keeping import read_run
 from suites.record import Run
+from suites.suite import Target
 from suites.summary import counts_of
 from tests.evaluated import run_suite, suite_tree, sums, values, write_lines
 from tests.live.endpoint import Endpoint
+
+PRICE = {"input": 1000.0, "output": 1000.0}
 
 
 @pytest.fixture
@@ -137,8 +142,7 @@ def test_the_cap_is_never_exceeded_and_what_is_left_is_for_the_next_endpoint(
 ) -> None:
     # An answer costs 10 tokens; reserved are some 30 bytes of the question and 32 + 20 tokens.
     with Endpoint() as fake:
-        price = {"input": 1000.0, "output": 1000.0}
-        both = {name: target(fake, answer_tokens=20, price=price) for name in ("a", "b")}
+        both = {name: target(fake, answer_tokens=20, price=PRICE) for name in ("a", "b")}
         tree = suite_tree(both, budget={"usd": 0.5, "calls": 100}, concurrency=4)
         run = run_suite(tree, folder, store)
     asked = [sum(call is not None for call in one.calls) for one in run.outcomes]
@@ -151,6 +155,50 @@ def test_the_cap_is_never_exceeded_and_what_is_left_is_for_the_next_endpoint(
     missing = [i for i, call in enumerate(run.outcomes[1].calls) if call is None]
     assert {values(run, "number_match", 1)[i] for i in missing} == {"over_budget"}
     assert min(missing) < asked[1], "not the last ones, but some that are drawn"
+
+
+def worst_usd(tree: dict[str, Any], questions: int) -> dict[str, float]:
+    """The cap that so many of the questions fit in at their worst."""
+    one = Target.model_validate(tree)
+    needs = [worst_case(Call("s", 0.0, "", prompt=row["prompt"]), one.candidate(1))
+             for row in sums(30)]  # fmt: skip
+    return {"usd": questions * max(need.microusd for need in needs) / 1e6}
+
+
+def test_what_failed_is_not_asked_again_for_money_that_was_spent(
+    folder: Path, store: Store
+) -> None:
+    with Endpoint("bad_json") as fake:
+        one = target(fake, answer_tokens=20, price=PRICE, failures=100)
+        tree = suite_tree({"new": one}, budget=worst_usd(one, 6), concurrency=2)
+        first = run_suite(tree, folder, store)
+        asked, fake.mode = len(fake.asked), "ok"
+        again = run_suite(tree, folder, store, again=True)
+    assert asked == statuses(first).count("error") == 6
+    assert len(fake.asked) == asked and statuses(again).count(None) == 30
+    assert set(values(again, "number_match")) == {"over_budget"}
+
+
+def test_a_run_that_goes_on_knows_what_every_try_has_cost(
+    folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("suites.asking._WAIT_S", 0.0)
+    plain, n = evaluations.put_answers, itertools.count()
+
+    def away(*given: Any) -> None:
+        if next(n) == 3:
+            raise StoreDown("database: does not answer")
+        plain(*given)
+
+    monkeypatch.setattr(evaluations, "put_answers", away)
+    with Endpoint("reset") as fake:
+        one = target(fake, attempts=2, answer_tokens=20, price=PRICE, failures=100)
+        tree = suite_tree({"new": one}, budget=worst_usd(one, 10), concurrency=1)
+        with pytest.raises(StoreDown):
+            run_suite(tree, folder, store)
+        assert len(fake.asked) == 8, "of four questions, the last of which nobody kept"
+        run_suite(tree, folder, store)
+    assert len(fake.asked) == 8 + 4, "six tries are kept, and ten fit"
 
 
 def test_a_cap_in_usd_needs_a_price(folder: Path, store: Store) -> None:

@@ -18,7 +18,7 @@ from agent.store.writes import insert_new, upsert
 OVER_BUDGET, STOPPED, NO_TICKET, EXPIRED = "over_budget", "stopped", "no_ticket", "expired"
 # The row of `spent` that holds what a candidate has cost in all.
 IN_ALL = -1
-_LARGEST = 2**62  # a bound beyond it is no number for the database, and bounds nothing
+LARGEST = 2**62  # what is beyond it is no number for the database, and bounds nothing
 
 
 class Amount(NamedTuple):
@@ -27,6 +27,9 @@ class Amount(NamedTuple):
     calls: int
     tokens: int
     microusd: int
+
+
+NOTHING = Amount(0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def _add(tx: Connection, candidate: str, hour: int, budget: Budget, need: Amount
     for name, (an_hour, in_all) in bounds_of(budget).items():
         bound, wanted = in_all if hour == IN_ALL else an_hour, getattr(need, name)
         if bound is not None:
-            statement = statement.where(spent.c[name] <= min(bound, _LARGEST) - wanted)
+            statement = statement.where(spent.c[name] <= min(bound, LARGEST) - wanted)
         statement = statement.values({name: spent.c[name] + wanted})
     return tx.execute(statement).rowcount == 1
 

@@ -1,15 +1,17 @@
 """Runs of suites: what was asked, every answer as it came, and the scores.
 
 What stands in a body is the caller's: compressed JSON. Every function takes the open transaction.
+The row of a run is locked before its answers: who forgets a run waits for what is being written.
 """
 
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     Connection,
     Float,
@@ -22,11 +24,16 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    text,
     update,
 )
 
+from agent.errors import BadConfig
+from agent.store.budgets import LARGEST, NOTHING, Amount
 from agent.store.tables import META
 from agent.store.writes import upsert
+
+_SUITE_LOCK = 7_364_202  # any number, the same in every process; beside it that of the suite
 
 evaluations = Table(
     "evaluations",
@@ -39,6 +46,8 @@ evaluations = Table(
     Column("holder", String(128), nullable=False),  # host and process that run it
     Column("seen", Float, nullable=False),  # when its holder was last heard of
     Column("body", LargeBinary, nullable=False),
+    # What scored every metric of every task; empty until it is finished.
+    Column("scorers", LargeBinary),
 )
 
 evaluation_answers = Table(
@@ -62,7 +71,17 @@ evaluation_outcomes = Table(
     Column("body", LargeBinary, nullable=False),
 )
 
-TABLES = (evaluations, evaluation_answers, evaluation_outcomes)
+# What asking a target has cost the run, every try of it: also of answers that were dropped.
+evaluation_spending = Table(
+    "evaluation_spending",
+    META,
+    Column("suite", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("target", String(64), primary_key=True),
+    *(Column(name, BigInteger, nullable=False) for name in Amount._fields),
+)
+
+TABLES = (evaluations, evaluation_answers, evaluation_outcomes, evaluation_spending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +113,16 @@ def opened(body: bytes) -> Any:
     return json.loads(zlib.decompress(body).decode("utf-8", "surrogatepass"))
 
 
+def hold_suite(tx: Connection, suite: str) -> None:
+    """Let nobody else begin, take or forget a run of a suite until the transaction ends.
+
+    Two that look at once would take one run, or one number. SQLite has one writer anyhow.
+    """
+    if tx.dialect.name == "postgresql":
+        lock = text("SELECT pg_advisory_xact_lock(:lock, hashtext(:suite))")
+        tx.execute(lock, {"lock": _SUITE_LOCK, "suite": suite})
+
+
 def begin(
     tx: Connection, suite: str, digest: str, body: bytes, holder: str, now: float
 ) -> Evaluation:
@@ -114,10 +143,11 @@ def evaluations_of(tx: Connection, suite: str | None = None, limit: int = 1000) 
     return [Evaluation(*row) for row in tx.execute(query.limit(limit))]
 
 
-def take(tx: Connection, one: Evaluation, holder: str, now: float) -> None:
+def take(tx: Connection, one: Evaluation, holder: str, now: float) -> Evaluation:
     """Go on with a run: it is somebody's, and not finished."""
     held = {"holder": holder, "seen": now, "finished": None}
     tx.execute(update(evaluations).where(_row(evaluations, one)).values(**held))
+    return replace(one, holder=holder, seen=now, finished=None)
 
 
 def body_of(tx: Connection, one: Evaluation) -> Any:
@@ -126,13 +156,31 @@ def body_of(tx: Connection, one: Evaluation) -> Any:
 
 
 def put_answers(
-    tx: Connection, one: Evaluation, target: str, asked: str, rows: Mapping[str, Any], now: float
-) -> None:
-    """Keep answers by item, with the digest of the target that was asked."""
-    here = {"suite": one.suite, "number": one.number, "target": target, "asked": asked}
-    found = [{**here, "item": item, "body": packed(body)} for item, body in rows.items()]
+    tx: Connection, one: Evaluation, target: str, asked: str, rows: Mapping[str, Any],
+    cost: Amount, now: float,
+) -> None:  # fmt: skip
+    """Keep answers by item, with the digest of the target that was asked, and what they cost.
+
+    Raises BadConfig where the run is no longer its holder's.
+    """
+    _renew(tx, one, seen=now)
+    here = {"suite": one.suite, "number": one.number, "target": target}
+    if any(cost):
+        held = zip(costs_of(tx, one).get(target, NOTHING), cost, strict=True)
+        sums = Amount(*(min(before + more, LARGEST) for before, more in held))
+        upsert(tx, evaluation_spending, [here | sums._asdict()])
+    found = [
+        {**here, "asked": asked, "item": item, "body": packed(body)} for item, body in rows.items()
+    ]
     upsert(tx, evaluation_answers, found)
-    tx.execute(update(evaluations).where(_row(evaluations, one)).values(seen=now))
+
+
+def costs_of(tx: Connection, one: Evaluation) -> dict[str, Amount]:
+    """What asking each target has cost a run so far."""
+    table = evaluation_spending
+    amounts = [table.c[name] for name in Amount._fields]
+    query = select(table.c.target, *amounts).where(_row(table, one))
+    return {target: Amount(*amount) for target, *amount in tx.execute(query)}
 
 
 def answers_of(tx: Connection, one: Evaluation, target: str, asked: str | None = None) -> Any:
@@ -152,15 +200,26 @@ def drop_answers(tx: Connection, one: Evaluation, target: str, items: Sequence[s
         tx.execute(delete(table).where(here, table.c.item.in_(items[at : at + 500])))
 
 
-def finish(tx: Connection, one: Evaluation, outcomes: Mapping[str, Any], now: float) -> None:
-    """Keep what each target came to, in this order; the run is over."""
+def finish(
+    tx: Connection, one: Evaluation, outcomes: Mapping[str, Any], scorers: Any, now: float
+) -> None:
+    """Keep what each target came to, in this order, and what scored it; the run is over.
+
+    Raises BadConfig where the run is no longer its holder's.
+    """
+    _renew(tx, one, finished=now, seen=now, scorers=packed(scorers))
     tx.execute(delete(evaluation_outcomes).where(_row(evaluation_outcomes, one)))
     here = {"suite": one.suite, "number": one.number}
     upsert(tx, evaluation_outcomes, [
         {**here, "target": target, "place": place, "body": packed(body)}
         for place, (target, body) in enumerate(outcomes.items())
     ])  # fmt: skip
-    tx.execute(update(evaluations).where(_row(evaluations, one)).values(finished=now, seen=now))
+
+
+def scorers_of(tx: Connection, one: Evaluation) -> Any:
+    """What scored a run; None of one that is not finished, or was kept before that was."""
+    held = tx.execute(select(evaluations.c.scorers).where(_row(evaluations, one))).scalar_one()
+    return None if held is None else opened(held)
 
 
 def outcomes_of(tx: Connection, one: Evaluation) -> dict[str, Any]:
@@ -172,8 +231,15 @@ def outcomes_of(tx: Connection, one: Evaluation) -> dict[str, Any]:
 
 def forget_run(tx: Connection, one: Evaluation) -> None:
     """Delete a run with its texts."""
-    for table in reversed(TABLES):
+    for table in TABLES:
         tx.execute(delete(table).where(_row(table, one)))
+
+
+def _renew(tx: Connection, one: Evaluation, **values: Any) -> None:
+    """Change the row of a run that is still its holder's."""
+    mine = and_(_row(evaluations, one), evaluations.c.holder == one.holder)
+    if tx.execute(update(evaluations).where(mine).values(**values)).rowcount != 1:
+        raise BadConfig(one.name, "was forgotten meanwhile, or another process goes on with it")
 
 
 def _row(table: Table, one: Evaluation) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, String, Table, insert, inspect, select, text
 
 from agent.findings import Finding
-from agent.store.evaluations import TABLES
+from agent.store.evaluations import TABLES, evaluations
 from agent.store.findings import row_of
 from agent.store.judgements import judgements
 from agent.store.tables import BY_PAIR, BY_START, BY_TIME, META, findings
@@ -87,6 +87,14 @@ def m009_judgements(connection: Connection) -> None:
     META.create_all(connection, [judgements])
 
 
+def m010_scorers_of_evaluations(connection: Connection) -> None:
+    """What scored a run, and what asking its targets has cost."""
+    META.create_all(connection, TABLES)
+    if "scorers" not in {one["name"] for one in inspect(connection).get_columns("evaluations")}:
+        kind = evaluations.c.scorers.type.compile(connection.dialect)
+        connection.execute(text(f"ALTER TABLE evaluations ADD COLUMN scorers {kind}"))
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     m001_first_tables,
     m002_experiments,
@@ -97,6 +105,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     m007_tickets,
     m008_evaluations,
     m009_judgements,
+    m010_scorers_of_evaluations,
 )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agent.errors import BadConfig
 from agent.record import NOT_MEANT, Answer, Call, Score, unscored
-from agent.store.budgets import Amount
+from agent.store.budgets import NOTHING, Amount
 from suites.asking import Asking, Local, ask_local, open_endpoint, open_local
 from suites.journal import Journal
 from suites.judge.canaries import DISTRUSTED, Trust, tried
@@ -15,9 +15,9 @@ from suites.judge.judging import Preferences, compared, judged
 from suites.judge.prompt import drawn_marks
 from suites.judge.rubric import Rubric, load_rubric
 from suites.judge.spending import spent_measures
-from suites.purse import NOTHING, Bounds, charge, less, minus, plus
+from suites.purse import bounds_of, charge, less, minus, total
 from suites.record import Item, Outcome
-from suites.suite import Cap, Judge
+from suites.suite import Judge
 
 # Where the journal keeps its replies; no target has such a name.
 JUDGE = "(judge)"
@@ -41,13 +41,15 @@ def load_rubrics(told: Judge, folder: Path) -> tuple[Rubric, ...]:
 class Asker:
     """Puts questions to the judge within its cap; what the journal has is not asked again.
 
-    `spent` is what all that was put has cost, whenever that was: a run that goes on has spent what
-    one that was never stopped has.
+    `spent` is what the answers that were put to it have cost, whenever that was: a run that goes on
+    has spent what one that was never stopped has. The cap is one of all that was ever asked in the
+    run. `by` is the digest of the model that is asked.
     """
 
     def __init__(self, told: Judge, folder: Path, concurrency: int, journal: Journal) -> None:
         self._by, self._folder, self._at_once = told.by, folder, concurrency
-        self._journal, self._cap = journal, _bounds(told.budget)
+        self.by = journal.asked
+        self._journal, self._bounds = journal, bounds_of(told.budget)
         self._counted: set[str] = set()
         self._local: Local | None = None
         self.spent = NOTHING
@@ -77,7 +79,7 @@ class Asker:
 
     def _ask_endpoint(self, calls: Sequence[Call]) -> None:
         model, candidate = open_endpoint("judge.by", self._by, self._at_once)
-        left, there = less(self._cap, self.spent), self._journal.there
+        left, there = less(self._bounds, self._journal.cost), self._journal.there
         asking = Asking(model, self._by, candidate, left, self._journal.keep)
         asyncio.run(asking.ask([call for call in calls if call.id not in there]))
         self.stopped = asking.stopped or self.stopped
@@ -87,16 +89,12 @@ class Asker:
         for call in calls:
             if call.id in there and call.id not in self._counted:
                 self._counted.add(call.id)
-                self.spent = plus(self.spent, self._cost(call, there[call.id].answer))
+                self.spent = total([self.spent, self._cost(call, there[call.id].answer)])
 
     def _cost(self, call: Call, answer: Answer) -> Amount:
         if self._by.url is not None:
             return charge(call, self._by.candidate(self._at_once), answer)
         return Amount(1, (answer.tokens_in or 0) + (answer.tokens_out or 0), 0)
-
-
-def _bounds(cap: Cap) -> Bounds:
-    return Bounds(cap.calls, cap.tokens, None if cap.usd is None else int(cap.usd * 1e6))
 
 
 class Judging:
@@ -127,7 +125,7 @@ class Judging:
                     scores[f"{rubric.metric}_win"] = _spread(found.scores, places, len(items))
                     measures |= _place_measures(rubric, found)
                 spent = minus(self._asker.spent, before)
-                whole = plus(spent, canaries) if outcome is outcomes[0] else spent
+                whole = total([spent, canaries]) if outcome is outcomes[0] else spent
                 measures |= spent_measures(rubric, whole, self._told.by.price)
             yield replace(outcome, scores=scores, measures=measures)
 
@@ -135,6 +133,16 @@ class Judging:
         before = self._asker.spent
         trust = tried(rubric, self._asker, self._marks, self._told.bar)
         return trust, minus(self._asker.spent, before)
+
+    def versions(self, items: Sequence[Item]) -> dict[tuple[str, str], str]:
+        """What gives every rubric's metrics in each task: the question, and who answers it."""
+        tasks, by = {one.task for one in items if self._is_mine(one)}, self._asker.by
+        return {
+            (task, f"{one.metric}{end}"): f"judge 1+{one.digest[:12]}+{by[:12]}"
+            for task in tasks
+            for one in self._rubrics
+            for end in ("", "_win")
+        }
 
     def _is_mine(self, item: Item) -> bool:
         return item.twin is None and (not self._told.tasks or item.task in self._told.tasks)
