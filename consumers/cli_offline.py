@@ -7,7 +7,7 @@ from agent.config import Config
 from agent.errors import BadConfig
 from consumers.cli_terminal import bare_table, print_json, say, wide
 from consumers.readouts import open_reader, period_of
-from suites.beside import Beside, Side, beside
+from suites.beside import Beside, Side, beside, read_live
 from suites.keeping import read_run
 
 
@@ -18,7 +18,8 @@ def show_offline(config: Config, name: str, arms: Sequence[str], as_json: bool) 
     variant, start, end = period_of("--of", arms[0] if arms else "production")
     with closing(open_reader(config)) as store, store.transaction() as tx:
         run = read_run(tx, name, "--offline")
-        found = beside(tx, run, config.service, variant, start, end)
+        live = read_live(tx, run, config.service, variant, start, end)
+    found = beside(run, live)
     if as_json:
         print_json([{"run": run.name, "variant": variant, **one.as_json()} for one in found])
         return
@@ -33,10 +34,18 @@ def _show(run: str, variant: str, found: Sequence[Beside]) -> None:
     for model in dict.fromkeys(one.model for one in found):
         made = bare_table(model, run, variant, "difference", words=(model,))
         for one in (one for one in found if one.model == model):
-            ends = f"{one.difference:+.4f} [{one.lower:+.4f}, {one.upper:+.4f}]"
-            made.add_row(f"  {one.metric}", _side(one.offline), _side(one.live), ends)
+            made.add_row(f"  {one.metric}", _side(one.offline), _side(one.live), _change(one))
         wide.print(made)
+    apart = dict.fromkeys(f"{one.metric} ({one.apart})" for one in found if one.apart)
+    if apart:
+        say(f"not comparable, another scorer gave it: {'; '.join(apart)}")
     say("observational, no verdict: the questions of a dataset are not those of users")
+
+
+def _change(one: Beside) -> str:
+    if one.difference is None:
+        return "-"
+    return f"{one.difference:+.4f} [{one.lower:+.4f}, {one.upper:+.4f}]"
 
 
 def _side(one: Side) -> str:

@@ -16,6 +16,7 @@ from agent.scoring.relevance import mean_embedding
 from agent.store import Store
 from consumers.cli_terminal import bare_table, err, say, wide
 from suites.analysis.comparison import Contrast
+from suites.analysis.series import Change, changes_of, line_of
 from suites.analysis.weights import Weighing
 from suites.analysis.whole import analyse, since
 from suites.gate import Rule, Verdict
@@ -43,6 +44,9 @@ class Conclusion:
 
     verdicts: tuple[Verdict, ...] = ()
     before: tuple[Contrast, ...] = ()
+    # What of the earlier run was scored otherwise, and the line that says so.
+    changes: tuple[Change, ...] = ()
+    apart: str = ""
     files: tuple[Path, ...] = ()
 
     @property
@@ -52,7 +56,8 @@ class Conclusion:
 
     def as_json(self) -> dict[str, Any]:
         """As plain data."""
-        return {"gate": plain(self.verdicts), "before": plain(self.before)}
+        return {"gate": plain(self.verdicts), "before": plain(self.before),
+                "changed_scorers": [one._asdict() for one in self.changes]}  # fmt: skip
 
 
 def check_wish(wish: Wish, suite: Suite | None, store: Store) -> None:
@@ -81,11 +86,15 @@ def conclude(run: Run, suite: Suite | None, store: Store, wish: Wish, aside: Asi
     if wish.gate:
         found = verdicts(_rules(suite), run, weighing, earlier)
     before = since(run, earlier, weighing) if earlier is not None else ()
+    changes = changes_of(run, earlier) if earlier is not None else ()
+    apart = line_of(changes, earlier.name) if earlier is not None else ""
     files: tuple[Path, ...] = ()
     if wish.report is not None:
-        whole = replace(analyse(run, weighing, embed), before=before)
+        whole = analyse(run, weighing, embed)
+        notes = (*whole.notes, *filter(None, [apart]))
+        whole = replace(whole, before=before, notes=notes)
         files = write_report(wish.report, whole, found, aside)
-    return Conclusion(found, before, files)
+    return Conclusion(found, before, changes, apart, files)
 
 
 def _earlier(store: Store, name: str | None, run: Run) -> Run | None:
@@ -121,6 +130,8 @@ def show_conclusion(found: Conclusion) -> None:
         for one in mine:
             made.add_row(*_cells(one))
         wide.print(made)
+    if found.apart:
+        say(found.apart)
     for verdict in found.verdicts:
         if verdict.passed and verdict.doubt:
             say(f"gate holds: {verdict.said}")

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from typer.testing import CliRunner
 
 from agent.config import load_config
 from agent.score import Panel
 from agent.scoring import Options, load
 from agent.store import open_store
+from agent.store.evaluations import evaluations, packed
 from consumers.cli import app
 from consumers.service import watch_records
 from tests.evaluated import run_suite, suite_tree, sums, write_lines
@@ -43,6 +45,14 @@ def config(tmp_path: Path) -> Path:
     return file
 
 
+def rescored(config: Path, scorers: list[list[str]] | None) -> None:
+    """The run as if it had been scored by these, None: before that was kept."""
+    with closing(open_store(json.loads(config.read_text())["store"]["url"])) as store:
+        kept = None if scorers is None else packed(scorers)
+        with store.transaction() as tx:
+            tx.execute(update(evaluations).values(scorers=kept))
+
+
 def asked(*words: str) -> str:
     done = CliRunner().invoke(app, ["readout", *words], catch_exceptions=False)
     assert done.exit_code == 0
@@ -67,3 +77,23 @@ def test_offline_and_live_figures_of_one_model(config: Path) -> None:
 def test_without_live_calls_of_the_model_it_says_so(config: Path) -> None:
     said = asked("--offline", "arithmetic", "--of", "canary", "-c", str(config))
     assert said.strip() == "no closed pane of service support, canary, has calls of m-1"
+
+
+@pytest.mark.parametrize(
+    ("scorers", "here"),
+    [([["sums", "exact_match", "matches 0"]], "matches 0"), (None, "unknown"),
+     ([["sums", "exact_match", "matches 1 of 'x'"]], "matches 1 of 'x'")],
+)  # fmt: skip
+def test_figures_of_another_scorer_have_no_difference(
+    config: Path, scorers: list[list[str]] | None, here: str
+) -> None:
+    rescored(config, scorers)
+    rows = json.loads(asked("--offline", "arithmetic", "--json", "-c", str(config)))
+    found = {row["metric"]: row for row in rows}
+    one = found["exact_match"]
+    assert one["apart"] == f"{here}, live matches 1" and one["live"]["n"] == 400
+    assert one["difference"] is one["lower"] is one["upper"] is None
+    assert found["error"]["apart"] == "" and found["error"]["difference"] is not None
+    said = asked("--offline", "arithmetic", "-c", str(config))
+    lines = [line for line in said.splitlines() if line.startswith("not comparable")]
+    assert len(lines) == 1 and f"exact_match ({here}, live matches 1)" in lines[0]

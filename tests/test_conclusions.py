@@ -109,6 +109,30 @@ def test_kept_runs_are_compared_without_asking(folder: Path, evaluate: Evaluate)
     assert "minus arithmetic#1:model" in shown.stdout and "then" in shown.stdout
 
 
+def test_a_metric_that_is_scored_otherwise_is_not_compared(
+    folder: Path, evaluate: Evaluate
+) -> None:
+    gate = {score: {"not_worse": {"by": 0.5}} for score in ("exact_match", "quality", "error")}
+    tree = suite_tree({"model": {"answers": "good.jsonl"}}) | {"gate": gate}
+    for extract in (None, r"It is (\d+)"):
+        tree["tasks"]["sums"]["extract"] = extract
+        (folder / "suite.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
+        words = ("--gate", "--compare", "arithmetic", "--json") if extract else ()
+        done = evaluate("suite.yaml", *words)
+    assert done.exit_code == 1
+    broken = [line.split(" could not tell: ")[0] for line in done.stderr.splitlines() if line]
+    assert broken == ["gate: model: exact_match", "gate: model: quality"]
+    found = json.loads(done.stdout)
+    changed = {one["metric"]: (one["then"], one["now"]) for one in found["changed_scorers"]}
+    assert set(changed) == {"exact_match", "choice_match", "number_match"}
+    assert changed["exact_match"] == ("matches 1", r"matches 1 of 'It is (\\d+)'")
+    names = {one["name"] for one in found["before"]}
+    assert "bleu" in names and not names & {*changed, "quality", "overall"}
+    said = evaluate("--run", "arithmetic#2", "--compare", "arithmetic#1")
+    (line,) = [one for one in said.stdout.splitlines() if one.startswith("not comparable with")]
+    assert line.startswith("not comparable with arithmetic#1: choice_match (matches 1, now ")
+
+
 def test_a_run_is_never_compared_with_itself(folder: Path, evaluate: Evaluate) -> None:
     gate = {"number_match": {"not_worse": {"by": 0.02}}}
     evaluate(told(folder, gate, model="good.jsonl"))

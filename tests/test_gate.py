@@ -86,6 +86,31 @@ def test_absent_amounts_break_their_rule() -> None:
     assert one(made({"m": {"exact_match": [1.0] * 100}}, m=told), "latency", at_most=9).passed
 
 
+@pytest.mark.parametrize("score", ["overall", "efficiency"])
+def test_absent_amounts_are_not_left_out_of_what_they_count_in(score: str) -> None:
+    scores = {"exact_match": [1.0] * 100}
+    there: list[dict[str, Any]] = [{"latency_s": 1.0}] * 100
+    some, few = there[:90] + [{}] * 10, there[:98] + [{}] * 2
+    goal = Weighing(draws=300, goals={"latency": 2.0})
+    for told, said in (
+        (some, "latency of t is absent in 10 of 100 answers of m"),
+        ([{}] * 100, "latency should count and is absent"),
+    ):
+        run = made({"m": scores}, m=told)
+        (found,) = verdicts({score: rule(at_least=0.1)}, run, goal)
+        assert not found.passed and found.said == f"m: {score} could not tell: {said}"
+    run = made({"m": scores}, m=few)
+    assert verdicts({score: rule(at_least=0.1)}, run, goal)[0].passed
+    both = made({"m": scores, "old": scores}, m=there, old=[{}] * 100)
+    for found in verdicts({score: rule(at_least=0.1)}, both, FAST):
+        assert not found.passed and found.said.endswith("absent in 100 of 100 answers of old")
+    partly = made({"m": scores, "old": scores}, m=there, old=some)
+    first, other = verdicts({score: rule(at_least=0.1)}, partly, FAST)
+    assert first.passed and not other.passed
+    beside = rule(not_worse={"than": "old", "by": 0.9})
+    assert "could not tell" in verdicts({score: beside}, partly, FAST)[0].said
+
+
 def test_a_measure_of_the_run_is_judged_as_it_is() -> None:
     run = made({"m": {"exact_match": [1.0]}})
     outcome = type(run.outcomes[0])("m", "m", run.outcomes[0].calls, {}, {"latency_p95_s": 2.5})
@@ -141,6 +166,23 @@ def test_an_earlier_run_is_matched_by_target_and_item() -> None:
     assert "no such target" in one(new, "exact_match", stranger, not_worse={"by": 0.1}).said
     with pytest.raises(BadConfig, match="needs --compare"):
         one(new, "exact_match", not_worse={"by": 0.1})
+
+
+def test_a_score_of_another_scorer_cannot_be_told() -> None:
+    run = made({"m": {"exact_match": [1.0] * 40, "response_toxicity": [0.0] * 40}})
+    told = {**run.scorers, ("t", "exact_match"): "told 0"}
+    then = replace(run, name="spring#1", scorers=told)
+    for score in ("exact_match", "t/exact_match", "quality", "overall"):
+        found = one(run, score, then, not_worse={"by": 0.5})
+        assert not found.passed and found.said == (
+            f"m: {score} could not tell: not comparable with spring#1: "
+            "exact_match (told 0, now told 1)"
+        )
+    for score in ("response_toxicity", "safety"):
+        assert one(run, score, then, not_worse={"by": 0.5}).passed
+    assert one(run, "exact_match", then, at_least=0.9).passed, "its own figure is what it is"
+    untold = one(run, "exact_match", replace(then, scorers={}), not_worse={"by": 0.5})
+    assert not untold.passed and untold.said.endswith("exact_match (kept without what scored it)")
 
 
 def test_a_rule_that_cannot_be_is_refused() -> None:

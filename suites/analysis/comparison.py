@@ -9,6 +9,7 @@ from agent.catalog import Metric
 from agent.errors import BadConfig
 from suites.analysis.measured import spread
 from suites.analysis.overall import Levels, levels_of
+from suites.analysis.series import Change, changes_of
 from suites.analysis.tables import Table, flags, table_of
 from suites.analysis.weights import DIMENSIONS, Weighing
 from suites.intervals import Figure, difference
@@ -111,6 +112,18 @@ def _chosen(outcome: Outcome, places: Sequence[int]) -> Outcome:
     return replace(outcome, calls=tuple(outcome.calls[at] for at in places), scores=scores)
 
 
+def comparable(
+    contrasts: Sequence[Contrast], levels: Levels, changes: Sequence[Change]
+) -> tuple[Contrast, ...]:
+    """The contrasts that rest on no changed metric."""
+    changed = {(one.task, one.metric) for one in changes}
+    return tuple(
+        one
+        for one in contrasts
+        if not changed & ({(one.task, one.name)} if one.task else levels.rests_on(one.name))
+    )
+
+
 def compare(
     ours: Run, theirs: Run, target: str, other: str, weighing: Weighing
 ) -> tuple[Contrast, ...]:
@@ -118,4 +131,6 @@ def compare(
     both = ours if ours is theirs else merged(ours, theirs, PREFIX)
     name = other if ours is theirs else f"{PREFIX}{other}"
     table = table_of(both)
-    return contrasts(both, table, levels_of(table, weighing), target, name, weighing)
+    levels = levels_of(table, weighing)
+    found = contrasts(both, table, levels, target, name, weighing)
+    return comparable(found, levels, changes_of(ours, theirs))

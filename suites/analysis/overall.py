@@ -18,6 +18,7 @@ from suites.analysis.tables import Column, Table
 from suites.analysis.weights import DIMENSIONS, Weighing
 from suites.intervals import FEWEST
 
+OVERALL = "overall"
 # Of what the record states these count by themselves: the other amounts are parts of the latency,
 # and a call that failed counts in quality already, as the worst answer.
 _AMOUNTS, _UNCOUNTED = ("latency", "cost"), ("error",)
@@ -73,6 +74,14 @@ class Levels:
             return None
         mixed: Floats = np.sum([weight / total * levels for weight, levels in held], axis=0)
         return mixed
+
+    def rests_on(self, name: str) -> set[tuple[str, str]]:
+        """The tasks and metrics that a dimension, or the overall score, is made of."""
+        return {
+            (part.task, part.metric)
+            for part in self.parts
+            if name == part.dimension or (name == OVERALL and part.dimension in self.weights)
+        }
 
 
 def levels_of(table: Table, weighing: Weighing) -> Levels:

@@ -14,11 +14,12 @@ from suites.analysis.ablation import Ablation, ablations, order_of
 from suites.analysis.advice import Advice, advice_of
 from suites.analysis.claims import Claim, claims_of
 from suites.analysis.clusters import Clusters, Embed, clusters_of
-from suites.analysis.comparison import Contrast, contrasts, merged
+from suites.analysis.comparison import Contrast, comparable, contrasts, merged
 from suites.analysis.failures import Example, Share, failures_of
 from suites.analysis.measured import spread
 from suites.analysis.overall import Levels, counting, levels_of
 from suites.analysis.pareto import Front, fronts
+from suites.analysis.series import changes_of
 from suites.analysis.tables import Table, flags, table_of
 from suites.analysis.weights import DIMENSIONS, Weighing
 from suites.groups import Gap, group_gaps
@@ -150,18 +151,22 @@ def analyse(run: Run, weighing: Weighing, embed: Embed | None = None) -> Analysi
 
 
 def since(run: Run, earlier: Run, weighing: Weighing) -> tuple[Contrast, ...]:
-    """Every target beside itself in an earlier run; raises BadConfig where they share no item."""
+    """Every target beside itself in an earlier run, but for what rests on a changed scorer.
+
+    Raises BadConfig where they share no item.
+    """
     both = merged(run, earlier, f"{earlier.name}:")
     table = table_of(both)
     levels, names = levels_of(table, weighing), [one.target for one in earlier.outcomes]
-    return tuple(
+    found = [
         one
         for outcome in run.outcomes
         if outcome.target in names
         for one in contrasts(
             both, table, levels, outcome.target, f"{earlier.name}:{outcome.target}", weighing
         )
-    )
+    ]
+    return comparable(found, levels, changes_of(run, earlier))
 
 
 def _gaps(run: Run, weighing: Weighing) -> tuple[Gap, ...]:

@@ -1,15 +1,15 @@
 """The scores that a gate judges, with what is missing at its worst."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from agent.buckets import Bools, Floats
-from agent.catalog import Metric
+from agent.catalog import Metric, metric_named
 from suites.analysis.measured import share, spread
-from suites.analysis.overall import Levels, levels_of
+from suites.analysis.overall import OVERALL, Levels, counting, levels_of
 from suites.analysis.tables import Column, Table, flags, table_of
 from suites.analysis.weights import DIMENSIONS, Weighing
 from suites.intervals import Figure, gap_interval, mean_interval
@@ -17,7 +17,6 @@ from suites.record import Run
 
 # Amounts have no worst end: of more absent ones nothing is said.
 _ABSENT = 0.05
-OVERALL = "overall"
 
 
 class Scores:
@@ -33,10 +32,10 @@ class Scores:
         """A score of a target, or why there is none."""
         at = self.targets.index(target)
         if score == OVERALL or score in DIMENSIONS:
-            draws = self._drawn(score, None)
-            n = int(self._table.asked[at].sum())
-            return "is not measured" if draws is None else spread(
-                score, draws[:, at], n, self._weighing.alpha)  # fmt: skip
+            draws, n = self._drawn(score, None), int(self._table.asked[at].sum())
+            if (why := self._untold(score, [at])) or draws is None:
+                return why or "is not measured"
+            return spread(score, draws[:, at], n, self._weighing.alpha)
         if score in (measures := self._run.outcomes[at].measures):
             return _of_measure(score, measures, len(self._run.items))
         found = self._column(score)
@@ -58,8 +57,8 @@ class Scores:
         a, b, alpha = self.targets.index(ours), self.targets.index(theirs), self._weighing.alpha
         if score == OVERALL or score in DIMENSIONS:
             draws = self._drawn(score, theirs)
-            if draws is None:
-                return "is not measured"
+            if (why := self._untold(score, [a, b])) or draws is None:
+                return why or "is not measured"
             gaps = draws[:, a] - draws[:, b] * (1 - (relative or 0.0))
             return spread(score, gaps, int(self._table.asked[a].sum()), alpha)
         found = self._column(score)
@@ -72,6 +71,40 @@ class Scores:
         scale = 1 - (relative or 0.0) if high else 1 + (relative or 0.0)
         return self._mean(score, column, (mine - scale * other) * (1 if high else -1), held,
                           1.0 + (relative or 0.0))  # fmt: skip
+
+    def rests_on(self, score: str) -> set[tuple[str, str]]:
+        """The tasks and metrics that a score is made of."""
+        if score == OVERALL or score in DIMENSIONS:
+            self._drawn(score, None)
+            return self._levels[None].rests_on(score)
+        task, _, name = score.rpartition("/")
+        return {(one, name) for one in ((task,) if task else self._table.tasks)}
+
+    def _untold(self, score: str, judged: Collection[int]) -> str:
+        """Why a dimension, or the overall score, is not known: an amount that counts in it is
+        absent, of one of the judged targets in part, or of any altogether; "" where it is."""
+        table, told = self._table, self._weighing
+        for name in (*told.goals, *told.metrics) if score in (OVERALL, "efficiency") else ():
+            if metric_named(name).kind == "amount" and name not in table.columns:
+                return f"could not tell: {name} should count and is absent"
+        for task, column in self._amounts(score):
+            here = table.counted(column.metric, task)
+            for at, target in enumerate(self.targets):
+                lost = column.missing[at, here & column.meant[at]]
+                if lost.sum() > (_ABSENT if at in judged else 0.999) * len(lost):
+                    absent = f"is absent in {int(lost.sum()):,} of {len(lost):,} answers"
+                    return f"could not tell: {column.metric.name} of {task} {absent} of {target}"
+        return ""
+
+    def _amounts(self, score: str) -> Iterator[tuple[str, Column]]:
+        """The amounts that should count in a dimension or the overall score, by task."""
+        for dimension in DIMENSIONS:
+            whole = score == OVERALL and self._weighing.weights.get(dimension, 0) > 0
+            for task in self._table.tasks if whole or score == dimension else ():
+                for name in counting(self._table, task, dimension, self._weighing):
+                    column = self._table.columns[name]
+                    if column.metric.kind == "amount":
+                        yield task, column
 
     def _mean(
         self, score: str, column: Column, values: Floats, held: Bools, wide: float = 0.0

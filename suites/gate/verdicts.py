@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from agent.errors import BadConfig
 from suites.analysis.comparison import PREFIX, merged
+from suites.analysis.series import changes_of, line_of
 from suites.analysis.weights import Weighing
 from suites.gate import NotWorse, Rule, Verdict
 from suites.gate.scores import Scores
@@ -19,14 +20,29 @@ def verdicts(
     Raises BadConfig for a target that is not there, and for a rule that needs an earlier run.
     """
     scores = Scores(run, weighing)
-    both = Scores(merged(run, before, PREFIX), weighing) if before is not None else None
+    then = _Then(run, before, weighing) if before is not None else None
     found: list[Verdict] = []
     for score, rule in gate.items():
         for target in _judged(score, rule, scores.targets):
             found += _bars(scores, target, score, rule)
             if rule.not_worse is not None:
-                found.append(_beside(scores, both, target, score, rule.not_worse))
+                found.append(_beside(scores, then, target, score, rule.not_worse))
     return tuple(found)
+
+
+class _Then:
+    """An earlier run beside this one: the scores of both, and what cannot be compared."""
+
+    def __init__(self, run: Run, before: Run, weighing: Weighing) -> None:
+        self.scores = Scores(merged(run, before, PREFIX), weighing)
+        self._changes, self._name = changes_of(run, before), before.name
+
+    def untold(self, theirs: str, score: str) -> str:
+        """Why a score cannot be compared with that of a target then, "" where it can."""
+        if theirs not in self.scores.targets:
+            return "the earlier run has no such target"
+        parts = self.scores.rests_on(score)
+        return line_of([c for c in self._changes if (c.task, c.metric) in parts], self._name)
 
 
 def _judged(score: str, rule: Rule, targets: tuple[str, ...]) -> tuple[str, ...]:
@@ -68,16 +84,15 @@ def ends(figure: Figure) -> str:
 
 
 def _beside(
-    scores: Scores, both: Scores | None, target: str, score: str, told: NotWorse
+    scores: Scores, then: "_Then | None", target: str, score: str, told: NotWorse
 ) -> Verdict:
     asked = f"not worse by more than {told.by}"
     if told.than is None:
-        if both is None:
+        if then is None:
             raise BadConfig(f"gate.{score}.not_worse", "names no target, so it needs --compare RUN")
-        held, theirs = both, f"{PREFIX}{target}"
-        if theirs not in held.targets:
-            said = f"{target}: {score} cannot be compared: the earlier run has no such target"
-            return Verdict(target, score, asked, False, said)
+        held, theirs = then.scores, f"{PREFIX}{target}"
+        if why := then.untold(theirs, score):
+            return Verdict(target, score, asked, False, f"{target}: {score} could not tell: {why}")
     else:
         held, theirs = scores, told.than
     if held.good(score) == "none":
