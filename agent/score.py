@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import Sequence
+import threading
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from agent.catalog import BY_NAME
@@ -19,14 +20,31 @@ _log = logging.getLogger("vedette.score")
 Scores = dict[str, list[Score]]
 
 
+class _Turns:
+    """A lock that nobody gets twice in a row while another waits for it."""
+
+    def __init__(self) -> None:
+        self._next, self._held = threading.Lock(), threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._next:
+            self._held.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._held.release()
+
+
 class Panel:
-    """The scorers of a configuration, and the share of calls that each one reads."""
+    """The scorers of a configuration, and the share of calls that each one reads.
+
+    Threads may share it: models and what is remembered of texts serve one batch at a time.
+    """
 
     def __init__(
         self, scorers: Sequence[tuple[Scorer, float]], engine: Engine | None = None
     ) -> None:
         self._scorers = tuple(scorers)
-        self.engine = engine or Engine()
+        self.engine, self._turns = engine or Engine(), _Turns()
         self.scorers = tuple(scorer for scorer, _ in scorers)
         self.versions = {scorer.name: scorer.version for scorer, _ in scorers}
         self.metric_versions = {
@@ -37,26 +55,41 @@ class Panel:
 
     def score(self, calls: Sequence[Call]) -> Scores:
         """The scores of every metric, in the order of the calls."""
-        scores: Scores = {}
         read = [
             [i for i, call in enumerate(calls) if rate >= 1 or share_of(call) < rate]
             for _, rate in self._scorers
         ]
-        self._prepare([[calls[i] for i in chosen] for chosen in read])
-        for (scorer, _), chosen in zip(self._scorers, read, strict=True):
-            given = _guarded(scorer, [calls[i] for i in chosen])
-            for metric in scorer.metrics:
-                row = [unscored("sampled_out")] * len(calls)
-                for i, score in zip(chosen, given[metric], strict=True):
-                    row[i] = score
-                scores[metric] = row
+        return self._score(calls, read, unscored("sampled_out"))
+
+    def answer(self, calls: Sequence[Call], asked: Sequence[Collection[str]]) -> Scores:
+        """The scores of what is asked of each call, at whatever rate it is scored otherwise.
+
+        Only scorers that give one of a call's metrics read it; of the others it is `not_asked`.
+        """
+        read = [
+            [i for i, metrics in enumerate(asked) if not set(scorer.metrics).isdisjoint(metrics)]
+            for scorer in self.scorers
+        ]
+        return self._score(calls, read, unscored("not_asked"))
+
+    def _score(self, calls: Sequence[Call], read: Sequence[Sequence[int]], unread: Score) -> Scores:
+        scores: Scores = {}
+        with self._turns:
+            self._prepare([[calls[i] for i in chosen] for chosen in read])
+            for scorer, chosen in zip(self.scorers, read, strict=True):
+                given = _guarded(scorer, [calls[i] for i in chosen])
+                for metric in scorer.metrics:
+                    row = [unread] * len(calls)
+                    for i, score in zip(chosen, given[metric], strict=True):
+                        row[i] = score
+                    scores[metric] = row
         return scores
 
     def _prepare(self, calls: Sequence[Sequence[Call]]) -> None:
         try:
             wants = [
                 want
-                for (scorer, _), mine in zip(self._scorers, calls, strict=True)
+                for scorer, mine in zip(self.scorers, calls, strict=True)
                 if isinstance(scorer, Reader)
                 for want in scorer.wants(mine)
             ]

@@ -1,6 +1,7 @@
 """A server in the test's own process, on a store of its own."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from consumers.recorder import instruments
 from consumers.server.access import keys_of
 from consumers.server.app import build_app
 from consumers.server.desk import Desk
+from consumers.server.scoring import Scoring
 
 TOKENS: dict[str, Any] = {
     "looker": {"role": "read", "secret": "read-0123456789abcdef"},
@@ -37,9 +39,11 @@ def served(config: Config, **desk: Any) -> Iterator[TestClient]:
     tally, health = instruments(config)
     health.ready(True)
     store = open_store(config.store.url.get_secret_value())
+    given = {"scoring": Scoring(config, Future())} | desk
     try:
-        app = build_app(Desk(config, store, tally, health, **desk), keys_of(config.server))
+        app = build_app(Desk(config, store, tally, health, **given), keys_of(config.server))
         with TestClient(app, base_url="http://localhost", follow_redirects=False) as client:
             yield client
     finally:
+        given["scoring"].close()
         store.close()

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agent.errors import Overloaded, StoreDown
 from consumers.server.access import Access, Keys
 from consumers.server.desk import Desk
+from consumers.server.evaluate import evaluation_of
 from consumers.server.pages import Press, routes_of
 from consumers.server.probes import probes_of
 from consumers.server.views import VIEWS
@@ -36,6 +37,7 @@ def build_app(desk: Desk, keys: Keys) -> FastAPI:
         exception_handlers=_HANDLERS,
     )  # fmt: skip
     app.include_router(probes_of(desk))
+    app.include_router(evaluation_of(desk))
     app.include_router(routes_of(Press(desk, VIEWS), VIEWS))
     app.add_middleware(Access, keys=keys, names=desk.config.server.names)
     app.add_middleware(Guarded)

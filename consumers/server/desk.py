@@ -8,6 +8,7 @@ from agent.config import Config
 from agent.store import Store
 from consumers.exporter import Health
 from consumers.metrics import Tally
+from consumers.server.scoring import Scoring
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,4 +19,5 @@ class Desk:
     store: Store
     tally: Tally
     health: Health
+    scoring: Scoring
     clock: Callable[[], float] = time.time

@@ -2,12 +2,13 @@
 
 import logging
 import threading
+from concurrent.futures import Future
 from contextlib import ExitStack, closing
 
 from agent.config import Config
 from agent.errors import BadConfig
 from agent.monitor import Monitor
-from agent.score import load_panel
+from agent.score import Panel
 from agent.store import Store
 from consumers.exporter import Health
 from consumers.inbox import Inbox
@@ -21,10 +22,13 @@ _log = logging.getLogger("vedette.server")
 
 
 class Embedded:
-    """Scores what the inbox holds until closed; models are loaded in the thread, not before it."""
+    """Scores what the inbox holds until closed, from when the scorers are loaded."""
 
-    def __init__(self, config: Config, store: Store, shown: tuple[Tally, Health]) -> None:
+    def __init__(
+        self, config: Config, store: Store, shown: tuple[Tally, Health], panel: Future[Panel]
+    ) -> None:
         self._config, self._store, self._shown = config, store, shown
+        self._panel = panel
         self._worker: Worker | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="worker")
@@ -48,7 +52,7 @@ class Embedded:
     def _work(self, held: ExitStack) -> None:
         config, store = self._config, self._store
         self._shown[1].ready(False, "models are being loaded")
-        panel, ways = load_panel(config), ways_of(config, broker=False)
+        panel, ways = self._panel.result(), ways_of(config, broker=False)
         recorder = Recorder(config, store, self._shown, ways)
         held.enter_context(closing(recorder))
         monitor = Monitor(config, store, panel, on_step=recorder.step)

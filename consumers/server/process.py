@@ -16,6 +16,7 @@ from consumers.server.access import Keys, keys_of
 from consumers.server.app import build_app
 from consumers.server.desk import Desk
 from consumers.server.embedded import Embedded
+from consumers.server.scoring import Scoring, begin_loading
 
 _log = logging.getLogger("vedette.server")
 
@@ -31,11 +32,13 @@ def run_server(config: Config) -> None:
         listener = held.enter_context(closing(_bound(config)))
         store, writes = _opened(config)
         held.enter_context(closing(store))
+        panel = begin_loading(config)
         if writes:
-            held.enter_context(closing(Embedded(config, store, tally_health)))
+            held.enter_context(closing(Embedded(config, store, tally_health, panel)))
         else:
             _ready(health)
-        _serve(config, Desk(config, store, tally, health), keys, listener)
+        scoring = held.enter_context(closing(Scoring(config, panel)))
+        _serve(config, Desk(config, store, tally, health, scoring), keys, listener)
 
 
 def _serve(config: Config, desk: Desk, keys: Keys, listener: socket.socket) -> None:
