@@ -77,8 +77,9 @@ def evaluate(suite: Suite, folder: Path, store: Store, config: Config, ways: Way
         tell = partial(_told, ways, name, len(items))
         journal = Journal(store, run, name, fingerprint(target), ways.again, ways.now, tell)
         stopped = asked.answer(name, journal, recorded.get(name), run.began)
-        outcome, held[name] = _outcome(suite, name, items, journal, stopped, scoring, ways)
+        outcome, held[name] = _outcome(suite, name, items, journal, stopped)
         outcomes.append(replace(outcome, measures=asked.measured(outcome)))
+    outcomes = _scored(scoring, outcomes, [one["unasked"] for one in held.values()], ways)
     if suite.judge is not None:
         tell, key = partial(_told, ways, "the judge", 0), fingerprint(suite.judge.by)
         journal = Journal(store, run, JUDGE, key, ways.again, ways.now, tell)
@@ -221,19 +222,24 @@ def _called_with(call: Call, parameters: Mapping[str, Any]) -> Call:
 
 
 def _outcome(
-    suite: Suite, name: str, items: Sequence[Item], journal: Journal, stopped: str,
-    scoring: Scoring, ways: Ways,
-) -> tuple[Outcome, dict[str, Any]]:  # fmt: skip
-    """What a target made of the items, and what the store keeps of it beside scores."""
+    suite: Suite, name: str, items: Sequence[Item], journal: Journal, stopped: str
+) -> tuple[Outcome, dict[str, Any]]:
+    """What a target answered, without scores, and what the store keeps of it beside those."""
     model, there = suite.targets[name].model or name, journal.there
     calls = tuple(
         called(item, name, model, there[item.call.id]) if item.call.id in there else None
         for item in items
     )
     unasked = {item.call.id: stopped for item in items if item.call.id not in there}
-    scores = scoring.score(calls, unasked, partial(_told, ways, f"scoring {name}", len(there)))
     held = {"model": model, "asked": journal.asked, "unasked": unasked}
-    return Outcome(name, model, calls, scores), held
+    return Outcome(name, model, calls, {}), held
+
+
+def _scored(
+    scoring: Scoring, outcomes: Sequence[Outcome], unasked: Sequence[Mapping[str, str]], ways: Ways
+) -> list[Outcome]:
+    answered = sum(call is not None for one in outcomes for call in one.calls)
+    return scoring.score(outcomes, unasked, partial(_told, ways, "scoring", answered))
 
 
 def _kept(outcome: Outcome) -> dict[str, Any]:

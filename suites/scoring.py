@@ -1,4 +1,4 @@
-"""The scores of a target's answers: the panel of each task, and its checks."""
+"""The scores of the targets' answers: the panel of each task, and its checks."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from agent.scoring import Scorer, load, names
 from agent.scoring.engine import Engine
 from suites import checks
 from suites.extracts import extracted, named
-from suites.record import Item
+from suites.record import Item, Outcome
 from suites.suite import Suite, Task
 
 _BATCH = 256
@@ -26,6 +26,7 @@ _OF_CONTEXTS = ("groundedness", "context_injection")
 _SHORT_CHARS = 40
 
 Scores = dict[str, list[Score]]
+Calls = Sequence[Call | None]
 
 
 class Scoring:
@@ -74,50 +75,62 @@ class Scoring:
         return found
 
     def score(
-        self, calls: Sequence[Call | None], unasked: Mapping[str, str], tell: Callable[[int], None]
-    ) -> dict[str, tuple[Score, ...]]:
-        """The scores of every metric for all items; `tell` hears how many calls are done.
+        self,
+        outcomes: Sequence[Outcome],
+        unasked: Sequence[Mapping[str, str]],
+        tell: Callable[[int], None],
+    ) -> list[Outcome]:
+        """The outcomes with the scores of all their items; `tell` hears how many calls are done.
 
         A metric that an item's task does not have is not meant for it; what was not asked is
-        unscored with its reason from `unasked`, by id.
+        unscored with its target's reason from `unasked`, by id.
         """
-        found: Scores = {}
+        found: list[Scores] = [{} for _ in outcomes]
         done = 0
         for task, places in self._tasks.items():
-            for n in self._score_task(task, places, calls, found):
+            for n in self._score_task(task, places, [one.calls for one in outcomes], found):
                 done += n
                 tell(done)
-        for i, item in enumerate(self._items):
-            if calls[i] is None:
-                why = unscored(unasked[item.call.id])
-                for row in found.values():
-                    row[i] = row[i] if row[i].why == NOT_MEANT else why
-        return {metric: tuple(row) for metric, row in sorted(found.items())}
+        for rows, outcome, reasons in zip(found, outcomes, unasked, strict=True):
+            for i, item in enumerate(self._items):
+                if outcome.calls[i] is None:
+                    why = unscored(reasons[item.call.id])
+                    for row in rows.values():
+                        row[i] = row[i] if row[i].why == NOT_MEANT else why
+        return [
+            replace(one, scores={metric: tuple(row) for metric, row in sorted(rows.items())})
+            for one, rows in zip(outcomes, found, strict=True)
+        ]
 
     def _score_task(
-        self, task: str, places: Sequence[int], calls: Sequence[Call | None], found: Scores
+        self, task: str, places: Sequence[int], calls: Sequence[Calls], found: Sequence[Scores]
     ) -> Iterator[int]:
-        """Enter the scores of a task's items, a batch of calls at a time; how many each had."""
+        """Enter the scores of a task's items, a batch of calls at a time; how many each had.
 
-        def enter(rows: Mapping[str, Sequence[Score]], at: Sequence[int]) -> None:
+        All answers to an item stand together: its reference is read once for them.
+        """
+
+        def enter(rows: Mapping[str, Sequence[Score]], at: Sequence[tuple[int, int]]) -> None:
             for metric, row in rows.items():
-                whole = found.setdefault(metric, [_NOT_MEANT] * len(calls))
-                for i, score in zip(at, row, strict=True):
-                    whole[i] = score
+                wholes = [one.setdefault(metric, [_NOT_MEANT] * len(self._items)) for one in found]
+                for (target, i), score in zip(at, row, strict=True):
+                    wholes[target][i] = score
 
-        asked = [i for i in places if calls[i] is not None]
-        missing = [i for i in places if calls[i] is None]
+        every = [(target, i) for i in places for target in range(len(calls))]
+        asked = [(at, call) for at in every if (call := calls[at[0]][at[1]]) is not None]
+        missing = [(target, i) for target, i in every if calls[target][i] is None]
         for start in range(0, max(len(asked), 1), _BATCH):
             some = asked[start : start + _BATCH]
             for panel, pattern in self._panels[task]:
-                batch = [extracted(pattern, call) for i in some if (call := calls[i]) is not None]
-                enter(panel.score(batch), some)
+                batch = [extracted(pattern, call) for _, call in some]
+                enter(panel.score(batch), [at for at, _ in some])
                 empty = {metric: [checks.NOT_ASKED] * len(missing) for metric in panel.score([])}
                 enter(empty, missing)
             yield len(some)
         for check in self._checks[task].values():
             mine = [self._items[i] for i in places]
-            enter(check.check(mine, [calls[i] for i in places]), places)
+            for target, row in enumerate(calls):
+                enter(check.check(mine, [row[i] for i in places]), [(target, i) for i in places])
 
 
 def scorers_of(task: Task, items: Sequence[Item]) -> tuple[str, ...]:

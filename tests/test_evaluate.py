@@ -6,13 +6,15 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from sqlalchemy import update
 
 from agent.errors import BadConfig
-from agent.record import NOT_MEANT
+from agent.record import NOT_MEANT, Call, Score
+from agent.score import Panel
 from agent.store import Store
 from agent.store.evaluations import evaluations
 from suites.keeping import find_run, forget, read_run, runs_of
@@ -62,6 +64,27 @@ def test_a_run_is_read_back_as_it_was(folder: Path, any_store: Store) -> None:
     assert first.rejected == {("sums", "json"): 1}
     assert values(first, "number_match")[30] == NOT_MEANT, "a metric of another task"
     assert values(first, "response_repetition")[30] == "no_answer"
+
+
+def test_all_answers_to_an_item_are_scored_side_by_side(
+    folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[list[tuple[str, str]]] = []
+    plain = Panel.score
+
+    def score(self: Panel, calls: Sequence[Call]) -> dict[str, list[Score]]:
+        batches.append([(call.id, call.model) for call in calls])
+        return plain(self, calls)
+
+    monkeypatch.setattr(Panel, "score", score)
+    write_lines(folder / "sums.jsonl", sums(3))
+    write_lines(folder / "answers.jsonl", right_and_wrong(3))
+    write_lines(folder / "better.jsonl", right_and_wrong(2, wrong=9)[1:])
+    run = run_suite(suite_tree(RECORDED | {"new": {"answers": "better.jsonl"}}), folder, store)
+    ids = [("s0", "old"), ("s1", "old"), ("s1", "new"), ("s2", "old")]
+    assert batches[0] == [(f"sums:{name}", model) for name, model in ids]
+    assert values(run, "number_match") == [0.0, 1.0, 1.0]
+    assert values(run, "number_match", 1) == ["no_answer", 1.0, "no_answer"]
 
 
 def test_broken_rows_empty_references_and_missing_answers_are_counted(

@@ -100,7 +100,7 @@ def test_a_call_that_takes_too_long_is_a_timeout_and_each_end_is_heard(
         one = target(fake, timeout_s=0.3)
         run = run_suite(suite_tree({"new": one}), folder, store, tell=lambda *a: heard.append(a))
     assert statuses(run) == ["timeout"] * 3
-    assert heard == [*(("new", n, 3) for n in range(4)), ("scoring new", 3, 3)]
+    assert heard == [*(("new", n, 3) for n in range(4)), ("scoring", 3, 3)]
     assert values(run, "number_match") == ["no_response"] * 3
 
 
