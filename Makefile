@@ -53,6 +53,7 @@ bench: $(READY) ## what this machine does, as a table
 	$(BIN)/python -m tests.bench.burn
 	$(BIN)/python -m tests.bench.local
 	$(BIN)/python -m tests.bench.reference
+	$(BIN)/python -m tests.bench.ways
 	$(BIN)/vedette bench engine
 
 clean: ## remove .venv and everything else that was made here
