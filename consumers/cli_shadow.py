@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +14,7 @@ from agent.config import Config, load_config
 from agent.errors import BadConfig
 from agent.shadows import Candidate
 from agent.store import budgets
+from consumers.candidates import candidate_states
 from consumers.cli_terminal import AsJson, ConfigFile, bare_table, print_json, say, who, wide
 from consumers.readouts import open_reader
 from consumers.shadowing import run_shadow, shadow_of
@@ -42,9 +44,9 @@ def shadow(
     else:
         shadow_of(told)
     if as_json:
-        print_json(standing(told))
+        print_json(_states(told))
     else:
-        _show(standing(told))
+        _show(_states(told))
 
 
 def _switch(told: Config, stop: str | None, why: str, resume: str | None) -> None:
@@ -65,26 +67,9 @@ def _candidates(told: Config) -> Mapping[str, Candidate]:
     return told.shadow.candidates if told.shadow is not None else {}
 
 
-def standing(told: Config) -> list[dict[str, Any]]:
-    """Each candidate: its tickets by state, what is left of its budget, its breaker, its stop.
-
-    Behind those that are configured, with `model` null, others that were.
-    """
+def _states(told: Config) -> list[dict[str, Any]]:
     with closing(open_reader(told)) as store, store.transaction() as tx:
-        states, stops = budgets.tickets_by_state(tx), budgets.stopped(tx)
-        breakers, here = budgets.all_breakers(tx), _candidates(told)
-        gone = dict.fromkeys(sorted(budgets.known(tx) - set(here)))
-        return [
-            {
-                "candidate": name,
-                "model": one.model if one else None,
-                "stopped": stops.get(name),
-                "breaker": breakers.get(name),
-                "left": budgets.left(tx, name, one.budget, time.time()) if one else {},
-                "tickets": states.get(name, {}),
-            }
-            for name, one in {**here, **gone}.items()
-        ]
+        return [asdict(one) for one in candidate_states(tx, told, time.time())]
 
 
 def _show(rows: list[dict[str, Any]]) -> None:

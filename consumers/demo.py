@@ -97,25 +97,26 @@ def run_demo(
     finally:
         store.close()
     file = path.with_suffix(".yaml")
-    file.write_text(json.dumps(_told(path, start), indent=1) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(demo_tree(path, start), indent=1) + "\n", encoding="utf-8")
     told = {"store": str(path), "config": str(file)}  # JSON is YAML
     return told | {"records": len(records), "took_s": took_s} | seen
 
 
 def demo_config(path: Path, start: float) -> Config:
     """The configuration of the demo; what the environment says of a store is not heard."""
-    told = _told(path, start)
-    inbox = {"format": "native", "source": "demo"}
-    config = load_config(**told, inbox=inbox, backfill=("demo",))
+    told = demo_tree(path, start)
+    config = load_config(**told)
     store = config.store.model_dump() | told["store"]
     return config.model_copy(update={"store": config.store.model_validate(store)})
 
 
-def _told(path: Path, start: float) -> dict[str, Any]:
-    """What a later readout has to be told too."""
+def demo_tree(path: Path, start: float) -> dict[str, Any]:
+    """The configuration as it is written down, for what looks at the store later."""
     return {
         "service": "assistant",
-        "store": {"url": f"sqlite:///{path}"},
+        "store": {"url": f"sqlite:///{path}", "text_days": 30},
+        "inbox": {"format": "native", "source": "demo"},
+        "backfill": ["demo"],
         "segments": ["tenant", "language"],
         "slo": {"fast": {"metric": "latency", "at_most": 8.0, "target": 0.92}},
         "shadow": SHADOW,

@@ -1,5 +1,6 @@
 """What this process has counted, folded at once: no list of events, one lock."""
 
+import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -185,6 +186,19 @@ class Tally:
                 for children in self._children.values()
             ]
         return zip(SERIES, copies, strict=True)
+
+    def stages(self) -> dict[str, tuple[int, float, float]]:
+        """Of each stage its batches, their seconds, and what 95 % of them stayed within."""
+        name = "vedette_stage_seconds"
+        with self._lock:
+            held = {key[0]: one.numbers.copy() for key, one in self._children[name].items()}
+        bounds = [*self._bounds[name].tolist(), math.inf]
+        found = {}
+        for stage, numbers in held.items():
+            cumulated = np.cumsum(numbers[:-1])
+            place = int(np.searchsorted(cumulated, 0.95 * cumulated[-1]))
+            found[stage] = (int(cumulated[-1]), float(numbers[-1]), bounds[place])
+        return found
 
     def page(self, openmetrics: bool = False) -> bytes:
         """The page as text; its lines are ready, only their numbers are written."""

@@ -17,6 +17,7 @@ from agent.store import Store, open_store
 from tests.live.broker import Broker
 from tests.live.child import Unavailable
 from tests.live.database import Database
+from tests.shown import make_shown
 
 
 class Clock:
@@ -155,3 +156,9 @@ def clock() -> Clock:
 def rng() -> np.random.Generator:
     """Seeded: a failure can be seen again."""
     return np.random.default_rng(20_260_101)
+
+
+@pytest.fixture(scope="session")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the store and the configuration of a small bad day, for pages to show."""
+    return make_shown(tmp_path_factory.mktemp("shown"))

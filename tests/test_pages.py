@@ -1,10 +1,15 @@
 """Pages and their JSON: one reading for both, one copy for all who ask within a moment."""
 
+import itertools
 from pathlib import Path
 
+import pytest
+
 from consumers.server.copies import Copies
+from consumers.server.flow import flow_of
 from consumers.server.pages import visible
 from tests.serving import served, told
+from tests.shown import copied
 
 
 def test_a_page_and_its_numbers_are_answered_and_asked_again_by_tag(tmp_path: Path) -> None:
@@ -36,3 +41,32 @@ def test_who_asks_within_a_moment_gets_the_same_copy() -> None:
 def test_what_would_not_be_seen_is_written_out() -> None:
     assert visible("a\u202eb\u200bc\U000e0041") == "a\\u202eb\\u200bc\\ue0041"
     assert visible("über\nzwei") == "über\nzwei"
+
+
+def test_the_pipeline_shows_where_everything_went(shown: Path, tmp_path: Path) -> None:
+    with served(copied(shown, tmp_path)) as client:
+        found = client.get("/api/pipeline").json()
+        assert found["received"] == sum(found["ends"].values()) > 600 and found["gap"] == 0
+        assert found["ends"]["scored"] > 600 and found["ends"]["unreadable"] > 0
+        (inbox,) = found["partitions"]
+        assert (inbox["topic"], inbox["waiting"]) == ("inbox", 0)
+        (source,) = found["sources"]
+        assert source["source"] == "demo" and source["closed_through"] == source["paired_through"]
+        assert sum(one["letters"] for one in found["reasons"]) == len(found["letters"]) > 0
+        (candidate,) = found["candidates"]
+        assert candidate["tickets"]["answered"] > 20 and candidate["left"]["calls"] < 2000
+        assert found["versions"]["response_repetition"] == ["repetition 1"]
+        page = client.get("/pipeline").text
+        assert "calls are not accounted for" not in page
+        for name, n in found["ends"].items():
+            assert (f">{n:,}</tspan> {name.replace('_', ' ')}" in page) == (n > 0)
+
+
+def test_a_flow_is_as_thick_as_its_share_and_its_labels_stand_apart() -> None:
+    flow = flow_of({"scored": 9000, "shed": 0, "invalid": 999, "failed": 1})
+    assert [one.name for one in flow.ribbons] == ["scored", "invalid", "failed"]
+    assert sum(one.share for one in flow.ribbons) == pytest.approx(1.0)
+    places = [one.at for one in flow.ribbons]
+    assert min(b - a for a, b in itertools.pairwise(places)) >= 20
+    assert flow.top + flow.bar <= flow.height and places[-1] < flow.height
+    assert flow_of({}).ribbons == ()

@@ -55,6 +55,22 @@ def mark_replayed(tx: Connection, ids: Sequence[int], now: float) -> None:
     tx.execute(update(dead_letters).where(dead_letters.c.id.in_(ids)).values(replayed_at=now))
 
 
+def heads(tx: Connection, limit: int) -> list[dict[str, Any]]:
+    """The newest letters without the records that they hold."""
+    names = ("id", "topic", "partition", "offset", "reason", "detail", "arrival", "replayed_at")
+    query = select(*(dead_letters.c[name] for name in names))
+    rows = tx.execute(query.order_by(dead_letters.c.id.desc()).limit(limit))
+    return [dict(row._mapping) for row in rows]
+
+
+def by_reason(tx: Connection) -> list[tuple[str, int, int, float]]:
+    """Of each reason how many letters there are, how many were replayed, and when the last came."""
+    columns = func.count(), func.count(dead_letters.c.replayed_at), func.max(dead_letters.c.arrival)
+    query = select(dead_letters.c.reason, *columns).group_by(dead_letters.c.reason)
+    found = [(row[0], int(row[1]), int(row[2]), float(row[3])) for row in tx.execute(query)]
+    return sorted(found, key=lambda one: (-one[1], one[0]))
+
+
 def forget(tx: Connection, unit: str) -> dict[str, int]:
     """Delete a subject's call rows with their twins', texts, examples, tickets, verdicts, waiting
     halves and dead letters; how many each.

@@ -23,6 +23,8 @@ from abtest.wording import moment
 from agent.store import Transaction
 from consumers.server.copies import Copies, Copy
 from consumers.server.desk import Desk
+from consumers.server.flow import flow_of
+from consumers.server.words import ago, digits, share, thousands
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _HTML, _JSON = "text/html; charset=utf-8", "application/json"
@@ -169,4 +171,6 @@ def _environment() -> Environment:
         trim_blocks=True, lstrip_blocks=True, finalize=visible,
     )  # fmt: skip
     made.filters |= {"moment": moment, "signed": signed}
+    made.filters |= {"ago": ago, "digits": digits, "share": share, "thousands": thousands}
+    made.globals |= {"flow_of": flow_of}
     return made

@@ -1,10 +1,13 @@
-"""What became of everything that was received, and where each partition stands."""
+"""What became of everything that was received, and where each part of the road stands."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agent.store import Transaction, reads
+from agent.store import Transaction, experiments, letters, positions, reads, tickets
+from consumers.candidates import CandidateState, candidate_states
+from consumers.inbox import TOPIC
 from consumers.server.desk import Desk
 from consumers.server.pages import View
 
@@ -13,19 +16,46 @@ class Asked(BaseModel):
     """What may be asked of the page."""
 
     model_config = ConfigDict(extra="ignore")
-    letters: int = Field(default=50, ge=1, le=500, description="Dead letters, newest first.")
+    letters: int = Field(default=20, ge=1, le=500, description="Dead letters, newest first.")
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """Where one partition stands."""
+    """Where one partition stands: what was read, and what waits where this process knows it.
+
+    `read_through` is the newest arrival that was read, `caught_up_at` when nothing was unread.
+    """
 
     topic: str
     partition: int
     source: str
     next: int
+    waiting: int | None
     read_through: float | None
+    caught_up_at: float | None
     received: int
+    late: int
+    lost: int
+    conflicts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """How far the panes of a source are closed, and its pairs made; epoch seconds."""
+
+    source: str
+    closed_through: float
+    paired_through: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Dead letters of one reason."""
+
+    reason: str
+    letters: int
+    replayed: int
+    newest: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,33 +73,71 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
-class Pipeline:
-    """The ledger as ends that sum to what was received, partitions and dead letters."""
+class Stage:
+    """One stage of the road in this process: batches, seconds, and what 95 % stayed within."""
 
+    stage: str
+    batches: int
+    seconds: float
+    within_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The ledger as ends that sum to what was received; `gap` is what is missing in the sum.
+
+    `records` were read, and `calls` found in them; `versions` of each metric over all panels.
+    """
+
+    now: float
+    records: int
+    calls: int
     received: int
     ends: dict[str, int]
     gap: int
-    closed_through: dict[str, float]
+    sources: tuple[Source, ...]
     partitions: tuple[Partition, ...]
+    reasons: tuple[Reason, ...]
     letters: tuple[Letter, ...]
+    candidates: tuple[CandidateState, ...]
+    versions: dict[str, tuple[str, ...]]
+    stages: tuple[Stage, ...]
 
 
 def read(desk: Desk, tx: Transaction, asked: Asked) -> Pipeline:
     """The page's numbers."""
-    ledger = reads.ledger(tx)
+    ledger, paired, now = reads.ledger(tx), tickets.paired_times(tx), desk.clock()
     return Pipeline(
-        ledger.received, ledger.terms, ledger.gap, reads.closed_times(tx),
+        now, ledger.counts["received"], ledger.counts["found"],
+        ledger.received, ledger.terms, ledger.gap,
         tuple(
-            Partition(row["topic"], row["partition"], row["source"], row["next"],
-                      row["read_through"], row["received"])
-            for row in reads.partitions(tx)
+            Source(name, through, paired.get(name, through))
+            for name, through in sorted(reads.closed_times(tx).items())
         ),
-        tuple(
-            Letter(row["id"], row["topic"], row["partition"], row["offset"], row["reason"],
-                   row["detail"], row["arrival"], row["replayed_at"])
-            for row in reads.letters(tx, asked.letters)
-        ),
+        tuple(_partition(tx, row) for row in reads.partitions(tx)),
+        tuple(Reason(*row) for row in letters.by_reason(tx)),
+        tuple(Letter(**row) for row in letters.heads(tx, asked.letters)),
+        tuple(candidate_states(tx, desk.config, now)),
+        _versions(tx),
+        tuple(Stage(name, *row) for name, row in sorted(desk.tally.stages().items()) if row[0]),
     )  # fmt: skip
+
+
+def _partition(tx: Transaction, row: dict[str, Any]) -> Partition:
+    waiting = None
+    if row["topic"] == TOPIC and row["next"] >= 0:
+        waiting = positions.inbox_end(tx, row["next"]) - row["next"]
+    names = ("topic", "partition", "source", "next", "read_through", "caught_up_at", "received",
+             "late", "lost", "conflicts")  # fmt: skip
+    return Partition(waiting=waiting, **{name: row[name] for name in names})
+
+
+def _versions(tx: Transaction) -> dict[str, tuple[str, ...]]:
+    found: dict[str, set[str]] = {}
+    for panel in experiments.all_panels(tx).values():
+        for metric, version in panel.items():
+            found.setdefault(metric, set()).add(version)
+    return {metric: tuple(sorted(held)) for metric, held in sorted(found.items())}
 
 
 PIPELINE = View(
