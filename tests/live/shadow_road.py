@@ -56,6 +56,7 @@ class ShadowRoad:
         (folder / "vedette.yaml").write_text(yaml.safe_dump(tree | (more or {})))
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.sent, self.last_at = 0, 0.0
+        self.response: Callable[[int], str] = lambda _: REFUSAL
 
     def start(self, word: str) -> subprocess.Popen[bytes]:
         """Start `vedette run` or `vedette shadow`."""
@@ -77,7 +78,7 @@ class ShadowRoad:
             yield
 
     def send(self, n: int, pause_s: float = 0.0, over: threading.Event | None = None) -> None:
-        """Calls of production, each refused; up to `n` of them, until `over`."""
+        """Calls of production, refused or as `response` says; up to `n` of them, until `over`."""
         producer = KafkaProducer(bootstrap_servers=self._address, linger_ms=5)
         for number in range(self.sent, self.sent + n):
             if over is not None and over.wait(pause_s):
@@ -85,7 +86,8 @@ class ShadowRoad:
             self.last_at = time.time() - 0.5
             call = {
                 "id": f"c{number}", "at": self.last_at, "model": "wren", "service": "shop",
-                "prompt": f"Why {number}?", "response": REFUSAL, "latency_s": 0.4, "status": "ok",
+                "prompt": f"Why {number}?", "response": self.response(number), "latency_s": 0.4,
+                "status": "ok",
             }  # fmt: skip
             producer.send(self.calls, json.dumps(call).encode(), key=str(number).encode())
             self.sent += 1
@@ -126,12 +128,11 @@ class ShadowRoad:
         found = (line for line in lines if line.startswith(f"{name}{{{inner}}} "))
         return float(next(found, "0").rsplit(" ", 1)[-1])
 
-    def readout(self) -> list[dict[str, Any]]:
-        """What `vedette readout --json` says."""
-        command = [sys.executable, "-c", MAIN, "readout", "--json", "-c", "vedette.yaml"]
+    def told(self, *words: str) -> Any:
+        """What `vedette` says with these words and `--json`."""
+        command = [sys.executable, "-c", MAIN, *words, "--json", "-c", "vedette.yaml"]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, timeout=60, check=True)
-        found: list[dict[str, Any]] = json.loads(done.stdout)
-        return found
+        return json.loads(done.stdout)
 
     def log(self) -> str:
         return (self.folder / "log").read_text()[-3000:]

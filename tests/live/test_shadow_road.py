@@ -41,7 +41,7 @@ def test_a_better_candidate_is_asked_and_found_out(
             road.send(n)
             road.until(lambda: settled(store, n))
             road.until(lambda: road.is_paired(store))
-            lines = road.readout()
+            lines = road.told("readout")
     assert states(store) == {"answered": n} and len(fake.asked) == n
     with store.transaction() as tx:
         stored = tx.execute(select(calls).where(calls.c.variant == "shadow:next")).all()
