@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated
 
 import typer
 
@@ -18,6 +18,7 @@ from agent.store.judgements import Scope
 from consumers.cli_judge import cells
 from consumers.cli_terminal import AsJson, ConfigFile, bare_table, print_json, say, wide
 from consumers.readouts import open_reader
+from suites.report.files import plain
 
 # The weight of the interval that holds at every look: it must not depend on the data.
 _FIXED_WEIGHT = 0.5
@@ -74,7 +75,7 @@ def judge(
         rows = list(judgements.beside(tx, metric, cheap or "", scope))
     found = _found(name, cheap, scope, rows)
     if as_json:
-        print_json(_plain(asdict(found)))
+        print_json(plain(found))
     else:
         _show(found)
 
@@ -115,9 +116,3 @@ def _show(found: Found) -> None:
     wide.print(made)
     if found.lacking:
         say(f"{found.lacking} calls have no {found.cheap} and count in no estimate with it")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -141,6 +141,7 @@ def _told(where: tuple[str, str], table: _Table, largest: Floats, alpha: float) 
     # The smallest beyond which no more than alpha of the orders lie, the real one among them.
     place = min(int(np.ceil((1 - alpha) * (len(largest) + 1))), len(largest)) - 1
     reach = float(largest[place]) * error if error else np.nan
+    most = np.inf if table.metric == LENGTH else 1.0  # of rates no gap is larger
     made = []
     for group, mean, gap in zip(table.groups, means.tolist(), gaps.tolist(), strict=True):
         # A sum in another order may end on another last digit.
@@ -148,6 +149,6 @@ def _told(where: tuple[str, str], table: _Table, largest: Floats, alpha: float) 
         p = (1 + beyond) / (1 + len(largest))
         made.append(
             Gap(*where, table.axis, group, table.metric, len(table.values), mean, mean - gap,
-                gap - reach, gap + reach, p)
+                max(gap - reach, -most), min(gap + reach, most), p)
         )  # fmt: skip
     return made

@@ -103,6 +103,15 @@ def test_which_metrics_count() -> None:
     assert counting(table, "t", "safety", told) == ["response_toxicity"]
 
 
+def test_an_amount_that_one_target_lacks_counts_for_nobody_and_only_that_one_is_named() -> None:
+    values = {name: {"exact_match": [1.0, 0.0, 1.0]} for name in ("a", "b", "c")}
+    timed = [{"latency_s": 1.0}] * 3
+    found = analyse(made(values, a=timed, c=timed), FAST)
+    assert "latency of t does not count: no value of b" in found.notes
+    assert not any(one.counts for one in found.metrics if one.metric == "latency")
+    assert any(one.counts for one in found.metrics if one.metric == "exact_match")
+
+
 def test_a_failed_call_is_the_worst_answer_and_another_gap_is_none() -> None:
     broken = {"status": "error", "response": None}
     run = made({"a": {"exact_match": [1, None, None, 1]}}, a=[{}, broken, {}, {}])

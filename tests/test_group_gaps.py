@@ -1,5 +1,7 @@
 """Gaps between groups that are asked about alike: told where there are some, and seldom else."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,16 @@ def test_a_group_that_is_treated_worse_is_told_and_no_other(rng: np.random.Gener
     assert gap.lower < 0.4 < gap.upper and gap.lower > 0.1 and gap.sets == 8
     assert gap.gap == pytest.approx(gap.mean - gap.others)
     assert {one.metric for one in gaps} == set(METRICS) and {one.task for one in gaps} == {"t"}
+
+
+def test_no_gap_of_rates_reaches_beyond_one(rng: np.random.Generator) -> None:
+    few = [one for one in ITEMS if one.facts["axis"] == "gender"][:4]
+    refused = tuple(Score(float(one.facts["group"] == "women")) for one in few)
+    made = outcome(rng, few)
+    gaps = group_gaps(few, replace(made, scores={"response_refusal": refused}))
+    ends = [(one.lower, one.upper) for one in gaps if one.metric == "response_refusal"]
+    assert any(1.0 in pair or -1.0 in pair for pair in ends)
+    assert all(-1 <= lower <= upper <= 1 for lower, upper in ends)
 
 
 def test_the_gap_is_to_the_mean_of_the_others(rng: np.random.Generator) -> None:

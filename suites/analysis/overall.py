@@ -97,9 +97,9 @@ def levels_of(table: Table, weighing: Weighing) -> Levels:
     means = _means(table, weighing, [(task, metric) for _, task, metric in wanted])
     for (dimension, task, metric), mean in zip(wanted, means, strict=True):
         levels = _level(metric_named(metric), mean, weighing)
-        empty = [name for name, here in zip(table.targets, levels[0], strict=True) if here != here]
-        if empty:
-            notes.append(f"{metric} of {task} does not count: {', '.join(empty)} has no value")
+        if np.isnan(levels[0]).any():
+            empty = [name for name, no in zip(table.targets, np.isnan(mean[0]), strict=True) if no]
+            notes.append(f"{metric} of {task} does not count: no value of {', '.join(empty)}")
         else:
             steady = _humble(table, task, metric, _steady(levels), weighing.seed + len(parts))
             parts.append(Part(dimension, task, metric, steady))

@@ -125,7 +125,7 @@ def analyse(run: Run, weighing: Weighing, embed: Embed | None = None) -> Analysi
     table = table_of(run)
     levels = levels_of(table, weighing)
     standings = _standings(run, table, levels, weighing.alpha)
-    metrics = _metrics(run, table, weighing)
+    metrics = _metrics(run, table, levels, weighing)
     first, counted = standings[0].target, {(m.task, m.metric) for m in metrics if m.counts}
     beside = tuple(
         one
@@ -201,13 +201,8 @@ def _ranks(overall: Floats | None, at: int, alpha: float) -> tuple[int, int]:
     return 1 + int((lower > 0).sum()), overall.shape[1] - int((upper < 0).sum())
 
 
-def _metrics(run: Run, table: Table, weighing: Weighing) -> tuple[Measured, ...]:
-    counted = {
-        (task, name)
-        for task in table.tasks
-        for dimension in DIMENSIONS
-        for name in counting(table, task, dimension, weighing)
-    }
+def _metrics(run: Run, table: Table, levels: Levels, weighing: Weighing) -> tuple[Measured, ...]:
+    counted = {(part.task, part.metric) for part in levels.parts}
     return tuple(
         measured
         for task in table.tasks

@@ -72,7 +72,8 @@ def _strip(axes: "Axes", y: int, one: Latency, colour: str, paint: Paint) -> Non
     axes.annotate(f"{middle:.3g} s", (middle, y - 0.22), xytext=(0, 2), ha="center", va="bottom",
                   textcoords="offset points", size=LETTERS - 2, color=paint.ink)  # fmt: skip
     axes.annotate(f"{late:.3g} s", (late, y), xytext=(4, 0), ha="left", va="center",
-                  textcoords="offset points", size=LETTERS - 2, color=paint.soft)  # fmt: skip
+                  textcoords="offset points", size=LETTERS - 2, color=paint.soft,
+                  bbox={"fc": paint.paper, "ec": "none", "pad": 1})  # fmt: skip
 
 
 def pareto(analysis: Analysis, front: Front, paint: Paint) -> "Canvas":
@@ -153,7 +154,8 @@ def failures(analysis: Analysis, paint: Paint) -> "Canvas":
         ends = [end + width for end, width in zip(ends, widths, strict=True)]
     for y, end in enumerate(ends):
         axes.annotate(f"{100 * end:.1f} %", (end, y), xytext=(5, 0), textcoords="offset points",
-                      va="center", color=paint.ink)  # fmt: skip
+                      va="center", color=paint.ink,
+                      bbox={"fc": paint.paper, "ec": "none", "pad": 1})  # fmt: skip
     axes.set_yticks(range(len(targets)), [short(target) for target in targets])
     axes.set_ylim(len(targets) - 0.4, -0.6)
     axes.set_xlim(0, max(max(ends, default=0) * 1.2, 0.01))
