@@ -14,6 +14,14 @@ Way = Literal["inbox", "kafka", "off"]
 _SECRET_CHARS = 16
 
 
+def check_secret(secret: str) -> None:
+    """Raise ValueError for a secret that can be guessed, or that no header can carry."""
+    if len(secret) < _SECRET_CHARS:
+        raise ValueError(f"its secret must have {_SECRET_CHARS} characters or more")
+    if not (secret.isascii() and secret.isprintable() and " " not in secret):
+        raise ValueError("its secret must be printable ASCII without spaces")
+
+
 class Token(Tree):
     """What a bearer token opens; the secret stands here, in the environment or in a file."""
 
@@ -25,8 +33,8 @@ class Token(Tree):
     def _has_one_secret(self) -> "Token":
         if (self.secret is None) == (self.secret_file is None):
             raise ValueError("needs a secret or a secret_file")
-        if self.secret is not None and len(self.secret.get_secret_value()) < _SECRET_CHARS:
-            raise ValueError(f"its secret must have {_SECRET_CHARS} characters or more")
+        if self.secret is not None:
+            check_secret(self.secret.get_secret_value())
         return self
 
 

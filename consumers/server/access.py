@@ -7,30 +7,43 @@ What a path needs is said once, here; a path that is not listed needs `read` to 
 import hashlib
 import hmac
 import ipaddress
+import math
+import time
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agent.errors import BadConfig
-from agent.serving import Role, Server, Token
+from agent.serving import Role, Server, Token, check_secret
+from consumers.server.limits import Rates, network_of
 
 COOKIE = "vedette"
-# Probes of a supervisor, what a page needs before anybody is known, and the way in.
-OPEN = ("/livez", "/readyz", "/static/", "/login")
+# Probes of a supervisor, what a page needs before anybody is known, the way in and the way out.
+PROBES = ("/livez", "/readyz")
+OPEN = (*PROBES, "/static/", "/login", "/logout")
 INGEST = ("/ingest", "/ingest/litellm", "/v1/traces", "/v1/logs")
 # POST that changes nothing.
 ASKING = ("/evaluate",)
+# Who guesses a token, and who changes something by hand, is slow: a second, and at once.
+_GUESSES, _ACTIONS = (0.2, 10), (1.0, 20)
+# A browser is asked for its token again after so long.
+SESSION_S = 12 * 3600
 
 
 class Keys:
     """The tokens of a configuration, by digest: what is compared takes the same time for all."""
 
     def __init__(self, tokens: Mapping[str, Token]) -> None:
-        self._held = [(name, one.role, _digest(_secret(name, one))) for name, one in tokens.items()]
+        self._held: list[tuple[str, Role, bytes]] = []
+        for name, one in tokens.items():
+            secret = _secret(name, one)
+            if (twin := self.bearer(secret)) is not None:
+                raise BadConfig(f"server.tokens.{name}", f"has the secret of {twin[0]}")
+            self._held.append((name, one.role, _digest(secret)))
 
     def __bool__(self) -> bool:
         return bool(self._held)
@@ -42,6 +55,29 @@ class Keys:
             if hmac.compare_digest(given, digest):
                 found = (name, role)
         return found
+
+    def session(self, name: str, now: float) -> str:
+        """What a browser keeps instead of a secret: it opens the same until it ends."""
+        ends = int(now + SESSION_S)
+        digest = next(digest for held, _, digest in self._held if held == name)
+        return f"{name}.{ends}.{_seal(digest, name, ends)}"
+
+    def visitor(self, session: str, now: float) -> tuple[str, Role] | None:
+        """Whose session this is."""
+        said, _, seal = session.rpartition(".")
+        name, _, ends = said.rpartition(".")
+        if not (ends.isascii() and ends.isdecimal() and len(ends) < 12 and now < int(ends)):
+            return None
+        found = None
+        for held, role, digest in self._held:
+            wanted = _seal(digest, held, int(ends))
+            if hmac.compare_digest(wanted.encode(), seal.encode(errors="replace")) and held == name:
+                found = (held, role)
+        return found
+
+
+def _seal(digest: bytes, name: str, ends: int) -> str:
+    return hmac.new(digest, f"session {name} {ends}".encode(), hashlib.sha256).hexdigest()
 
 
 def _digest(secret: str) -> bytes:
@@ -57,8 +93,10 @@ def _secret(name: str, token: Token) -> str:
     except (OSError, UnicodeDecodeError) as error:
         problem = f"cannot be read ({type(error).__name__})"
         raise BadConfig(f"server.tokens.{name}.secret_file", problem) from None
-    if not secret:
-        raise BadConfig(f"server.tokens.{name}.secret_file", "is empty")
+    try:
+        check_secret(secret)
+    except ValueError as error:
+        raise BadConfig(f"server.tokens.{name}.secret_file", str(error)) from None
     return secret
 
 
@@ -91,11 +129,14 @@ def role_for(method: str, path: str) -> Role | None:
 class Access:
     """Lets a request through that may, and answers any other.
 
-    The name of who asks is `scope["state"]["who"]`: of the token, or "local" where none are.
+    Who asks is left in `scope["state"]`: `who` is the name of the token, or "local" where there
+    are none, and `admin` whether all is open to them.
     """
 
-    def __init__(self, app: ASGIApp, keys: Keys, names: tuple[str, ...] = ()) -> None:
-        self._app, self._keys, self._names = app, keys, frozenset(names)
+    def __init__(self, app: ASGIApp, keys: Keys, server: Server) -> None:
+        self._app, self._keys, self._names = app, keys, frozenset(server.names)
+        self._rates = Rates(server.requests_per_s, server.burst)
+        self._guesses, self._actions = Rates(*_GUESSES), Rates(*_ACTIONS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -107,22 +148,35 @@ class Access:
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers, path, method = Headers(scope=scope), scope["path"], scope["method"]
-        host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        host = _place(f"//{headers.get('host', '')}").hostname or ""
         # A page elsewhere whose name was bent to this machine has no token to steal, if none are.
         if not self._keys and not (is_loopback(host) or host in self._names):
             return _refused(421, "this host name is not in server.names")
         if method not in ("GET", "HEAD") and _is_foreign(headers):
             return _refused(403, "a page elsewhere may not ask for that")
         needed, who = role_for(method, path), self._who(headers)
-        scope.setdefault("state", {})["who"] = who[0] if who else "nobody"
+        state = scope.setdefault("state", {})
+        state["who"], state["admin"] = (who[0], who[1] == "admin") if who else ("nobody", False)
+        if wait_s := self._wait_s(who[0] if who else network_of(scope), scope, needed):
+            wait = {"Retry-After": str(math.ceil(wait_s))}
+            return _refused(429, "too many requests; try again later", wait)
         if needed is None or (who is not None and who[1] in (needed, "admin")):
             return None
         if who is not None:
             return _refused(403, f"needs a token with the role {needed}")
         if method == "GET" and "text/html" in headers.get("accept", ""):
-            there = path + (f"?{scope['query_string'].decode()}" if scope["query_string"] else "")
-            return RedirectResponse(f"/login?to={quote(there)}", 303)
+            query = scope["query_string"].decode("latin-1")
+            return RedirectResponse(f"/login?to={quote(path + (query and f'?{query}'))}", 303)
         return _refused(401, "needs a bearer token", {"WWW-Authenticate": "Bearer"})
+
+    def _wait_s(self, client: str, scope: Scope, needed: Role | None) -> float:
+        """How long this client has to wait; a supervisor never does."""
+        if scope["path"] in PROBES:
+            return 0.0
+        if scope["method"] == "POST" and scope["path"] == "/login":
+            # Whoever they are: a token that is known must not be what guesses others.
+            return self._guesses.take(network_of(scope))
+        return self._rates.take(client) or (self._actions.take(client) if needed == "admin" else 0)
 
     def _who(self, headers: Headers) -> tuple[str, Role] | None:
         if not self._keys:
@@ -134,7 +188,7 @@ class Access:
             cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
         except CookieError:
             return None
-        return self._keys.bearer(cookie.value) if cookie else None
+        return self._keys.visitor(cookie.value, time.time()) if cookie else None
 
 
 def _is_foreign(headers: Headers) -> bool:
@@ -142,7 +196,14 @@ def _is_foreign(headers: Headers) -> bool:
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return True
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != headers.get("host")
+    return origin is not None and _place(origin).netloc != headers.get("host")
+
+
+def _place(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:  # half an IPv6 address
+        return urlsplit("")
 
 
 def _refused(status: int, why: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -9,9 +9,11 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.errors import Overloaded, StoreDown
-from consumers.server.access import Access, Keys
+from consumers.server.access import ASKING, INGEST, Access, Keys
 from consumers.server.desk import Desk
 from consumers.server.evaluate import evaluation_of
+from consumers.server.limits import Sized
+from consumers.server.login import login_of
 from consumers.server.pages import Press, routes_of
 from consumers.server.probes import probes_of
 from consumers.server.views import VIEWS
@@ -38,8 +40,11 @@ def build_app(desk: Desk, keys: Keys) -> FastAPI:
     )  # fmt: skip
     app.include_router(probes_of(desk))
     app.include_router(evaluation_of(desk))
-    app.include_router(routes_of(Press(desk, VIEWS), VIEWS))
-    app.add_middleware(Access, keys=keys, names=desk.config.server.names)
+    press, server = Press(desk, VIEWS), desk.config.server
+    app.include_router(login_of(press, keys))
+    app.include_router(routes_of(press, VIEWS))
+    app.add_middleware(Access, keys=keys, server=server)
+    app.add_middleware(Sized, body_bytes=server.body_bytes, large=(*INGEST, *ASKING))
     app.add_middleware(Guarded)
     return app
 
