@@ -18,28 +18,14 @@ def login_of(press: Press, keys: Keys) -> APIRouter:
     """The form, what it is sent to, and the way out."""
     router = APIRouter(include_in_schema=False)
 
-    def form(to: str, problem: str = "") -> Response:
-        shown = press.templates.get_template("login.html").render(to=to, problem=problem)
-        kept = {"Cache-Control": "no-store"}
-        return HTMLResponse(shown, 401 if problem else 200, kept)
-
     @router.get("/login")
     def ask(request: Request, to: str = "/") -> Response:
         known = request.scope["state"]["who"] != "nobody"
-        return RedirectResponse(place(to), 303) if known else form(place(to))
+        return RedirectResponse(place(to), 303) if known else _form(press, place(to))
 
     @router.post("/login")
     async def enter(request: Request) -> Response:
-        said = parse_qs((await request.body()).decode("ascii", "replace"), max_num_fields=8)
-        to, who = place(said.get("to", ["/"])[0]), keys.bearer(said.get("token", [""])[0].strip())
-        if who is None:
-            return form(to, "No token is this one.")
-        answer = RedirectResponse(to, 303, {"Cache-Control": "no-store"})
-        answer.set_cookie(
-            COOKIE, keys.session(who[0], time.time()), max_age=SESSION_S, httponly=True,
-            samesite="strict", secure=_is_private(request),
-        )  # fmt: skip
-        return answer
+        return _entered(press, keys, request, await request.body())
 
     @router.post("/logout")
     def leave() -> Response:
@@ -48,6 +34,24 @@ def login_of(press: Press, keys: Keys) -> APIRouter:
         return answer
 
     return router
+
+
+def _form(press: Press, to: str, problem: str = "") -> Response:
+    shown = press.templates.get_template("login.html").render(to=to, problem=problem)
+    return HTMLResponse(shown, 401 if problem else 200, {"Cache-Control": "no-store"})
+
+
+def _entered(press: Press, keys: Keys, request: Request, body: bytes) -> Response:
+    said = parse_qs(body.decode("ascii", "replace"), max_num_fields=8)
+    to, who = place(said.get("to", ["/"])[0]), keys.bearer(said.get("token", [""])[0].strip())
+    if who is None:
+        return _form(press, to, "No token is this one.")
+    answer = RedirectResponse(to, 303, {"Cache-Control": "no-store"})
+    answer.set_cookie(
+        COOKIE, keys.session(who[0], time.time()), max_age=SESSION_S, httponly=True,
+        samesite="strict", secure=_is_private(request),
+    )  # fmt: skip
+    return answer
 
 
 def place(to: str) -> str:
