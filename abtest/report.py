@@ -35,7 +35,7 @@ from abtest.wording import (
 from agent.catalog import BY_NAME, metric_named
 from agent.experiments import WIN, Experiment
 
-_PAGES = Path(__file__).parent / "pages"
+PAGES = Path(__file__).parent / "pages"
 # So many rows of numbers stand for the points of a figure.
 _NUMBERS = 24
 _MINUS, _TIMES, _DASH = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
@@ -87,29 +87,59 @@ class Ratio:
     verdict: Verdict
 
 
-def render(
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One experiment as a reader sees it; `doubts` are pairs of whom and why."""
+
+    name: str
+    experiment: Experiment
+    tables: list[Table]
+    findings: list[Finding]
+    arms: list[Arm]
+    epochs: list[str]
+    design: str
+    metric: str
+    good: str
+    unit: str
+    sure: str
+    samples: str
+    as_of: float | None
+    run: int | None
+    ratio: Ratio | None
+    doubts: list[tuple[str, str]]
+    several: bool
+
+
+def page_of(
     name: str, experiment: Experiment, lines: Sequence[Line], points: Sequence[Point]
-) -> str:
-    """The page."""
+) -> Page:
+    """What `pages/readout.html` shows."""
     tables = tables_of(lines, experiment)
-    as_of = max((x.as_of for x in lines if x.as_of is not None), default=None)
-    return _template().render(
+    return Page(
         name=name, experiment=experiment, tables=tables,
         findings=_findings(experiment, lines, points, tables),
         arms=_arms(experiment, lines), epochs=[moment(at) for at, _ in experiment.epochs()],
         design=_DESIGNS[experiment.design].format(one=samples(experiment)[:-1]),
         metric=_metric(experiment.primary), good=experiment.good_end(experiment.primary),
         unit=_unit(experiment), sure=percent(experiment.alpha), samples=samples(experiment),
-        as_of=as_of, run=lines[0].run if lines else None, ratio=_ratio(experiment, lines),
+        as_of=max((x.as_of for x in lines if x.as_of is not None), default=None),
+        run=lines[0].run if lines else None, ratio=_ratio(experiment, lines),
         doubts=list(dict.fromkeys((who(x), why) for x in lines if x.role != "check"
                                   for why in x.warnings)),
         several=len(experiment.candidates) > 1,
     )  # fmt: skip
 
 
+def render(
+    name: str, experiment: Experiment, lines: Sequence[Line], points: Sequence[Point]
+) -> str:
+    """The page by itself."""
+    return _template().render(page=page_of(name, experiment, lines, points))
+
+
 def _template() -> Template:
     made = Environment(
-        loader=FileSystemLoader(_PAGES), autoescape=True, undefined=StrictUndefined,
+        loader=FileSystemLoader(PAGES), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     made.filters |= {"signed": signed, "moment": moment}

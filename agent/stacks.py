@@ -14,6 +14,7 @@ from agent.packing import (
     Opened,
     empty_like,
     read_bins,
+    read_each_sum,
     read_heads,
     read_names,
     read_sums,
@@ -50,16 +51,27 @@ class Layer:
         """The bins of all rows and series in order, `heads["bins"]` of each, and their counts."""
         return self._counts[1:]
 
-    def counts(self, series: int) -> Floats:
-        """Of a bounded series, [rows, bins]."""
+    def held(self, series: int) -> tuple[Ints, NDArray[np.int16], Ints]:
+        """Of every bin that a row has of a series the row, the bin as it is packed and its
+        count."""
         ends, bins, counts = self._counts
         sizes = self.heads["bins"][:, series].astype(np.int64)
         rows = np.repeat(np.arange(len(sizes)), sizes)
         # Its own bins only: the k-th of a row stands k before the row's end of this series.
         mine = np.arange(len(rows)) + np.repeat(ends[:, series] - sizes.cumsum(), sizes)
-        places = rows * (BINS + 1) + bins[mine]
-        table = np.bincount(places, counts[mine], len(sizes) * (BINS + 1))
+        return rows, bins[mine], counts[mine]
+
+    def counts(self, series: int) -> Floats:
+        """Of a bounded series, [rows, bins]."""
+        rows, bins, counts = self.held(series)
+        places = rows * (BINS + 1) + bins
+        table = np.bincount(places, counts, len(self.rows) * (BINS + 1))
         return table.astype(np.float64, copy=False).reshape(-1, BINS + 1)  # of no bins it has ints
+
+    @cached_property
+    def sums(self) -> Floats:
+        """The sum of every series, [rows, series]."""
+        return read_each_sum(self.rows) / FIXED
 
     def totals(self, series: int) -> Ints:
         """The sum of a flag, [rows]."""

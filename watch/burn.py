@@ -15,6 +15,8 @@ from watch.spending import KIND, look
 
 # Where older minutes are gone the first look is where the longest window by minutes is whole.
 _LESSON_S = 6 * HOUR_S
+# After so long it is filled anew.
+_AGAIN_S = 6 * HOUR_S
 
 
 def ring_of(config: Config) -> Ring:
@@ -49,12 +51,20 @@ def keep_burn(
     return [one for one in found if (one.key, one.state) not in before]
 
 
-def read_ring(tx: Transaction, config: Config, source: str) -> Ring | None:
-    """A ring at the last closed minute of a source; None where it has no closed pane."""
-    if reads.first_of_level(tx, source, MINUTE_S) is None:
-        return None
-    ring = ring_of(config)
-    _fill(tx, source, ring, _through(tx, source))
+def read_ring(
+    tx: Transaction, config: Config, source: str, ring: Ring | None = None
+) -> Ring | None:
+    """A ring at the last closed minute of a source, where it can one that was read before; None
+    where the source has no closed pane."""
+    through = _through(tx, source)
+    if ring is None or not through - _AGAIN_S <= ring.end <= through:
+        if reads.first_of_level(tx, source, MINUTE_S) is None:
+            return None
+        ring = ring_of(config)
+        _fill(tx, source, ring, through)
+    while ring.end < through:
+        begin, until = ring.end, min(through, ring.end // HOUR_S * HOUR_S + HOUR_S)
+        ring.push(until, reads.service_panes(tx, source, MINUTE_S, begin, until))
     return ring
 
 

@@ -48,13 +48,13 @@ def step_of(width: float, most: int) -> float:
     return next(s * power for s in (1, 2, 5, 10) if s * power * most >= width * (1 - 1e-9))
 
 
-def value_ticks(scale: Scale, most: int = 8) -> list[Tick]:
-    """Signed round numbers, 0 without a sign."""
+def value_ticks(scale: Scale, most: int = 8, sign: str = "+") -> list[Tick]:
+    """Round numbers, signed unless `sign` is empty, 0 without a sign."""
     step = step_of(scale.high - scale.low, most)
     places = max(0, -math.floor(math.log10(step) + 1e-9))
     first, last = math.ceil(scale.low / step - 1e-9), math.floor(scale.high / step + 1e-9)
     return [
-        Tick(scale.percent(n * step), f"{n * step:+.{places}f}" if n else "0")
+        Tick(scale.percent(n * step), f"{n * step:{sign}.{places}f}" if n else "0")
         for n in range(first, last + 1)
     ]
 

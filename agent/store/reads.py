@@ -195,10 +195,15 @@ def service_panes(
     return [(row[0], row[1], bytes(row[2])) for row in tx.execute(query.order_by(*order))]
 
 
-def first_of_level(tx: Connection, source: str, level_s: int, since: float = 0.0) -> int | None:
-    """The start of the first closed pane of one level that begins then or later."""
-    here = panes.c.source == source, panes.c.late == 0, panes.c.level_s == level_s
+def first_of_level(
+    tx: Connection, source: str | None, level_s: int, since: float = 0.0
+) -> int | None:
+    """The start of the first closed pane of one level, of a source or of all, that begins then or
+    later."""
+    here = panes.c.late == 0, panes.c.level_s == level_s
     query = select(func.min(panes.c.pane)).where(*here, panes.c.pane >= since)
+    if source is not None:
+        query = query.where(panes.c.source == source)
     found: int | None = tx.scalar(query)
     return found
 

@@ -29,6 +29,12 @@ def load_watch(tx: Connection, source: str) -> StoredWatch | None:
     return StoredWatch(row.version, bytes(row.body), bytes(bases or b""))
 
 
+def version_of(tx: Connection, source: str) -> int | None:
+    """How often the watch over a source was moved on."""
+    found: int | None = tx.scalar(select(watches.c.version).where(watches.c.source == source))
+    return found
+
+
 def series_elsewhere(tx: Connection, source: str) -> int:
     """How many series of other sources are watched."""
     query = select(func.sum(watches.c.series)).where(watches.c.source != source)

@@ -18,17 +18,24 @@ from fastapi.responses import Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel
 
-from abtest.report import signed
+from abtest.report import PAGES, signed
 from abtest.wording import moment
 from agent.store import Transaction
 from consumers.server.copies import Copies, Copy
 from consumers.server.desk import Desk
 from consumers.server.flow import flow_of
-from consumers.server.words import ago, digits, share, thousands
+from consumers.server.plots import drawn, sparked
+from consumers.server.windows import SPANS
+from consumers.server.words import ago, digits, given, lasting, share, shown, thousands
 
-_TEMPLATES = Path(__file__).parent / "templates"
+# What a readout looks like is said once, for its report and for the page.
+_TEMPLATES = (Path(__file__).parent / "templates", PAGES)
 _HTML, _JSON = "text/html; charset=utf-8", "application/json"
-_STATIC = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
+_STATIC = {
+    "figures.css": "text/css; charset=utf-8",
+    "page.css": "text/css; charset=utf-8",
+    "page.js": "text/javascript; charset=utf-8",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +65,11 @@ class Press:
     def __init__(self, desk: Desk, views: Sequence[View]) -> None:
         self._desk, self._views = desk, views
         self.copies = Copies(desk.config.server.refresh_s)
-        self.static = {name: (_TEMPLATES / name).read_bytes() for name in _STATIC}
+        self.static = {name: _read_file(name) for name in _STATIC}
         self.templates = _environment()
         self.templates.globals |= {
             "views": views,
+            "windows": list(SPANS),
             "version": hashlib.blake2b(b"".join(self.static.values()), digest_size=6).hexdigest(),
         }
 
@@ -170,7 +178,12 @@ def _environment() -> Environment:
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, finalize=visible,
     )  # fmt: skip
-    made.filters |= {"moment": moment, "signed": signed}
+    made.filters |= {"moment": moment, "signed": signed, "shown": shown, "lasting": lasting}
     made.filters |= {"ago": ago, "digits": digits, "share": share, "thousands": thousands}
+    made.filters |= {"given": given, "drawn": drawn, "sparked": sparked}
     made.globals |= {"flow_of": flow_of}
     return made
+
+
+def _read_file(name: str) -> bytes:
+    return next(there for one in _TEMPLATES if (there := one / name).exists()).read_bytes()

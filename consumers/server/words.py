@@ -1,6 +1,11 @@
-"""Numbers as pages print them."""
+"""Numbers and times in words, the same on every page."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
 
 _STEPS = ((86_400, "d"), (3600, "h"), (60, "min"))
+_DASH = "\N{EN DASH}"
 
 
 def ago(seconds: float) -> str:
@@ -17,11 +22,19 @@ def ago(seconds: float) -> str:
     return f"{whole} {name} {left} {unit} ago" if left else f"{whole} {name} ago"
 
 
+def lasting(seconds: float) -> str:
+    """A length of time in its largest whole unit."""
+    for span, unit in _STEPS:
+        if seconds >= span and not seconds % span:
+            return f"{seconds // span:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def share(ratio: float) -> str:
     """A share in percent, to a digit that still says something."""
     if 0 < ratio < 0.0001:
         return "< 0.01 %"
-    return f"{100 * ratio:.{0 if ratio in (0, 1) else 1 if ratio >= 0.001 else 2}f} %"
+    return f"{100 * ratio:.{0 if ratio in (0, 1) else 1 if abs(ratio) >= 0.001 else 2}f} %"
 
 
 def thousands(n: int) -> str:
@@ -31,6 +44,30 @@ def thousands(n: int) -> str:
 
 def digits(value: float, most: int = 3) -> str:
     """A number to so many digits, large ones whole."""
-    if abs(value) >= 10 ** (most - 1) or value == 0:
-        return f"{value:,.0f}"
-    return f"{value:.{most}g}"
+    if value == 0:
+        return "0"
+    places = most - 1 - math.floor(math.log10(abs(value)))
+    return f"{value:,.{min(max(places, 0), 6)}f}"
+
+
+def shown(value: float | None, unit: str) -> str:
+    """A value in its unit, a dash where there is none.
+
+    `ratio` is a score in [0, 1], `share` a part of all, `count` a whole number; what is counted
+    in other units than seconds and dollars stands by itself.
+    """
+    if value is None or not math.isfinite(value):
+        return _DASH
+    if unit == "share":
+        return share(value)
+    if unit == "ratio":
+        return f"{value:.3f}"
+    if unit == "count":
+        return thousands(round(value))
+    behind = {"usd": " $", "seconds": " s"}.get(unit, "")
+    return f"{digits(value)}{behind}"
+
+
+def given(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What is asked, without what is empty: that only makes addresses longer."""
+    return {name: value for name, value in asked.items() if value}

@@ -16,9 +16,14 @@
     if (!event.target.matches("form.ask")) return;
     for (const field of event.target.elements) if (field.name && !field.value) field.disabled = true;
   });
+  // Going back shows the form as it was left, with what was empty switched off.
+  window.addEventListener("pageshow", () => {
+    for (const field of document.querySelectorAll("form.ask :disabled")) field.disabled = false;
+  });
 
   const busy = () => main.contains(document.activeElement)
-    && document.activeElement.matches("input, select, textarea");
+    && document.activeElement.matches("input, select, textarea, .plot")
+    || main.querySelector(".cross[visibility=visible]") !== null;
 
   function put(text) {
     const page = new DOMParser().parseFromString(text, "text/html");
@@ -47,6 +52,63 @@
       fresh.textContent = "The server does not answer; what stands here may be old.";
     }
   }
+
+  // A plot is read from the table of its numbers: the row nearest to where one points.
+  const rowsOf = (plot) => [...plot.closest("figure").querySelectorAll("tr[data-x]")];
+
+  function read(plot, at) {
+    const figure = plot.closest("figure"), rows = rowsOf(plot);
+    if (!rows.length) return;
+    const row = rows[Math.min(Math.max(at, 0), rows.length - 1)];
+    const heads = [...figure.querySelectorAll("thead th")].slice(1).map((one) => one.textContent);
+    const cells = [...row.children].map((one) => one.textContent);
+    const cross = plot.querySelector(".cross");
+    for (const side of ["x1", "x2"]) cross.setAttribute(side, `${row.dataset.x}%`);
+    cross.setAttribute("visibility", "visible");
+    plot.dataset.at = rows.indexOf(row);
+    figure.querySelector(".read").textContent =
+      `${cells[0]}: ${heads.map((head, n) => `${head} ${cells[n + 1]}`).join(", ")}`;
+  }
+
+  function leave(plot) {
+    plot.querySelector(".cross")?.setAttribute("visibility", "hidden");
+    delete plot.dataset.at;
+    plot.closest("figure").querySelector(".read").textContent = "";
+  }
+
+  function nearest(plot, clientX) {
+    const box = plot.querySelector("svg").getBoundingClientRect();
+    const share = 100 * (clientX - box.left) / box.width;
+    const far = rowsOf(plot).map((row) => Math.abs(row.dataset.x - share));
+    return far.indexOf(Math.min(...far));
+  }
+
+  const plotOf = (event) => event.target.closest?.(".chart .plot");
+
+  for (const kind of ["pointermove", "pointerdown"]) {
+    document.addEventListener(kind, (event) => {
+      const plot = plotOf(event);
+      if (plot) read(plot, nearest(plot, event.clientX));
+    });
+  }
+  document.addEventListener("pointerout", (event) => {
+    const plot = plotOf(event);
+    if (plot && !plot.contains(event.relatedTarget) && plot !== document.activeElement) leave(plot);
+  });
+  document.addEventListener("focusout", (event) => {
+    const plot = plotOf(event);
+    if (plot) leave(plot);
+  });
+  document.addEventListener("keydown", (event) => {
+    const plot = event.target.matches?.(".chart .plot") ? event.target : null;
+    if (!plot) return;
+    const last = rowsOf(plot).length - 1, now = Number(plot.dataset.at ?? last + 1);
+    const to = { ArrowLeft: now - 1, ArrowRight: now + 1, Home: 0, End: last }[event.key];
+    if (event.key === "Escape") leave(plot);
+    if (to === undefined) return;
+    event.preventDefault();
+    read(plot, to);
+  });
 
   if (main) setInterval(refresh, EVERY_MS);
 })();

@@ -1,6 +1,7 @@
 """The pages, in the order of the navigation: one file and one row each."""
 
 from consumers.server.pages import View
+from consumers.server.views.now import NOW
 from consumers.server.views.pipeline import PIPELINE
 
-VIEWS: tuple[View, ...] = (PIPELINE,)
+VIEWS: tuple[View, ...] = (NOW, PIPELINE)

@@ -1,0 +1,40 @@
+"""What pages read of closed panes."""
+
+from sqlalchemy import Connection, and_, func, select
+
+from agent.experiments import PAIRED, PROBE
+from agent.panes import HOUR_S, Group
+from agent.store.tables import panes
+
+# Of calls, which pairs are not.
+_CALLED = and_(*(func.substr(panes.c.variant, 1, len(one)) != one for one in (PAIRED, PROBE)))
+
+
+def group_panes(
+    tx: Connection, source: str, level_s: int, start: int, end: int
+) -> list[tuple[int, Group, int, bytes]]:
+    """Closed panes of one level that begin within [start, end), of calls and not of pairs or of
+    parts of calls: (pane, group, calls, packed row), in no order."""
+    here = panes.c.source == source, panes.c.late == 0, panes.c.level_s == level_s
+    there = panes.c.pane >= start, panes.c.pane < end, panes.c.segment == ""
+    columns = (panes.c.pane, *(panes.c[name] for name in Group._fields))
+    query = select(*columns, panes.c.calls, panes.c.summaries).where(*here, *there, _CALLED)
+    return [(row[0], Group(*row[1:5]), row[5], row[6]) for row in tx.execute(query)]
+
+
+def service_hours(tx: Connection, service: str, start: int, end: int) -> list[tuple[Group, bytes]]:
+    """Closed hours of a service that begin within [start, end), parts of calls as well."""
+    here = panes.c.level_s == HOUR_S, panes.c.late == 0, panes.c.service == service
+    there = panes.c.pane >= start, panes.c.pane < end
+    columns = (*(panes.c[name] for name in Group._fields), panes.c.summaries)
+    query = select(*columns).where(*here, *there, _CALLED)
+    return [(Group(*row[:4]), row[4]) for row in tx.execute(query)]
+
+
+def newest_pane(tx: Connection) -> tuple[int, int] | None:
+    """The start of the newest closed pane of all sources, and how long it is."""
+    start = tx.scalar(select(func.max(panes.c.pane)).where(panes.c.late == 0))
+    if start is None:
+        return None
+    here = panes.c.late == 0, panes.c.pane == start
+    return int(start), int(tx.scalar(select(func.min(panes.c.level_s)).where(*here)) or 0)

@@ -1,0 +1,205 @@
+"""One metric of a service over time: in its band, by model, by segment, and what is missing."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from agent.catalog import metric_named
+from agent.experiments import ASIDE
+from agent.packing import open_row, read_words
+from agent.panes import HOUR_S, Group
+from agent.stacks import Stacks
+from agent.store import Transaction, board
+from consumers.server.desk import Desk
+from consumers.server.memory import standing_of
+from consumers.server.plots import Curve, Figure, Values
+from consumers.server.points import QUANTILES, Sheet, quantiles
+from consumers.server.windows import Stretch, Window, stretch_of
+from watch.series import WHOLE
+
+# Points of the large picture and of each small one, and how many of those there are at most.
+_STEPS, _SMALL, _MODELS = 360, 120, 12
+# Parts of the calls are read from the hours of the last day of a window.
+_PARTS_S = 24 * HOUR_S
+_PARTS = 40
+
+# Service, model, variant; "" is all.
+Whom = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The calls of one value of a segment key."""
+
+    name: str
+    n: int
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is watched of a metric, and how that stands."""
+
+    view: str
+    state: str
+    mean: float | None
+    lower: float | None
+    upper: float | None
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """One metric of a service, or of a model and variant of it. Segments and reasons are those of
+    the hours since `parts_since` (epoch seconds)."""
+
+    service: str
+    model: str
+    variant: str
+    metric: str
+    help: str
+    unit: str
+    good: str
+    threshold: float | None
+    value: float | None
+    n: int
+    course: Figure
+    volume: Figure
+    models: tuple[Figure, ...]
+    watched: tuple[View, ...]
+    segments: tuple[Segment, ...]
+    missing: dict[str, int]
+    parts_since: int
+
+
+def detail_of(
+    desk: Desk, tx: Transaction, window: Window, whom: Whom, metric: str
+) -> Detail | None:
+    """All of one metric; None where the window has no value of it."""
+    there = stretch_of(desk, tx, window, desk.config.panes.width_s)
+    if there is None:
+        return None
+    sheet = desk.memory.points.sheet(tx, there.level_s, there.start, there.end, _STEPS)
+    mine = [at for at, group in enumerate(sheet.groups) if _is_of(group, whom)]
+    if metric not in sheet.names or not sheet.n[mine, sheet.names.index(metric)].any():
+        return None
+    row, at = metric_named(metric), sheet.names.index(metric)
+    series = [one for one in desk.memory.series(tx, desk.config) if _watches(one, whom, metric)]
+    n, sums = sheet.n[mine, at].sum(), sheet.sums[mine, at].sum()
+    since, segments, missing = _parts(tx, there, whom, metric)
+    return Detail(
+        *whom, metric, row.help, "share" if row.kind == "flag" else row.unit, row.good,
+        row.threshold, float(sums / n), int(n), _course(sheet, mine, metric, series),
+        _volume(sheet, mine, at), _models(sheet, mine, metric), _views(series), segments, missing,
+        since,
+    )  # fmt: skip
+
+
+def _is_of(group: Group, whom: Whom) -> bool:
+    service, model, variant = whom
+    if group.service != service or model not in ("", WHOLE, group.model):
+        return False
+    return group.variant == variant if variant else not group.variant.startswith(ASIDE)
+
+
+def _watches(row: dict[str, Any], whom: Whom, metric: str) -> bool:
+    service, model, variant = whom
+    one = (service, WHOLE, "") if model in ("", WHOLE) else (service, model, variant)
+    held = row["service"], row["model"], row["variant"] if one[2] else one[2]
+    return held == one and row["metric"] == metric and not row["segment"]
+
+
+def _views(series: Sequence[dict[str, Any]]) -> tuple[View, ...]:
+    parts = ("view", "state", "mean", "lower", "upper", "calls")
+    return tuple(View(*(row[part] for part in parts)) for row in series)
+
+
+def _course(sheet: Sheet, mine: list[int], metric: str, series: Sequence[dict[str, Any]]) -> Figure:
+    lower: Values = ()
+    upper: Values = ()
+    band = next(iter(standing_of(series).values()), {"lower": None})
+    if band["lower"] is not None:
+        lower, upper = ((band[end],) * len(sheet.at) for end in ("lower", "upper"))
+    return Figure(
+        _titled(metric), _unit(metric), sheet.at, sheet.step_s, _curves(sheet, mine, metric),
+        lower, upper, "baseline band" if lower else "",
+    )  # fmt: skip
+
+
+def _titled(metric: str) -> str:
+    unit = {"share": "share of calls", "ratio": "0 to 1"}.get(_unit(metric), _unit(metric))
+    return f"{metric} ({unit})"
+
+
+def _unit(metric: str) -> str:
+    row = metric_named(metric)
+    return "share" if row.kind == "flag" else row.unit
+
+
+def _curves(sheet: Sheet, mine: list[int], metric: str) -> tuple[Curve, ...]:
+    if metric in QUANTILES:
+        amounts, table = sheet.histogram(metric)
+        held = table[mine].sum(0)
+        return tuple(
+            Curve(f"p{round(100 * q)}", _known(quantiles(amounts, held, q))) for q in (0.5, 0.95)
+        )
+    at = sheet.names.index(metric)
+    with np.errstate(invalid="ignore"):
+        means = sheet.sums[mine, at].sum(0) / sheet.n[mine, at].sum(0)
+    return (Curve("mean", _known(means)),)
+
+
+def _known(values: Any) -> Values:
+    return tuple(None if one != one else one for one in values.tolist())
+
+
+def _volume(sheet: Sheet, mine: list[int], at: int) -> Figure:
+    n = sheet.n[mine, at].sum(0)
+    return Figure("Values a second", "per second", sheet.at, sheet.step_s,
+                  (Curve("values", tuple((n / sheet.step_s).tolist())),))  # fmt: skip
+
+
+def _models(sheet: Sheet, mine: list[int], metric: str) -> tuple[Figure, ...]:
+    """The same for each of several models."""
+    if len(mine) < 2:
+        return ()
+    found = [
+        Figure(_named(sheet.groups[place]), _unit(metric), sheet.at, sheet.step_s,
+               _curves(sheet, [place], metric))
+        for place in sorted(mine, key=lambda one: -sheet.calls[one].sum())[:_MODELS]
+    ]  # fmt: skip
+    held = [v for one in found for line in one.curves for v in line.values if v is not None]
+    return tuple(replace(one, axis=(min(held), max(held))) for one in found)
+
+
+def _named(group: Group) -> str:
+    return group.model if group.variant == "production" else f"{group.model}, {group.variant}"
+
+
+def _parts(
+    tx: Transaction, there: Stretch, whom: Whom, metric: str
+) -> tuple[int, tuple[Segment, ...], dict[str, int]]:
+    """Since when, the segments, and how many calls have no value by reason."""
+    since = max(there.start, there.newest - _PARTS_S) // HOUR_S * HOUR_S
+    rows = [row for row in board.service_hours(tx, whom[0], since, there.end)
+            if _is_of(row[0], whom)]  # fmt: skip
+    n, sums, missing = Counter[str](), Counter[str](), Counter[str]()
+    for layer in Stacks([open_row(blob) for _, blob in rows]).layers:
+        if metric not in layer.names:
+            continue
+        at = layer.names.index(metric)
+        for place, count, total, words in zip(
+            layer.places.tolist(), layer.heads["n"][:, at].tolist(), layer.sums[:, at].tolist(),
+            layer.missing(at), strict=True,
+        ):  # fmt: skip
+            segment = rows[place][0].segment
+            n[segment] += count
+            sums[segment] += total
+            if not segment and words:
+                missing.update(read_words(words))
+    names = sorted((name for name in n if name), key=lambda one: (one.partition("=")[0], -n[one]))
+    made = (Segment(one, n[one], sums[one] / n[one] if n[one] else None) for one in names[:_PARTS])
+    return since, tuple(made), dict(missing.most_common())

@@ -1,0 +1,275 @@
+"""What every service and model does now: traffic, scores in their bands, budgets, what rings."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from agent.catalog import METRICS, metric_named
+from agent.experiments import ASIDE
+from agent.panes import Group
+from agent.store import Transaction
+from agent.store.findings import all_findings
+from consumers.server.desk import Desk
+from consumers.server.memory import Whose, standing_of
+from consumers.server.pages import View
+from consumers.server.plots import Values
+from consumers.server.points import QUANTILES, Sheet, quantiles
+from consumers.server.views.metric import Detail, detail_of
+from consumers.server.windows import Stretch, Window, stretch_of
+from watch.series import WHOLE
+
+# A small picture has at most so many points.
+_STEPS = 48
+_RINGING = 20
+_ORDER = {row.name: at for at, row in enumerate(METRICS)}
+# Traffic says the rest of these.
+_ELSEWHERE = ("latency", "error")
+_PARTS = {"latency p50": 0.5, "latency p95": 0.95}
+
+
+class Asked(BaseModel):
+    """What may be asked of the page."""
+
+    model_config = ConfigDict(extra="ignore")
+    window: Window = Field(default="24h", description="Counted back from the newest closed pane.")
+    service: str = Field(default="", max_length=256)
+    model: str = Field(default="", max_length=256)
+    variant: str = Field(default="", max_length=256)
+    metric: str = Field(default="", max_length=256, description="With a service: its course.")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One number of one column over the window, and over time; `lower` and `upper` are the band
+    that it is watched in, and `state` is "" where it is not."""
+
+    value: float | None
+    n: int
+    over_time: Values
+    lower: float | None = None
+    upper: float | None = None
+    state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One metric of a service; a cell a column."""
+
+    metric: str
+    unit: str
+    help: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows that belong together."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A model and variant of a service; `*` is the service as a whole."""
+
+    model: str
+    variant: str
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How a service stands with one objective."""
+
+    objective: str
+    target: float
+    state: str
+    remaining: float | None
+    calls: int
+    breached: int
+    burn_rates: dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """All of one service."""
+
+    name: str
+    columns: tuple[Column, ...]
+    parts: tuple[Part, ...]
+    budgets: tuple[Budget, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ringing:
+    """A finding that rings, in a sentence."""
+
+    key: str
+    kind: str
+    severity: str
+    summary: str
+    began: int
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The page. `at` are the beginnings of the steps that `over_time` goes by; times in epoch
+    seconds, `newest` the end of the newest closed pane, None in an empty store."""
+
+    newest: int | None
+    start: int
+    end: int
+    step_s: int
+    at: tuple[float, ...]
+    ringing: tuple[Ringing, ...]
+    services: tuple[Service, ...]
+    detail: Detail | None
+
+
+def read(desk: Desk, tx: Transaction, asked: Asked) -> Now:
+    """The page's numbers."""
+    there = stretch_of(desk, tx, asked.window)
+    rings = tuple(
+        Ringing(one.key.hex(), one.kind, one.severity, one.summary, one.began)
+        for one in all_findings(tx, _RINGING, state="firing")
+        if all(dict(one.name).get(part, "") in ("", value) for part, value in
+               (("service", asked.service), ("metric", asked.metric)) if value)
+    )  # fmt: skip
+    if there is None:
+        return Now(None, 0, 0, 0, (), rings, (), None)
+    if asked.service and asked.metric:
+        detail = detail_of(desk, tx, asked.window, (asked.service, asked.model, asked.variant),
+                           asked.metric)  # fmt: skip
+        return Now(there.newest, there.start, there.end, 0, (), rings, (), detail)
+    sheet = desk.memory.points.sheet(tx, there.level_s, there.start, there.end, _STEPS)
+    board = _Board(sheet, there, standing_of(desk.memory.series(tx, desk.config)))
+    names = sorted({group.service for group in sheet.groups})
+    budgets = list(_budgets(desk, tx))
+    services = tuple(
+        board.service(name, tuple(one for whose, one in budgets if whose == name))
+        for name in names
+        if asked.service in ("", name)
+    )
+    return Now(there.newest, there.start, there.end, sheet.step_s, sheet.at, rings, services, None)
+
+
+def _budgets(desk: Desk, tx: Transaction) -> Iterator[tuple[str, Budget]]:
+    for one in desk.memory.budgets(tx, desk.config):
+        if one.calls:
+            yield one.service, Budget(
+                one.objective, one.target, one.state, one.budget_remaining, one.calls, one.bad,
+                dict(one.burn_rates),
+            )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Board:
+    """A sheet on its way to cells."""
+
+    sheet: Sheet
+    there: Stretch
+    watched: Mapping[Whose, Mapping[str, Any]]
+
+    def service(self, name: str, budgets: tuple[Budget, ...]) -> Service:
+        """One service: as a whole where it has several models, then each of them."""
+        groups = [group for group in self.sheet.groups if group.service == name]
+        groups.sort(key=lambda one: (one.variant.startswith(ASIDE), one.model, one.variant))
+        seen = [group for group in groups if not group.variant.startswith(ASIDE)]
+        sets = [seen] if len(seen) > 1 else []
+        sets += [[group] for group in groups]
+        columns = tuple(self._column(some) for some in sets)
+        parts = [Part("Traffic", tuple(self._traffic(sets)))]
+        parts += self._parts([self._places(some) for some in sets], columns, name)
+        return Service(name, columns, tuple(parts), budgets)
+
+    def _places(self, groups: Sequence[Group]) -> list[int]:
+        return [self.sheet.groups.index(group) for group in groups]
+
+    def _column(self, groups: Sequence[Group]) -> Column:
+        calls = int(self.sheet.calls[self._places(groups)].sum())
+        if len(groups) > 1:
+            return Column(WHOLE, "", calls)
+        return Column(groups[0].model, groups[0].variant, calls)
+
+    def _traffic(self, sets: Sequence[Sequence[Group]]) -> Iterator[Row]:
+        places = [self._places(some) for some in sets]
+        span = self.there.end - self.there.start
+        cells = []
+        for some in places:
+            calls = self.sheet.calls[some].sum(0)
+            over_time = tuple((calls / self.sheet.step_s).tolist())
+            cells.append(Cell(float(calls.sum()) / span, int(calls.sum()), over_time))
+        yield Row("calls", "per second", "Calls by the time at which they began.", tuple(cells))
+        if "error" in self.sheet.names:
+            yield self._row("error", places)
+        if "latency" in self.sheet.names:
+            amounts, table = self.sheet.histogram(QUANTILES[0])
+            for name, q in _PARTS.items():
+                yield Row(name, "seconds", metric_named("latency").help, tuple(
+                    _quantile_cell(amounts, table[some].sum(0), q) for some in places
+                ))  # fmt: skip
+
+    def _parts(
+        self, places: Sequence[list[int]], columns: Sequence[Column], service: str
+    ) -> Iterator[Part]:
+        totals = self.sheet.n.sum(2)
+        mine = sorted({place for some in places for place in some})
+        by: dict[str, list[str]] = {}
+        for at, name in enumerate(self.sheet.names):
+            if name not in _ELSEWHERE and totals[mine, at].any():
+                by.setdefault(_title(name), []).append(name)
+        for title in sorted(by, key=_TITLES.index):
+            names = sorted(by[title], key=lambda one: (_ORDER.get(one, len(_ORDER)), one))
+            rows = (self._row(name, places, columns, service) for name in names)
+            yield Part(title, tuple(rows))
+
+    def _row(
+        self, name: str, places: Sequence[list[int]], columns: Sequence[Column] = (),
+        service: str = "",
+    ) -> Row:  # fmt: skip
+        row, at = metric_named(name), self.sheet.names.index(name)
+        cells = []
+        for place, some in enumerate(places):
+            n, sums = self.sheet.n[some, at].sum(0), self.sheet.sums[some, at].sum(0)
+            held: Mapping[str, Any] = {}
+            if columns:
+                one = columns[place]
+                held = self.watched.get((service, one.model, one.variant, name), {})
+            value = float(sums.sum() / n.sum()) if n.any() else None
+            ends = held.get("lower"), held.get("upper")
+            cells.append(Cell(value, int(n.sum()), ratios(sums, n), *ends, held.get("state", "")))
+        unit = "share" if row.kind == "flag" else row.unit
+        return Row(name, unit, row.help, tuple(cells))
+
+
+def ratios(sums: Any, n: Any) -> Values:
+    """Sums over numbers, None where there is nothing."""
+    with np.errstate(invalid="ignore"):
+        found = (sums / n).tolist()
+    return tuple(None if one != one else one for one in found)
+
+
+def _quantile_cell(amounts: Any, table: Any, q: float) -> Cell:
+    total = table.sum(0)
+    whole, each = float(quantiles(amounts, total, q)), quantiles(amounts, table, q).tolist()
+    over_time = tuple(None if one != one else one for one in each)
+    return Cell(None if whole != whole else whole, int(total.sum()), over_time)
+
+
+_TITLES = ("Objectives", "Quality", "Safety", "Robustness", "Fairness", "Efficiency", "Judges")
+
+
+def _title(name: str) -> str:
+    if name.startswith("slo_"):
+        return "Objectives"
+    return "Judges" if name.startswith("judge_") else metric_named(name).dimension.capitalize()
+
+
+NOW = View(
+    "now", "Now", "Scores, budgets and traffic of every service and model, and what rings.",
+    Asked, Now, read,
+)  # fmt: skip

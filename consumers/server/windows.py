@@ -1,0 +1,48 @@
+"""The stretch of time that a page is about, counted back from the newest closed pane."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from agent.panes import HOUR_S, MINUTE_S
+from agent.store import Transaction, board, reads
+from consumers.server.desk import Desk
+
+Window = Literal["1h", "6h", "24h", "7d", "30d"]
+SPANS: dict[Window, int] = {
+    "1h": HOUR_S, "6h": 6 * HOUR_S, "24h": 24 * HOUR_S, "7d": 168 * HOUR_S, "30d": 720 * HOUR_S,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """From one time to another by panes of one length, in epoch seconds; `newest` is the end of
+    the newest closed pane."""
+
+    start: int
+    end: int
+    level_s: int
+    newest: int
+
+
+# A picture is made of so many panes at most.
+_PANES = 360
+
+
+def stretch_of(
+    desk: Desk, tx: Transaction, window: Window, finest_s: int = MINUTE_S
+) -> Stretch | None:
+    """A window by the finest panes that are not too many and are all still there; None in a store
+    without a closed pane."""
+    found = board.newest_pane(tx)
+    if found is None:
+        return None
+    newest, span = found[0] + found[1], SPANS[window]
+    levels = sorted({desk.config.panes.width_s, MINUTE_S, HOUR_S}, reverse=True)
+    chosen, covered = HOUR_S, float("inf")
+    for level_s in (one for one in levels if one >= finest_s and span <= _PANES * one):
+        first = reads.first_of_level(tx, None, level_s, newest - span)
+        if first is None or first >= covered:
+            break  # the older ones are rolled up
+        chosen, covered = level_s, first + level_s
+    end = -(-newest // chosen) * chosen
+    return Stretch(end - max(span, chosen), end, chosen, newest)

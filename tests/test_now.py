@@ -1,0 +1,132 @@
+"""The front page: what services do in a window, each closed row read once, and one metric alone."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import delete
+from starlette.testclient import TestClient
+
+from agent.panes import HOUR_S, Group
+from agent.store import Store, open_store, tables
+from consumers.server.points import Points
+from tests.boards import START, Closed, put
+from tests.serving import served, told
+
+SMALL, LARGE = Group("chat", "wren-small", "production"), Group("chat", "wren-large", "production")
+SHADOW = Group("chat", "finch", "shadow:finch")
+DAY_S = 24 * HOUR_S
+
+
+def _rows(hours: int) -> list[Closed]:
+    part = SMALL._replace(segment="tenant=a")
+    return [Closed(START, part, {"response_relevance": [0.5] * 4})] + [
+        Closed(
+            START + hour * HOUR_S,
+            group,
+            {"response_relevance": [level] * 10, "latency": [0.5] * 9 + [4.0], "error": [0.0] * 10},
+            missing={"response_relevance": {"error": 2}},
+        )
+        for hour in range(hours)
+        for group, level in ((SMALL, 0.25), (LARGE, 0.75), (SHADOW, 1.0))
+    ]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    made = open_store(told(tmp_path).store.url.get_secret_value())
+    put(made, _rows(24), START + DAY_S)
+    made.close()
+    return made
+
+
+def _row(found: dict[str, Any], metric: str) -> list[dict[str, Any]]:
+    (service,) = found["services"]
+    rows = (row for part in service["parts"] for row in part["rows"])
+    (cells,) = (row["cells"] for row in rows if row["metric"] == metric)
+    return list(cells)
+
+
+def test_a_window_has_means_quantiles_and_rates_of_each_column(
+    tmp_path: Path, store: Store
+) -> None:
+    with served(told(tmp_path)) as client:
+        found = client.get("/api/now").json()
+    assert (found["newest"], found["start"]) == (START + DAY_S, START)
+    (service,) = found["services"]
+    assert [(one["model"], one["calls"]) for one in service["columns"]] == [
+        ("*", 480), ("wren-large", 240), ("wren-small", 240), ("finch", 240),
+    ]  # fmt: skip
+    means = [one["value"] for one in _row(found, "response_relevance")]
+    assert means == pytest.approx([0.5, 0.75, 0.25, 1.0])
+    assert _row(found, "calls")[1]["value"] == pytest.approx(10 / HOUR_S)
+    assert _row(found, "latency p50")[1]["value"] == pytest.approx(0.5, rel=0.01)
+    assert _row(found, "latency p95")[1]["value"] == pytest.approx(4.0, rel=0.01)
+    assert len(_row(found, "latency p50")[1]["over_time"]) == len(found["at"]) == 24
+
+
+def test_a_window_is_counted_back_from_the_newest_closed_pane(tmp_path: Path, store: Store) -> None:
+    with served(told(tmp_path)) as client:
+        found = client.get("/api/now?window=6h").json()
+        assert _row(found, "calls")[1]["n"] == 60
+        for wrong in ("window=2h", "service=" + "x" * 300):
+            assert client.get(f"/api/now?{wrong}").status_code == 422
+
+
+def test_one_metric_has_its_course_its_models_its_segments_and_what_is_missing(
+    tmp_path: Path, store: Store
+) -> None:
+    with served(told(tmp_path)) as client:
+        asked = "service=chat&metric=response_relevance"
+        found = client.get(f"/api/now?{asked}").json()["detail"]
+        assert found["value"] == pytest.approx(0.5) and found["n"] == 480
+        assert found["course"]["curves"][0]["values"] == pytest.approx([0.5] * 24)
+        assert [one["title"] for one in found["models"]] == ["wren-large", "wren-small"]
+        assert found["segments"] == [{"name": "tenant=a", "n": 4, "value": pytest.approx(0.5)}]
+        assert found["missing"] == {"error": 96}
+        alone = client.get(f"/api/now?{asked}&model=wren-small").json()["detail"]
+        assert alone["value"] == pytest.approx(0.25) and not alone["models"]
+        page = client.get(f"/?{asked}")
+        assert page.status_code == 200 and page.text.count("data-x=") >= 24
+
+
+@pytest.mark.parametrize("asked", ["", "?service=none&metric=none", "?service=<b>&metric=<i>"])
+def test_what_is_not_there_is_said(tmp_path: Path, asked: str) -> None:
+    with served(told(tmp_path)) as client:
+        page = client.get(f"/{asked}")
+        assert page.status_code == 200 and "Nothing has been closed yet" in page.text
+        assert "<b>" not in page.text and "<i>" not in page.text
+
+
+def test_a_closed_row_is_read_once_and_one_of_an_open_hour_again(tmp_path: Path) -> None:
+    config = told(tmp_path)
+    store, points = open_store(config.store.url.get_secret_value()), Points()
+
+    def calls() -> float:
+        with store.reading() as tx:
+            return float(points.sheet(tx, HOUR_S, START, START + 2 * DAY_S, 60).calls.sum())
+
+    put(store, _rows(24), START + DAY_S)
+    put(store, _rows(25)[73:], START + DAY_S + 60)
+    assert calls() == 750
+    with store.transaction() as tx:
+        tx.execute(delete(tables.panes))
+    assert calls() == 720
+    store.close()
+
+
+def test_a_page_names_what_is_hostile_as_text(tmp_path: Path) -> None:
+    config, bad = told(tmp_path), Group("<script>x</script>", "\u202em'\"", "production")
+    store = open_store(config.store.url.get_secret_value())
+    put(store, [Closed(START, bad, {"response_relevance": [0.5]})], START + HOUR_S)
+    store.close()
+    with served(config) as client:
+        assert_inert(client, "/")
+        assert_inert(client, "/?service=%3Cscript%3Ex%3C/script%3E&metric=response_relevance")
+
+
+def assert_inert(client: TestClient, path: str) -> None:
+    """No markup of a record is markup of the page."""
+    page = client.get(path)
+    assert page.status_code == 200 and "<script>x" not in page.text
+    assert "&lt;script&gt;x" in page.text and "\u202e" not in page.text
