@@ -1,6 +1,7 @@
 """The parts of a flush's one transaction, in the order in which the monitor calls them."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from agent.buckets import event_key
-from agent.columns import ABSENT, breach_columns, rows_of, take
+from agent.columns import ABSENT, TAKEN_AWAY, breach_columns, rows_of, take
 from agent.config import Config
 from agent.feedback import Judged
 from agent.intake import Plan, Reading, Work, original, pack_half
@@ -57,6 +58,10 @@ def place_of(reading: Reading) -> Partition:
     return reading.position.topic, reading.position.partition
 
 
+# Of an error its kind is kept, which is its first word: the rest may quote what users said.
+_KIND = re.compile(r"[A-Za-z_][\w.-]{0,63}(?![\w.-])", re.ASCII)
+
+
 def load_book(tx: Transaction, reading: Reading, books: Books, config: Config) -> PaneBook:
     """The partition's open panes, read from the store unless they are held already."""
     held = books.get(place_of(reading))
@@ -92,6 +97,9 @@ def _call_row(
     said = "".join((key or b"").hex() for key, _ in texts)
     content = event_key(said, call.model, repr(call.at), call.status, repr(call.latency_s))
     why = {name: score.why or score.status for name, score in scores.items() if score.value is None}
+    kind = _KIND.match(call.error or "") if call.status != "ok" else None
+    if kind is not None and kind[0] not in TAKEN_AWAY:  # these say that a value is missing
+        why["error"] = kind[0]
     body = json.dumps({**values, "why": why} if why else values, separators=(",", ":"))
     segment = json.dumps(dict(call.segment), ensure_ascii=False) if call.segment else "{}"
     return int.from_bytes(content[:8], "little", signed=True), (

@@ -79,7 +79,7 @@ calls = Table(
     Column("prompt_chars", Integer),
     Column("response_hash", LargeBinary(16)),
     Column("response_chars", Integer),
-    Column("scores", Text, nullable=False),  # {"metric": value | {"status", "why"}}
+    Column("scores", Text, nullable=False),  # {"metric": value, "why": {"metric": word}}
     Column("topic", String(249), nullable=False),
     Column("partition", Integer, nullable=False),
     Column("offset", BigInteger, nullable=False),

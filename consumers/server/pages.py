@@ -26,7 +26,7 @@ from consumers.server.desk import Desk
 from consumers.server.flow import flow_of
 from consumers.server.plots import drawn, sparked
 from consumers.server.windows import SPANS
-from consumers.server.words import ago, digits, given, lasting, share, shown, thousands
+from consumers.server.words import ago, given, lasting, shown
 
 # What a readout looks like is said once, for its report and for the page.
 _TEMPLATES = (Path(__file__).parent / "templates", PAGES)
@@ -179,8 +179,7 @@ def _environment() -> Environment:
         trim_blocks=True, lstrip_blocks=True, finalize=visible,
     )  # fmt: skip
     made.filters |= {"moment": moment, "signed": signed, "shown": shown, "lasting": lasting}
-    made.filters |= {"ago": ago, "digits": digits, "share": share, "thousands": thousands}
-    made.filters |= {"given": given, "drawn": drawn, "sparked": sparked}
+    made.filters |= {"ago": ago, "given": given, "drawn": drawn, "sparked": sparked}
     made.globals |= {"flow_of": flow_of}
     return made
 

@@ -30,26 +30,6 @@ def lasting(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def share(ratio: float) -> str:
-    """A share in percent, to a digit that still says something."""
-    if 0 < ratio < 0.0001:
-        return "< 0.01 %"
-    return f"{100 * ratio:.{0 if ratio in (0, 1) else 1 if abs(ratio) >= 0.001 else 2}f} %"
-
-
-def thousands(n: int) -> str:
-    """A whole number with its thousands apart."""
-    return f"{n:,}"
-
-
-def digits(value: float, most: int = 3) -> str:
-    """A number to so many digits, large ones whole."""
-    if value == 0:
-        return "0"
-    places = most - 1 - math.floor(math.log10(abs(value)))
-    return f"{value:,.{min(max(places, 0), 6)}f}"
-
-
 def shown(value: float | None, unit: str) -> str:
     """A value in its unit, a dash where there is none.
 
@@ -59,13 +39,28 @@ def shown(value: float | None, unit: str) -> str:
     if value is None or not math.isfinite(value):
         return _DASH
     if unit == "share":
-        return share(value)
+        return _percent(value)
     if unit == "ratio":
         return f"{value:.3f}"
     if unit == "count":
-        return thousands(round(value))
+        return f"{value:,.0f}"
     behind = {"usd": " $", "seconds": " s"}.get(unit, "")
-    return f"{digits(value)}{behind}"
+    return f"{_digits(value)}{behind}"
+
+
+def _percent(ratio: float) -> str:
+    """To a digit that still says something."""
+    if 0 < ratio < 0.0001:
+        return "< 0.01 %"
+    return f"{100 * ratio:.{0 if ratio in (0, 1) else 1 if abs(ratio) >= 0.001 else 2}f} %"
+
+
+def _digits(value: float) -> str:
+    """Three digits that count, none behind the point from 100 on."""
+    if value == 0:
+        return "0"
+    places = 2 - math.floor(math.log10(abs(value)))
+    return f"{value:,.{min(max(places, 0), 6)}f}"
 
 
 def given(asked: Mapping[str, Any]) -> dict[str, Any]:

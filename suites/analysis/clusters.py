@@ -18,7 +18,7 @@ from suites.record import Run
 Embed = Callable[[Sequence[str]], Floats]  # texts -> [texts, width], rows of length 1
 
 # Fewer prompts make no groups; more are thinned out evenly, for the silhouettes of all pairs.
-_LEAST, _MOST = 12, 600
+LEAST, _MOST = 12, 600
 _GROUPS = range(2, 7)
 _ROUNDS, _STARTS = 50, 4
 _WORDS = 4
@@ -61,13 +61,13 @@ def clusters_of(run: Run, failures: Failures, embed: Embed, seed: int) -> Cluste
     failed = np.flatnonzero((failures.kinds != NONE).any(axis=0))
     items = [int(at) for at in failed if (run.items[at].call.prompt or "").strip()]
     total = len(items)
-    if total < _LEAST:
+    if total < LEAST:
         return Clusters((), (), total)
     if total > _MOST:
         items = [items[at * total // _MOST] for at in range(_MOST)]
     prompts = [run.items[at].call.prompt or "" for at in items]
     points = embed(prompts)
-    labels = _grouped(points, seed)
+    labels = grouped(points, seed)
     plane = _plane(points)
     dots = tuple(Dot(float(x), float(y), int(k)) for (x, y), k in zip(plane, labels, strict=True))
     groups = range(int(labels.max()) + 1)
@@ -92,7 +92,7 @@ def _cluster(
     )
 
 
-def _grouped(points: Floats, seed: int) -> Ints:
+def grouped(points: Floats, seed: int) -> Ints:
     """The grouping with the best mean silhouette, groups numbered by size."""
     distances = 1.0 - points @ points.T
     best, labels = -np.inf, np.zeros(len(points), dtype=np.int64)
@@ -168,12 +168,13 @@ def _plane(points: Floats) -> Floats:
 
 def telling_words(mine: Sequence[str], everyone: Sequence[str]) -> tuple[str, ...]:
     """The words that more of these texts hold than of all, by how much more."""
-    here = Counter(word for text in mine for word in _distinct(text))
-    there = Counter(word for text in everyone for word in _distinct(text))
+    here = Counter(word for text in mine for word in words_of(text))
+    there = Counter(word for text in everyone for word in words_of(text))
     gain = {word: n / len(mine) - there[word] / len(everyone) for word, n in here.items() if n > 1}
     ranked = sorted((word for word in gain if gain[word] > 0), key=lambda w: (-gain[w], w))
     return tuple(ranked[:_WORDS])
 
 
-def _distinct(text: str) -> set[str]:
+def words_of(text: str) -> set[str]:
+    """The words of a text that say something, folded."""
     return set(re.findall(r"[^\W\d_]{4,20}", text.casefold()))

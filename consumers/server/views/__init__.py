@@ -1,7 +1,8 @@
 """The pages, in the order of the navigation: one file and one row each."""
 
 from consumers.server.pages import View
+from consumers.server.views.calls import CALLS
 from consumers.server.views.now import NOW
 from consumers.server.views.pipeline import PIPELINE
 
-VIEWS: tuple[View, ...] = (NOW, PIPELINE)
+VIEWS: tuple[View, ...] = (NOW, CALLS, PIPELINE)

@@ -1,0 +1,139 @@
+"""Call rows as people look at them: the newest of a span, one by its id, and twins beside calls."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, func, or_, select
+
+from agent.experiments import SHADOW
+from agent.store.tables import calls, texts
+
+_CHUNK = 500
+_COLUMNS = ("key", "id", "at", "service", "model", "variant", "segment", "origin", "pair",
+            "status", "scores")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """One stored call; `why` says of metrics without a value why, and of `error` which it was."""
+
+    key: bytes
+    id: str
+    at: float
+    service: str
+    model: str
+    variant: str
+    segment: dict[str, str]
+    origin: str
+    pair: str | None
+    status: str
+    values: dict[str, float]
+    why: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """All that is stored of a call; hashes in hexadecimal, texts redacted and None unless kept."""
+
+    row: CallRow
+    arrival: float
+    unit: str | None
+    session: str | None
+    prompt_hash: str | None
+    prompt_chars: int | None
+    response_hash: str | None
+    response_chars: int | None
+    topic: str
+    partition: int
+    offset: int
+    prompt: str | None
+    response: str | None
+
+
+def newest_at(tx: Connection, now: float) -> float | None:
+    """When the newest call began, of those that began by now."""
+    found: float | None = tx.scalar(select(func.max(calls.c.at)).where(calls.c.at <= now))
+    return found
+
+
+def newest(tx: Connection, start: float, end: float, limit: int) -> list[CallRow]:
+    """The newest calls that began within [start, end], so many at most: never all of a day."""
+    query = select(*(calls.c[name] for name in _COLUMNS))
+    query = query.where(calls.c.at >= start, calls.c.at <= end).order_by(calls.c.at.desc())
+    return [_row(one) for one in tx.execute(query.limit(limit))]
+
+
+def called(tx: Connection, call_id: str) -> list[Whole]:
+    """Every call of an id: others may use it in another service or variant. Production first."""
+    query = select(calls, texts.c.prompt, texts.c.response)
+    query = query.outerjoin(texts, texts.c.key == calls.c.key).where(calls.c.id == call_id)
+    found = [_whole(one) for one in tx.execute(query.limit(_CHUNK))]
+    return sorted(found, key=lambda one: (one.row.origin != "production", one.row.key))
+
+
+def twins_of(tx: Connection, row: CallRow) -> list[Whole]:
+    """What candidates answered to a call."""
+    meets = [calls.c.pair == row.id]
+    meets += [calls.c.pair == row.pair] if row.pair is not None else []
+    query = select(calls, texts.c.prompt, texts.c.response)
+    query = query.outerjoin(texts, texts.c.key == calls.c.key).where(or_(*meets))
+    here = calls.c.service == row.service, calls.c.variant.startswith(SHADOW)
+    found = [_whole(one) for one in tx.execute(query.where(*here).limit(_CHUNK))]
+    return sorted(found, key=lambda one: (one.row.variant, one.row.key))
+
+
+def controls_of(tx: Connection, twins: Sequence[CallRow]) -> dict[bytes, CallRow]:
+    """The production call of each twin, by the twin's key: the call that it names, or the only one
+    of the trace that it names."""
+    wanted = sorted({one.pair for one in twins if one.pair is not None})
+    named: dict[tuple[str, str], CallRow] = {}
+    traced: dict[tuple[str, str], list[CallRow]] = {}
+    for at in range(0, len(wanted), _CHUNK):
+        some = wanted[at : at + _CHUNK]
+        for column in (calls.c.id, calls.c.pair):
+            query = select(*(calls.c[name] for name in _COLUMNS)).where(column.in_(some))
+            for row in map(_row, tx.execute(query.where(calls.c.origin == "production"))):
+                if column is calls.c.id:
+                    named[row.service, row.id] = row
+                elif row.pair is not None:
+                    traced.setdefault((row.service, row.pair), []).append(row)
+    found = {}
+    for one in twins:
+        place = one.service, one.pair or ""
+        alone = traced.get(place, [])
+        control = named.get(place) or (alone[0] if len(alone) == 1 else None)
+        if control is not None:
+            found[one.key] = control
+    return found
+
+
+def texts_of(tx: Connection, keys: Iterable[bytes]) -> dict[bytes, tuple[str | None, str | None]]:
+    """Prompt and answer of the calls of which they are kept."""
+    wanted, found = sorted(set(keys)), {}
+    for at in range(0, len(wanted), _CHUNK):
+        query = select(texts.c.key, texts.c.prompt, texts.c.response)
+        for row in tx.execute(query.where(texts.c.key.in_(wanted[at : at + _CHUNK]))):
+            found[bytes(row.key)] = (row.prompt, row.response)
+    return found
+
+
+def _row(one: Any) -> CallRow:
+    values = orjson.loads(one.scores)
+    why = values.pop("why", {})
+    segment = json.loads(one.segment) if one.segment != "{}" else {}
+    return CallRow(
+        bytes(one.key), one.id, one.at, one.service, one.model, one.variant, segment,
+        one.origin, one.pair, one.status, values, why,
+    )  # fmt: skip
+
+
+def _whole(one: Any) -> Whole:
+    hashes = (one.prompt_hash, one.response_hash)
+    said, heard = (None if held is None else bytes(held).hex() for held in hashes)
+    return Whole(
+        _row(one), one.arrival, one.unit, one.session, said, one.prompt_chars, heard,
+        one.response_chars, one.topic, one.partition, one.offset, one.prompt, one.response,
+    )  # fmt: skip
