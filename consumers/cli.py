@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,9 @@ from agent.catalog import METRICS
 from agent.config import Config, load_config
 from agent.errors import BadConfig, StoreDown
 from agent.exposed import metric_table
-from consumers import commands
+from agent.store import open_store
+from consumers import actions, commands
+from consumers.actions import By
 from consumers.cli_demo import ledger_line, show_demo
 from consumers.cli_evaluate import evaluate_suite
 from consumers.cli_fairness import fairness
@@ -27,7 +30,7 @@ from consumers.cli_rules import rules
 from consumers.cli_serve import serve
 from consumers.cli_shadow import shadow
 from consumers.cli_slo import slo
-from consumers.cli_terminal import AsJson, ConfigFile, Form, err, out, print_json, progress
+from consumers.cli_terminal import AsJson, ConfigFile, Form, err, out, print_json, progress, who
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 app.command()(readout)
@@ -227,7 +230,9 @@ def dead_letters(
 ) -> None:
     """What was set aside, newest first, and why."""
     if replay:
-        print_json(commands.replay(load_config(config), reason))
+        told, by = load_config(config), By(who(), "command", time.time())
+        with closing(open_store(told.store.url.get_secret_value())) as store:
+            print_json(actions.replay(store, told, by, reason))
         return
     for row in commands.dead_letters(load_config(config), limit):
         if as_json:

@@ -1,6 +1,7 @@
 """`vedette rebaseline`: somebody says that a level is normal, and why."""
 
 import time
+from contextlib import closing
 from typing import Annotated, Any
 
 import typer
@@ -8,10 +9,12 @@ import typer
 from abtest.wording import moment
 from agent.config import Config, load_config
 from agent.errors import BadConfig
-from agent.experiments import instant
+from agent.store import open_store
+from consumers import actions
+from consumers.actions import By
 from consumers.cli_terminal import AsJson, ConfigFile, print_json, say, who
-from consumers.rebaselines import decide, decided
-from watch.rebaseline import Decision, Period
+from consumers.rebaselines import decided, period_of
+from watch.rebaseline import Period
 
 _Part = Annotated[str | None, typer.Option()]
 
@@ -44,26 +47,16 @@ def rebaseline(
         raise BadConfig("rebaseline", "name a service, model, segment, metric or view, or --all")
     if not why:
         raise BadConfig("--why", "is wanted: it is kept beside the decision")
-    decision = Decision(wanted, who(), why, _period(source, start, end))
-    _tell(told, decision, as_json)
+    period = period_of(source, start, end, ("--from", "--to"))
+    _tell(_taken(told, By(who(), "command", time.time(), why), wanted, period), as_json)
 
 
-def _period(source: str, start: str | None, end: str | None) -> Period | None:
-    if start is None and end is None:
-        return None
-    times = []
-    for option, given in (("--from", start), ("--to", end)):
-        try:
-            times.append(float(instant(given)))
-        except (ValueError, TypeError):
-            raise BadConfig(option, f"{given} is no ISO 8601 time") from None
-    if times[0] >= times[1]:
-        raise BadConfig("--to", "does not come after --from")
-    return Period(source, *times)
+def _taken(told: Config, by: By, wanted: dict[str, str], period: Period | None) -> dict[str, Any]:
+    with closing(open_store(told.store.url.get_secret_value())) as store:
+        return actions.rebaseline(store, told, by, wanted, period)
 
 
-def _tell(told: Config, decision: Decision, as_json: bool) -> None:
-    made = decide(told, decision, time.time())
+def _tell(made: dict[str, Any], as_json: bool) -> None:
     if as_json:
         return print_json(made)
     for source, body in made.items():

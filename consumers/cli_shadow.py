@@ -13,7 +13,7 @@ from abtest.wording import moment
 from agent.config import Config, load_config
 from agent.errors import BadConfig
 from agent.shadows import Candidate
-from agent.store import budgets
+from consumers.actions import By, switch_candidate
 from consumers.candidates import candidate_states
 from consumers.cli_terminal import AsJson, ConfigFile, bare_table, print_json, say, who, wide
 from consumers.readouts import open_reader
@@ -50,17 +50,13 @@ def shadow(
 
 
 def _switch(told: Config, stop: str | None, why: str, resume: str | None) -> None:
+    by = By(who(), "command", time.time(), why)
     # As a reader, which takes no lock: on SQLite too the switch must work while a worker writes.
-    with closing(open_reader(told)) as store, store.transaction() as tx:
-        # One that the configuration no longer names may still be asked by who reads an older one.
-        known = sorted({*_candidates(told), *budgets.known(tx)})
-        for option, name in (("--stop", stop), ("--resume", resume)):
-            if name is not None and name not in known:
-                raise BadConfig(option, f"unknown candidate {name}; known are {', '.join(known)}")
+    with closing(open_reader(told)) as store:
         if stop is not None:
-            budgets.stop(tx, stop, who(), why, time.time())
+            switch_candidate(store, told, by, stop, False, "--stop")
         if resume is not None:
-            budgets.resume(tx, resume)
+            switch_candidate(store, told, by, resume, True, "--resume")
 
 
 def _candidates(told: Config) -> Mapping[str, Candidate]:

@@ -20,7 +20,6 @@ from agent.record import Call, Half
 from agent.score import load_panel, options_of
 from agent.scoring.novelty import FEWEST_TEXTS, Novelty
 from agent.store import Store, letters, open_store, positions, reads
-from consumers.deadletter import replay_letters
 from consumers.files import read_records
 from consumers.formats import parse
 from consumers.pump.admin import create_topics, retention_s, topic_states
@@ -222,16 +221,6 @@ def dead_letters(config: Config, limit: int) -> list[dict[str, Any]]:
     store.close()
     hidden = ("value", "record_key", "headers")
     return [{name: value for name, value in row.items() if name not in hidden} for row in rows]
-
-
-def replay(config: Config, reason: str | None) -> dict[str, int]:
-    """Put dead letters (of one reason) on their input again; how many, and how many not."""
-    store, sender = open_store(config.store.url.get_secret_value()), Sender(config.kafka)
-    try:
-        return replay_letters(store, sender, config.kafka.topics, reason, time.time())
-    finally:
-        sender.close()
-        store.close()
 
 
 def forget(config: Config, unit: str) -> dict[str, int]:

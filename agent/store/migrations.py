@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, String, Table, insert, inspect, select, text
 
 from agent.findings import Finding
+from agent.store.audit import audit
 from agent.store.evaluations import TABLES, evaluations
 from agent.store.findings import row_of
 from agent.store.judgements import judgements
@@ -95,6 +96,11 @@ def m010_scorers_of_evaluations(connection: Connection) -> None:
         connection.execute(text(f"ALTER TABLE evaluations ADD COLUMN scorers {kind}"))
 
 
+def m011_audit(connection: Connection) -> None:
+    """What people did by hand."""
+    META.create_all(connection, [audit])
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     m001_first_tables,
     m002_experiments,
@@ -106,6 +112,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     m008_evaluations,
     m009_judgements,
     m010_scorers_of_evaluations,
+    m011_audit,
 )
 
 

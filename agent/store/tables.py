@@ -14,7 +14,7 @@ from sqlalchemy import (
 )
 
 META = MetaData()
-_BIG = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only in an INTEGER key
+BIG = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only in an INTEGER key
 
 # Where each source partition stands and what became of its records and calls. One row, so that
 # the position and the two ledgers cannot part.
@@ -161,7 +161,7 @@ halves = Table(
 dead_letters = Table(
     "dead_letters",
     META,
-    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("id", BIG, primary_key=True, autoincrement=True),
     Column("topic", String(249), nullable=False),
     Column("partition", Integer, nullable=False),
     Column("offset", BigInteger, nullable=False),
@@ -183,7 +183,7 @@ dead_letters = Table(
 inbox = Table(
     "inbox",
     META,
-    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("id", BIG, primary_key=True, autoincrement=True),
     Column("arrival", Float, nullable=False),
     Column("value", LargeBinary),
     sqlite_autoincrement=True,
@@ -241,7 +241,7 @@ baselines = Table(
 rebaselines = Table(
     "rebaselines",
     META,
-    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("id", BIG, primary_key=True, autoincrement=True),
     Column("source", String(128), nullable=False),
     Column("stored_at", Float, nullable=False),
     Column("who", Text, nullable=False),

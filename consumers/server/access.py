@@ -4,12 +4,13 @@ What a path needs is said once, here; a path that is not listed needs `read` to 
 `admin` for anything else.
 """
 
+import asyncio
 import hashlib
 import hmac
 import ipaddress
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -130,11 +131,15 @@ class Access:
     """Lets a request through that may, and answers any other.
 
     Who asks is left in `scope["state"]`: `who` is the name of the token, or "local" where there
-    are none, and `admin` whether all is open to them.
+    are none, and `admin` whether all is open to them. `note` hears who asked for what only an
+    admin may, and on which path.
     """
 
-    def __init__(self, app: ASGIApp, keys: Keys, server: Server) -> None:
+    def __init__(
+        self, app: ASGIApp, keys: Keys, server: Server, note: Callable[[str, str], None]
+    ) -> None:
         self._app, self._keys, self._names = app, keys, frozenset(server.names)
+        self._note = note
         self._rates = Rates(server.requests_per_s, server.burst)
         self._guesses, self._actions = Rates(*_GUESSES), Rates(*_ACTIONS)
 
@@ -143,6 +148,8 @@ class Access:
         if scope["type"] == "http":
             refusal = self._refusal(scope)
             if refusal is not None:
+                if scope.get("state", {}).get("reached"):
+                    await asyncio.to_thread(self._note, scope["state"]["who"], scope["path"])
                 return await refusal(scope, receive, send)
         await self._app(scope, receive, send)
 
@@ -163,6 +170,7 @@ class Access:
         if needed is None or (who is not None and who[1] in (needed, "admin")):
             return None
         if who is not None:
+            state["reached"] = needed == "admin"
             return _refused(403, f"needs a token with the role {needed}")
         if method == "GET" and "text/html" in headers.get("accept", ""):
             query = scope["query_string"].decode("latin-1")

@@ -1,5 +1,6 @@
 """The application: its routes, and what stands before them in order."""
 
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -8,8 +9,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from agent.errors import Overloaded, StoreDown
+from agent.errors import BadConfig, BadRecord, Overloaded, StoreDown
 from consumers.server.access import ASKING, INGEST, Access, Keys
+from consumers.server.actions import actions_of, note_refusal
 from consumers.server.desk import Desk
 from consumers.server.evaluate import evaluation_of
 from consumers.server.limits import Sized
@@ -42,8 +44,9 @@ def build_app(desk: Desk, keys: Keys) -> FastAPI:
     app.include_router(evaluation_of(desk))
     press, server = Press(desk, VIEWS), desk.config.server
     app.include_router(login_of(press, keys))
+    app.include_router(actions_of(desk, press))
     app.include_router(routes_of(press, VIEWS))
-    app.add_middleware(Access, keys=keys, server=server)
+    app.add_middleware(Access, keys=keys, server=server, note=partial(note_refusal, desk))
     app.add_middleware(Sized, body_bytes=server.body_bytes, large=(*INGEST, *ASKING))
     app.add_middleware(Guarded)
     return app
@@ -90,7 +93,13 @@ def _full(_: Request, error: Any) -> JSONResponse:
     return JSONResponse({"error": str(error)}, 429, wait)
 
 
+def _wrong(_: Request, error: Any) -> JSONResponse:
+    return JSONResponse({"error": str(error)}, 422)
+
+
 _HANDLERS: dict[Any, Any] = {
+    BadConfig: _wrong,
+    BadRecord: _wrong,
     HTTPException: _refused,
     RequestValidationError: _unclear,
     StoreDown: _away,

@@ -12,15 +12,14 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
     WithJsonSchema,
 )
 
 from agent.config import Config
 from agent.errors import BadRecord
 from agent.record import Call, Feedback, Score
-from agent.tree import refusal
-from consumers.formats import documents, native
+from consumers.formats import native
+from consumers.server.asking import body_of, document_of, told
 from consumers.server.desk import Desk
 from consumers.server.pages import as_json
 from consumers.server.scoring import Scoring
@@ -81,16 +80,13 @@ class Evaluated(BaseModel):
     scores: dict[str, Given]
 
 
-_BODY = {"content": {"application/json": {"schema": Asked.model_json_schema()}}, "required": True}
-
-
 def evaluation_of(desk: Desk) -> APIRouter:
     """The route."""
     router, scoring = APIRouter(tags=["evaluate"]), desk.scoring
 
     @router.post(
         "/evaluate", response_model=list[Evaluated], summary="Score items now",
-        openapi_extra={"requestBody": _BODY},
+        openapi_extra=body_of(Asked),
     )  # fmt: skip
     async def evaluate(request: Request) -> Response:
         """Scores in the order of the items; a score lately taken of the same text is repeated."""
@@ -106,15 +102,7 @@ def evaluation_of(desk: Desk) -> APIRouter:
 
 def _read(body: bytes, config: Config, scoring: Scoring) -> tuple[list[Call], list[str]]:
     """The items as calls and the metrics that are asked of them; 422 names what is wrong."""
-    try:
-        documents.check_size(body, config.server.body_bytes)
-        document, _ = documents.load(body)
-        documents.check_depth(body, document, config.limits.depth)
-        asked = Asked.model_validate(document)
-    except BadRecord as error:
-        raise HTTPException(422, f"body: {error}") from None
-    except ValidationError as error:
-        raise HTTPException(422, str(refusal(error, "body"))) from None
+    asked = told(Asked, document_of(body, config.server.body_bytes))
     items, most = asked.items, config.server.evaluate_calls
     known = scoring.panel().metric_versions
     if len(items) > most:

@@ -2,12 +2,13 @@
 
 import re
 import time
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from consumers.server.access import COOKIE, SESSION_S, Keys
+from consumers.server.asking import fields_of
 from consumers.server.pages import Press
 
 # A place of ours: `//elsewhere` and `/\\elsewhere` are places of others.
@@ -42,8 +43,8 @@ def _form(press: Press, to: str, problem: str = "") -> Response:
 
 
 def _entered(press: Press, keys: Keys, request: Request, body: bytes) -> Response:
-    said = parse_qs(body.decode("ascii", "replace"), max_num_fields=8)
-    to, who = place(said.get("to", ["/"])[0]), keys.bearer(said.get("token", [""])[0].strip())
+    said = fields_of(body)
+    to, who = place(said.get("to", "/")), keys.bearer(said.get("token", "").strip())
     if who is None:
         return _form(press, to, "No token is this one.")
     answer = RedirectResponse(to, 303, {"Cache-Control": "no-store"})
