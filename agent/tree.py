@@ -63,6 +63,8 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""
         raise BadConfig(where, f"is not valid YAML{line}") from None
+    except RecursionError:
+        raise BadConfig(where, "is nested too deep") from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):

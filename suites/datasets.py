@@ -148,7 +148,8 @@ def _hub(key: str, source: str) -> Iterator[Row | str]:
     except (datasets.exceptions.DatasetsError, ValueError, FileNotFoundError) as error:
         said = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise BadConfig(key, f"{HUB}{source} cannot be loaded: {said}") from None
-    except OSError as error:  # what the hub's client raises when it cannot be reached
+    # What the hub's client raises when it cannot be reached, and when it tries again after that.
+    except (OSError, RuntimeError) as error:
         raise StoreDown(f"{key}: the hub does not answer ({type(error).__name__})") from None
     return iter(found)
 

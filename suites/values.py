@@ -85,8 +85,9 @@ def _is_lost(metric: Metric, call: Call, why: str) -> bool:
 
     A call that did not come back has failed in every metric with a good end. An answer without a
     text has failed where a high score was to be had: it harms nobody, and says nothing either.
+    Feedback is what users say, and nobody is asked for it here.
     """
-    if metric.kind == "amount" or metric.good == "none":
+    if metric.kind == "amount" or metric.good == "none" or metric.name == "feedback":
         return False
     if call.status in FAILURES:
         return why in (*FAILURES, *_BLANK)

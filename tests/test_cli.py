@@ -114,6 +114,7 @@ def test_a_bad_configuration_ends_the_process_with_2(tmp_path: Path) -> None:
         ('service: "a\\0b"', "service: "),
         ("- a", "must hold a mapping of keys"),
         ("a: [", "is not valid YAML"),
+        (f"a: {'[' * 3000}", "is nested too deep"),
     ],
 )
 def test_a_bad_configuration_is_one_line_that_names_the_key(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.errors import BadConfig
+from agent.errors import BadConfig, StoreDown
 from suites.datasets import at, holds, read_rows
 from tests.evaluated import write_lines
 
@@ -81,6 +81,18 @@ def test_a_split_as_the_library_of_the_hub_reads_it(
     assert rows(f"hub:{folder}#test") == ROWS[:3]
     with pytest.raises(BadConfig, match=r"cannot be loaded: .*validation"):
         rows(f"hub:{folder}#validation")
+
+
+@pytest.mark.parametrize("error", [ConnectionError("no route"), RuntimeError("client is closed")])
+def test_a_hub_that_is_away_is_one_line(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("datasets", reason="datasets is not installed")
+
+    def away(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("datasets.load_dataset", away)
+    with pytest.raises(StoreDown, match=r"^tasks\.x\.data: the hub does not answer \("):
+        rows("hub:a/b#test")
 
 
 @pytest.mark.parametrize(

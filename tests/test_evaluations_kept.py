@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import create_engine, func, inspect, select, text
 from sqlalchemy.engine import make_url
 
-from agent.errors import BadConfig
+from agent.errors import BadConfig, StoreDown
 from agent.store import Store, evaluations, open_store
 from agent.store.budgets import LARGEST, Amount
 from agent.store.evaluations import TABLES, Evaluation, costs_of
@@ -197,3 +197,9 @@ def test_runs_of_an_older_version_are_read_and_gone_on_with(folder: Path, store_
         assert [one.number for one in runs_of(tx)] == [2, 1]
         assert read_run(tx, again.name).scorers["sums", "number_match"] == "matches 1"
     store.close()
+
+
+def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "notes.db").write_text("These are notes, and no database. " * 99)
+    with pytest.raises(StoreDown, match=r"^database: file is not a database$"):
+        open_store(f"sqlite:///{tmp_path / 'notes.db'}")

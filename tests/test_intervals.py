@@ -137,6 +137,8 @@ def test_metrics_of_the_record_come_from_the_calls() -> None:
     assert dict(found.missing) == {"absent": 1}
     failed = figure("error", Outcome("t", "m", (call(0), call(1, status="error")), {}))
     assert (failed.mean, failed.method) == (0.5, "exact")
+    unsaid = figure("feedback", Outcome("t", "m", (call(0), call(1, status="error")), {}))
+    assert (unsaid.n, dict(unsaid.missing)) == (0, {"absent": 2}), "nobody was asked for feedback"
 
 
 def test_differences_are_paired() -> None:

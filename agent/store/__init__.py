@@ -104,6 +104,8 @@ def translated() -> Iterator[None]:
     except exc.DBAPIError as error:
         if error.connection_invalidated:
             raise StoreDown("database: connection lost") from error
+        if type(error) is exc.DatabaseError:  # a file that is no database, or is not whole
+            raise StoreDown(f"database: {_plainly(error.orig)}") from error
         raise
 
 
@@ -137,6 +139,16 @@ def open_store(url: str, *, writer: bool = True) -> Store:
     else:
         engine = _postgres_engine(parsed)
     store = Store(engine, lock)
+    try:
+        _prepare(store, writer)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def _prepare(store: Store, writer: bool) -> None:
+    """Make or migrate the tables, or see that they are there."""
     with store.transaction() as tx:
         if writer:
             if not store.sqlite:
@@ -144,7 +156,6 @@ def open_store(url: str, *, writer: bool = True) -> Store:
             migrate(tx)
         elif not has_tables(tx):
             raise BadConfig("store.url", "holds no Vedette tables yet")
-    return store
 
 
 def _sqlite_lock(database: str | None) -> IO[bytes] | None:
