@@ -86,7 +86,7 @@ def evaluate_suite(
             if suite is not None:
                 chosen, at = load_suite(suite), folder_of(suite)
             check_wish(wish, chosen, held)
-            with held.transaction() as tx:
+            with held.reading() as tx:
                 found = read_run(tx, kept, "--run")
         else:
             target = {"answers": answers, "folder": folder, "url": url, "model": model}

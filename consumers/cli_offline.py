@@ -16,7 +16,7 @@ def show_offline(config: Config, name: str, arms: Sequence[str], as_json: bool) 
     if len(arms) > 1:
         raise BadConfig("--of", "takes one variant beside --offline")
     variant, start, end = period_of("--of", arms[0] if arms else "production")
-    with closing(open_reader(config)) as store, store.transaction() as tx:
+    with closing(open_reader(config)) as store, store.reading() as tx:
         run = read_run(tx, name, "--offline")
         live = read_live(tx, run, config.service, variant, start, end)
     found = beside(run, live)

@@ -69,7 +69,7 @@ def check_wish(wish: Wish, suite: Suite | None, store: Store) -> None:
                 if rule.not_worse is not None and rule.not_worse.than is None:
                     raise BadConfig(f"gate.{name}.not_worse", "without `than` it needs --compare")
     if wish.compare is not None:
-        with store.transaction() as tx:
+        with store.reading() as tx:
             find_run(tx, wish.compare, "--compare")
     if wish.report is not None:
         check_folder(wish.report)
@@ -100,7 +100,7 @@ def conclude(run: Run, suite: Suite | None, store: Store, wish: Wish, aside: Asi
 def _earlier(store: Store, name: str | None, run: Run) -> Run | None:
     if name is None:
         return None
-    with store.transaction() as tx:
+    with store.reading() as tx:
         found = read_run(tx, name, "--compare", run.began)
     if found.name == run.name:
         raise BadConfig("--compare", f"{name} is this run itself")
