@@ -55,8 +55,8 @@ def group(**more: str) -> dict[str, str]:
     return dict(zip(("service", "model", "variant"), GROUP, strict=True)) | more
 
 
-def filled(groups: int = 3) -> Tally:
-    tally = Tally({"fast": Objective(metric="latency", at_most=3.3)})
+def filled(groups: int = 3, label_values_max: int = 200) -> Tally:
+    tally = Tally({"fast": Objective(metric="latency", at_most=3.3)}, label_values_max)
     draws = np.random.default_rng(1)
     for number in range(groups):
         one = ("shop", f"model-{number}", "production")
