@@ -281,7 +281,7 @@ def test_the_shipped_suite_passes_on_english_and_starts_new_series(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quantise, "METHODS", {"weights": quantise.METHODS["weights"]})
-    (tried,) = quantise_models(load_config(), sentences(300), tmp_path)
+    (tried,) = quantise_models(load_config(), sentences(200), tmp_path)
     assert tried.gate.passed, tried.gate.figures
     measured = {figure.what for figure in tried.gate.figures}
     assert {"embedding, 1 - cosine, mean", "prompt_jailbreak, share across 0.8"} <= measured

@@ -71,6 +71,7 @@ def test_five_models_rank_as_the_judge_of_alpaca_eval_ranks_them() -> None:
     assert first is not None and first.mean > 0.15
 
 
+@pytest.mark.prove
 @pytest.mark.timeout(600)
 def test_they_rank_alike_by_likeness_to_the_answers_of_gpt_4() -> None:
     run = alpaca(("similarity",), limit=FEW, models=ALPACA[::2])
