@@ -38,8 +38,9 @@ def test_records_come_in_the_order_of_arrival_within_the_day(day: list[Record]) 
 
 def test_every_kind_parses_to_what_it_is(day: list[Record]) -> None:
     wanted = {"call": Call, "late": Call, "duplicate": Call, "feedback": Feedback}
+    config = load_config()
     for record in day:
-        (item,) = parse(record.value, "native", load_config(), record.arrival)
+        (item,) = parse(record.value, "native", config, record.arrival)
         assert isinstance(item, wanted.get(record.kind, Reject)), record.kind
     kinds = Counter(record.kind for record in day)
     assert set(kinds) == {*wanted, "invalid", "unreadable"}
