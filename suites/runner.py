@@ -126,6 +126,8 @@ def _open(
     suite: Suite, items: Sequence[Item], rejected: Rejected, store: Store, ways: Ways
 ) -> tuple[Evaluation, dict[str, Amount]]:
     """The run to go on with and what each target has cost it, or a new one."""
+    if ways.fresh and ways.again:
+        raise BadConfig("--again", "goes on with the last run, and --fresh begins another")
     body, now = pack_items(items, rejected), ways.now()
     digest = digest_of([suite.name, suite.seed, body["items"]])
     with store.transaction() as tx:

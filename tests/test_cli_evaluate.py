@@ -101,6 +101,7 @@ def test_a_run_without_a_suite_is_called_after_its_dataset(
         (("--data", "sums.jsonl"), "targets.model: needs one of"),
         (("--data", "gone.jsonl", "--answers", "answers.jsonl"), "gone.jsonl is no file"),
         (("suite.yaml", "--again"), "--again: no run of arithmetic has asked these questions"),
+        (("suite.yaml", "--again", "--fresh"), "--again: goes on with the last run, and --fresh"),
     ],
 )
 def test_bad_usage_is_one_line(words: tuple[str, ...], line: str) -> None:
