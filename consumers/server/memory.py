@@ -1,8 +1,9 @@
 """What was read from the store before and is still true, so that a page reads only what is new."""
 
 import threading
-from collections.abc import Iterable
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, TypeVar
 
 from agent.config import Config
 from agent.sla import targeted
@@ -15,16 +16,21 @@ from watch.ring import Ring
 
 # Service, model, variant, metric.
 Whose = tuple[str, str, str, str]
+T = TypeVar("T")
+# Conclusions that are remembered; one of a run of thousands of answers is some 100 kB.
+_CONCLUSIONS = 32
 
 
 class Memory:
-    """Points, the watched series by source and the rings of budgets; thread-safe."""
+    """Points, the watched series by source, the rings of budgets, and conclusions; thread-safe."""
 
     def __init__(self) -> None:
         self.points = Points()
         self._lock = threading.Lock()
         self._rings: dict[str, Ring] = {}
         self._series: dict[str, tuple[int | None, list[dict[str, Any]]]] = {}
+        self._thinking = threading.Lock()
+        self._concluded: OrderedDict[Hashable, Any] = OrderedDict()
 
     def series(self, tx: Transaction, config: Config) -> list[dict[str, Any]]:
         """Every series of every source, as `watch.keeping.series_rows` has it."""
@@ -52,6 +58,17 @@ class Memory:
                     self._rings[source] = ring
                     found += standings(ring)
         return found
+
+    def concluded(self, key: Hashable, conclude: Callable[[], T]) -> T:
+        """What was concluded of what never changes, one at a time: it takes a second."""
+        with self._thinking:
+            if key not in self._concluded:
+                self._concluded[key] = conclude()
+            self._concluded.move_to_end(key)
+            while len(self._concluded) > _CONCLUSIONS:
+                self._concluded.popitem(last=False)
+            found: T = self._concluded[key]
+            return found
 
 
 def standing_of(series: Iterable[dict[str, Any]]) -> dict[Whose, dict[str, Any]]:

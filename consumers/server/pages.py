@@ -25,6 +25,7 @@ from consumers.server.copies import Copies, Copy
 from consumers.server.desk import Desk
 from consumers.server.flow import flow_of
 from consumers.server.plots import drawn, sparked
+from consumers.server.scatter import scattered
 from consumers.server.windows import SPANS
 from consumers.server.words import ago, given, lasting, shown
 
@@ -180,6 +181,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     made.filters |= {"moment": moment, "signed": signed, "shown": shown, "lasting": lasting}
     made.filters |= {"ago": ago, "given": given, "drawn": drawn, "sparked": sparked}
+    made.filters |= {"scattered": scattered}
     made.globals |= {"flow_of": flow_of}
     return made
 

@@ -2,7 +2,8 @@
 
 from consumers.server.pages import View
 from consumers.server.views.calls import CALLS
+from consumers.server.views.evaluations import EVALUATIONS
 from consumers.server.views.now import NOW
 from consumers.server.views.pipeline import PIPELINE
 
-VIEWS: tuple[View, ...] = (NOW, CALLS, PIPELINE)
+VIEWS: tuple[View, ...] = (NOW, CALLS, PIPELINE, EVALUATIONS)

@@ -1,0 +1,132 @@
+"""Runs of suites: what they came to, and two of them side by side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agent.errors import BadConfig
+from agent.store import Transaction
+from agent.store.evaluations import Evaluation
+from consumers.server.desk import Desk
+from consumers.server.pages import View
+from suites.analysis.comparison import Contrast
+from suites.analysis.failures import Example, Share
+from suites.analysis.pareto import Front
+from suites.analysis.weights import Weighing
+from suites.analysis.whole import Analysis, Lost, Measured, Standing, analyse, since
+from suites.keeping import find_run, read_run, runs_of
+
+
+class Asked(BaseModel):
+    """What may be asked of the page."""
+
+    model_config = ConfigDict(extra="ignore")
+    run: str = Field(default="", description="A finished run, SUITE#NUMBER, or SUITE's newest.")
+    beside: str = Field(default="", description="Another finished run to compare it with.")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One run; `finished` is None while answers or scores are missing. Epoch seconds.
+
+    `before` is the finished run of the same suite before it, "" where there is none.
+    """
+
+    name: str
+    suite: str
+    began: float
+    finished: float | None
+    before: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run says with the default weights; targets from the best to the worst.
+
+    `contrasts` are the best target minus each other one, `before` each target minus itself in the
+    run beside.
+    """
+
+    name: str
+    began: float
+    digest: str
+    alpha: float
+    weights: dict[str, float]
+    items: dict[str, int]
+    rejected: tuple[Lost, ...]
+    standings: tuple[Standing, ...]
+    metrics: tuple[Measured, ...]
+    contrasts: tuple[Contrast, ...]
+    fronts: tuple[Front, ...]
+    shares: tuple[Share, ...]
+    examples: tuple[Example, ...]
+    notes: tuple[str, ...]
+    beside: str
+    before: tuple[Contrast, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluations:
+    """The page; `problem` says why there is no report, or nothing beside it."""
+
+    runs: tuple[Row, ...]
+    report: Report | None
+    problem: str
+
+
+def read(desk: Desk, tx: Transaction, asked: Asked) -> Evaluations:
+    """The page's numbers."""
+    runs = _rows(runs_of(tx))
+    if not asked.run:
+        return Evaluations(runs, None, "")
+    try:
+        whole, when = _analysis(desk, tx, asked.run)
+    except BadConfig as error:
+        return Evaluations(runs, None, str(error))
+    if not asked.beside:
+        return Evaluations(runs, _report(whole, "", ()), "")
+    try:
+        other = find_run(tx, asked.beside, "beside")
+        key = "since", whole.name, when, other.name, other.finished
+        before = desk.memory.concluded(
+            key, lambda: since(read_run(tx, whole.name), read_run(tx, other.name), Weighing())
+        )
+    except BadConfig as error:
+        return Evaluations(runs, _report(whole, "", ()), str(error))
+    return Evaluations(runs, _report(whole, other.name, before), "")
+
+
+def _rows(runs: Sequence[Evaluation]) -> tuple[Row, ...]:
+    """The runs, the newest first."""
+    last: dict[str, str] = {}
+    before: dict[str, str] = {}
+    for one in sorted(runs, key=lambda one: one.number):
+        before[one.name] = last.get(one.suite, "")
+        if one.finished is not None:
+            last[one.suite] = one.name
+    return tuple(
+        Row(one.name, one.suite, one.began, one.finished, before[one.name]) for one in runs
+    )
+
+
+def _analysis(desk: Desk, tx: Transaction, name: str) -> tuple[Analysis, float | None]:
+    """What a finished run says: it is concluded once, and anew where the run went on."""
+    one = find_run(tx, name)
+    key = "run", one.name, one.finished
+    found = desk.memory.concluded(key, lambda: analyse(read_run(tx, one.name), Weighing()))
+    return found, one.finished
+
+
+def _report(run: Analysis, beside: str, before: tuple[Contrast, ...]) -> Report:
+    return Report(
+        run.name, run.began, run.digest, run.alpha, {str(k): v for k, v in run.weights.items()},
+        run.items, run.rejected, run.standings, run.metrics, run.contrasts, run.fronts,
+        run.shares, run.examples, run.notes, beside, before,
+    )  # fmt: skip
+
+
+EVALUATIONS = View(
+    "evaluations", "Evaluations", "Runs of suites: figures with intervals, comparison, Pareto.",
+    Asked, Evaluations, read,
+)  # fmt: skip

@@ -1,0 +1,98 @@
+"""The page of evaluations: the runs, one of them, two beside each other."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.store import open_store
+from consumers.server.scatter import scattered
+from suites.analysis.comparison import compare
+from suites.analysis.pareto import Front, Point
+from suites.analysis.weights import Weighing
+from suites.analysis.whole import analyse
+from suites.intervals import Figure
+from suites.record import Run
+from tests.evaluated import right_and_wrong, run_suite, suite_tree, sums, write_lines
+from tests.serving import served, told
+
+
+def _runs(folder: Path) -> tuple[Run, Run]:
+    """Two runs of one suite, in the second of which `small` has become better."""
+    write_lines(folder / "sums.jsonl", sums(60))
+    store = open_store(f"sqlite:///{folder}/v.db")
+    tree = suite_tree({name: {"answers": f"{name}.jsonl"} for name in ("large", "small")})
+    made = []
+    for wrong in (2, 20):
+        for name, one in (("large", 10), ("small", wrong)):
+            cost = {"cost_usd": 0.004 if name == "large" else 0.001}
+            rows = [row | cost for row in right_and_wrong(60, one)]
+            write_lines(folder / f"{name}.jsonl", rows)
+        made.append(run_suite(tree, folder, store))
+    store.close()
+    return made[0], made[1]
+
+
+def test_a_run_and_what_became_of_it_since_another(tmp_path: Path) -> None:
+    first, second = _runs(tmp_path)
+    with served(told(tmp_path)) as client:
+        rows = client.get("/api/evaluations").json()["runs"]
+        names = [(row["name"], row["before"]) for row in rows]
+        assert names == [("arithmetic#2", "arithmetic#1"), ("arithmetic#1", "")]
+        asked = {"run": "arithmetic#2", "beside": "arithmetic#1"}
+        report = client.get("/api/evaluations", params=asked).json()["report"]
+        whole = analyse(second, Weighing())
+        shown = {one["target"]: one["overall"] for one in report["standings"]}
+        for one in whole.standings:
+            assert one.overall is not None
+            assert shown[one.target]["mean"] == pytest.approx(one.overall.mean)
+            assert shown[one.target]["lower"] == pytest.approx(one.overall.lower)
+        (before,) = [
+            one for one in report["before"]
+            if one["name"] == "number_match" and one["ours"] == "small"
+        ]  # fmt: skip
+        (want,) = [
+            one for one in compare(second, first, "small", "small", Weighing())
+            if one.name == "number_match"
+        ]  # fmt: skip
+        assert before["difference"]["mean"] == pytest.approx(want.difference.mean) > 0.3
+        assert before["better"] == "small"
+        page = client.get("/evaluations", params=asked).text
+        assert "Since arithmetic#1" in page and "Quality against cost" in page
+
+
+@pytest.mark.parametrize(
+    ("asked", "problem"),
+    [
+        ({"run": "nothing"}, "no finished run nothing"),
+        ({"run": "arithmetic", "beside": "<b>"}, "no finished run &lt;b&gt;"),
+    ],
+)
+def test_a_run_that_is_not_there_is_said(
+    tmp_path: Path, asked: dict[str, Any], problem: str
+) -> None:
+    _runs(tmp_path)
+    with served(told(tmp_path)) as client:
+        answer = client.get("/evaluations", params=asked)
+        assert answer.status_code == 200 and problem in answer.text
+
+
+def _point(name: str, quality: float, cost: float, front: bool) -> Point:
+    held, paid = (
+        Figure(what, 10, mean, 0.9 * mean, 1.1 * mean, mean)
+        for what, mean in (("quality", quality), ("cost", cost))
+    )
+    return Point(name, held, paid, front, ())
+
+
+def test_better_is_higher_and_cheaper_is_further_left() -> None:
+    front = Front("cost", "usd", (_point("a", 0.5, 1, True), _point("b", 0.4, 2, False),
+                                  _point("c", 0.8, 4, True)))  # fmt: skip
+    plane = scattered(front)
+    a, b, c = plane.dots
+    assert a.x < b.x < c.x and c.y < a.y < b.y
+    assert all(dot.left <= dot.x <= dot.right and dot.top <= dot.y <= dot.bottom
+               for dot in plane.dots)  # fmt: skip
+    assert all(0 <= place <= 100 for dot in plane.dots for place in (dot.x, dot.y))
+    # The line goes from one of the front to the next and leaves what is beaten aside.
+    assert plane.steps.count("H") == 1
