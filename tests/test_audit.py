@@ -131,6 +131,25 @@ def test_dead_letters_come_back_from_a_form_too(sqlite_url: str) -> None:
         assert len(positions.read_inbox(tx, 1, 9)) == 3
 
 
+def test_only_an_admin_sees_the_forms_and_all_see_what_was_done(sqlite_url: str) -> None:
+    with closing(open_store(sqlite_url)) as store, store.transaction() as tx:
+        writes.insert_dead_letters(tx, [DeadLetter("inbox", 0, 1, "json", "", 5.0, b"{")], 6.0)
+    paths = ("dead-letters/replay", "candidates/next/stop", "rebaselines")
+    with admin(sqlite_url) as client:
+        keeper, looker = bearer("keeper"), bearer("looker")
+        client.post("/api/candidates/next/stop", headers=keeper, json={"why": "<b>rude</b>"})
+        client.post("/api/candidates/next/resume", headers=keeper)
+        page = client.get("/pipeline", headers=keeper)
+        assert all(f'action="/api/{path}"' in page.text for path in paths)
+        # Otherwise a browser keeps from us where its form was.
+        assert page.headers["referrer-policy"] == "same-origin"
+        seen = client.get("/pipeline", headers=looker).text
+        assert not any(f'action="/api/{path}"' in seen for path in paths)
+        for text in (page.text, seen):
+            assert "stop candidate: next" in text and "&lt;b&gt;rude&lt;/b&gt;" in text
+            assert "<b>rude" not in text
+
+
 def test_the_commands_leave_rows_too(sqlite_url: str, tmp_path: Path) -> None:
     path = tmp_path / "v.yaml"
     path.write_text(json.dumps(CONFIG | {"store": {"url": sqlite_url}}))

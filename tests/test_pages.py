@@ -7,7 +7,7 @@ import pytest
 
 from consumers.server.copies import Copies
 from consumers.server.flow import flow_of
-from consumers.server.pages import visible
+from consumers.server.words import visible
 from tests.serving import served, told
 from tests.shown import copied
 

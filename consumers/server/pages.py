@@ -7,7 +7,6 @@ stream of events would hold a connection a reader and say no more.
 import hashlib
 import json
 import math
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,12 +25,13 @@ from consumers.server.desk import Desk
 from consumers.server.flow import flow_of
 from consumers.server.plots import drawn, sparked
 from consumers.server.scatter import scattered
+from consumers.server.sheet import Sheet, as_csv
 from consumers.server.windows import SPANS
-from consumers.server.words import ago, given, lasting, shown
+from consumers.server.words import ago, given, lasting, shown, visible
 
 # What a readout looks like is said once, for its report and for the page.
 _TEMPLATES = (Path(__file__).parent / "templates", PAGES)
-_HTML, _JSON = "text/html; charset=utf-8", "application/json"
+_HTML, _JSON, _CSV = "text/html; charset=utf-8", "application/json", "text/csv; charset=utf-8"
 _STATIC = {
     "figures.css": "text/css; charset=utf-8",
     "page.css": "text/css; charset=utf-8",
@@ -43,8 +43,8 @@ _STATIC = {
 class View:
     """One page: its place, what may be asked of it, and what it reads.
 
-    `read` returns a frozen dataclass of plain values; the template `<name>.html` shows it and
-    `/api/<name>` is the same as JSON.
+    `read` returns a frozen dataclass of plain values; the template `<name>.html` shows it,
+    `/api/<name>` is the same as JSON and, where there is a `sheet`, `/api/<name>.csv` its table.
     """
 
     name: str
@@ -53,6 +53,7 @@ class View:
     asks: type[BaseModel]
     answers: type
     read: Callable[[Desk, Transaction, Any], Any]
+    sheet: Sheet | None = None
 
     @property
     def path(self) -> str:
@@ -74,13 +75,14 @@ class Press:
             "version": hashlib.blake2b(b"".join(self.static.values()), digest_size=6).hexdigest(),
         }
 
-    def page(self, view: View, asked: BaseModel, query: str, who: str) -> Copy:
-        """The page as HTML."""
+    def page(self, view: View, asked: BaseModel, query: str, who: str, admin: bool) -> Copy:
+        """The page as HTML; only an admin gets the forms that change something."""
 
         def make() -> bytes:
             shown = self.templates.get_template(f"{view.name}.html").render(
-                view=view, asked=asked, found=self._read(view, asked), query=query, who=who
-            )
+                view=view, asked=asked, found=self._read(view, asked), query=query, who=who,
+                admin=admin,
+            )  # fmt: skip
             return shown.encode(errors="replace")
 
         return self.copies.get(f"{view.path}?{_address(asked)}&{who}", _HTML, make)
@@ -92,6 +94,14 @@ class Press:
             return as_json(asdict(self._read(view, asked)))
 
         return self.copies.get(f"/api/{view.name}?{_address(asked)}", _JSON, make)
+
+    def table(self, view: View, sheet: Sheet, asked: BaseModel) -> Copy:
+        """The table of the page as CSV."""
+
+        def make() -> bytes:
+            return as_csv(sheet, self._read(view, asked))
+
+        return self.copies.get(f"/api/{view.name}.csv?{_address(asked)}", _CSV, make)
 
     def _read(self, view: View, asked: BaseModel) -> Any:
         with self._desk.store.reading() as tx:
@@ -116,8 +126,8 @@ def routes_of(press: Press, views: Sequence[View]) -> APIRouter:
 
 def _add(router: APIRouter, press: Press, view: View) -> None:
     def page(request: Request, asked: Any) -> Response:
-        who = request.scope["state"]["who"]
-        return answer(request, press.page(view, asked, request.url.query, who))
+        state, query = request.scope["state"], request.url.query
+        return answer(request, press.page(view, asked, query, state["who"], state["admin"]))
 
     def data(request: Request, asked: Any) -> Response:
         return answer(request, press.data(view, asked))
@@ -129,6 +139,25 @@ def _add(router: APIRouter, press: Press, view: View) -> None:
         f"/api/{view.name}", data, response_model=view.answers, name=view.name,
         summary=view.title, description=view.help, tags=["pages"],
     )  # fmt: skip
+    if view.sheet is not None:
+        _add_table(router, press, view, view.sheet)
+
+
+def _add_table(router: APIRouter, press: Press, view: View, sheet: Sheet) -> None:
+    def table(request: Request, asked: Any) -> Response:
+        found = answer(request, press.table(view, sheet, asked))
+        found.headers["Content-Disposition"] = f'attachment; filename="{view.name}.csv"'
+        return found
+
+    table.__annotations__["asked"] = Annotated[view.asks, Query()]
+    router.add_api_route(
+        f"/api/{view.name}.csv", table, name=f"{view.name}.csv", response_class=_Csv,
+        summary=f"{view.title}, as a table", tags=["pages"],
+    )  # fmt: skip
+
+
+class _Csv(Response):
+    media_type = "text/csv"
 
 
 def answer(request: Request, copy: Copy) -> Response:
@@ -159,19 +188,6 @@ def _plain(value: Any) -> Any:
 
 def _address(asked: BaseModel) -> str:
     return asked.model_dump_json(exclude_defaults=True)
-
-
-def visible(value: Any) -> Any:
-    """A text with what would not be seen, or would turn what stands beside it, written out."""
-    if not isinstance(value, str) or (value.isascii() and value.isprintable()):
-        return value
-    if hasattr(value, "__html__"):  # markup of ours
-        return value
-    return "".join(
-        f"\\u{ord(c):04x}" if unicodedata.category(c) in ("Cf", "Cc", "Cs") and c not in "\n\t"
-        else c
-        for c in value
-    )  # fmt: skip
 
 
 def _environment() -> Environment:

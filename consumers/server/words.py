@@ -1,6 +1,7 @@
 """Numbers and times in words, the same on every page."""
 
 import math
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -66,3 +67,16 @@ def _digits(value: float) -> str:
 def given(asked: Mapping[str, Any]) -> dict[str, Any]:
     """What is asked, without what is empty: that only makes addresses longer."""
     return {name: value for name, value in asked.items() if value}
+
+
+def visible(value: Any) -> Any:
+    """A text with what would not be seen, or would turn what stands beside it, written out."""
+    if not isinstance(value, str) or (value.isascii() and value.isprintable()):
+        return value
+    if hasattr(value, "__html__"):  # markup of ours
+        return value
+    return "".join(
+        f"\\u{ord(c):04x}" if unicodedata.category(c) in ("Cf", "Cc", "Cs") and c not in "\n\t"
+        else c
+        for c in value
+    )  # fmt: skip

@@ -23,7 +23,8 @@
 
   const busy = () => main.contains(document.activeElement)
     && document.activeElement.matches("input, select, textarea, .plot")
-    || main.querySelector(".cross[visibility=visible]") !== null;
+    || main.querySelector(".cross[visibility=visible]") !== null
+    || [...main.querySelectorAll("form.act input")].some((one) => one.value !== one.defaultValue);
 
   function put(text) {
     const page = new DOMParser().parseFromString(text, "text/html");

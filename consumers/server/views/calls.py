@@ -23,6 +23,7 @@ from consumers.cases import (
 )
 from consumers.server.desk import Desk
 from consumers.server.pages import View
+from consumers.server.sheet import Sheet
 from consumers.server.views.call import One, one_of
 from consumers.server.windows import SPANS, Window
 
@@ -257,5 +258,5 @@ def _driving(control: CallRow, twin: CallRow, name: str, texts: Texts) -> Drivin
 
 CALLS = View(
     "calls", "Calls", "The worst calls by a metric, the pairs that drive a difference, failures.",
-    Asked, Calls, read,
+    Asked, Calls, read, Sheet(Case, lambda found: found.worst.cases if found.worst else ()),
 )  # fmt: skip

@@ -18,6 +18,7 @@ from consumers.server.pages import View
 from consumers.server.plots import Values
 from consumers.server.points import QUANTILES, Sheet, quantiles
 from consumers.server.views.metric import Detail, detail_of
+from consumers.server.views.series import SERIES
 from consumers.server.windows import Stretch, Window, stretch_of
 from watch.series import WHOLE
 
@@ -271,5 +272,5 @@ def _title(name: str) -> str:
 
 NOW = View(
     "now", "Now", "Scores, budgets and traffic of every service and model, and what rings.",
-    Asked, Now, read,
+    Asked, Now, read, SERIES,
 )  # fmt: skip

@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agent.store import Transaction, experiments, letters, positions, reads, tickets
+from agent.store import Transaction, audit, experiments, letters, positions, reads, tickets
+from agent.store.audit import Deed
 from consumers.candidates import CandidateState, candidate_states
 from consumers.inbox import TOPIC
 from consumers.server.desk import Desk
@@ -17,6 +18,7 @@ class Asked(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
     letters: int = Field(default=20, ge=1, le=500, description="Dead letters, newest first.")
+    deeds: int = Field(default=20, ge=1, le=500, description="Rows of the audit, newest first.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ class Stage:
 class Pipeline:
     """The ledger as ends that sum to what was received; `gap` is what is missing in the sum.
 
-    `records` were read, and `calls` found in them; `versions` of each metric over all panels.
+    `records` were read, and `calls` found in them; `versions` of each metric over all panels,
+    `deeds` are the newest of the audit, and `watched` says whether there are baselines.
     """
 
     now: float
@@ -102,6 +105,8 @@ class Pipeline:
     candidates: tuple[CandidateState, ...]
     versions: dict[str, tuple[str, ...]]
     stages: tuple[Stage, ...]
+    deeds: tuple[Deed, ...]
+    watched: bool
 
 
 def read(desk: Desk, tx: Transaction, asked: Asked) -> Pipeline:
@@ -120,6 +125,7 @@ def read(desk: Desk, tx: Transaction, asked: Asked) -> Pipeline:
         tuple(candidate_states(tx, desk.config, now)),
         _versions(tx),
         tuple(Stage(name, *row) for name, row in sorted(desk.tally.stages().items()) if row[0]),
+        tuple(audit.newest(tx, asked.deeds)), desk.config.drift is not None,
     )  # fmt: skip
 
 
