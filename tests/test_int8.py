@@ -291,7 +291,7 @@ def test_the_shipped_suite_passes_on_english_and_starts_new_series(
     assert {"toxicity", "relevance", "novelty", "refusal"} <= set(tried.scorers)
     suite = load_suite(folders.Source("x", int8=Twins(tmp_path)))
     (row,) = Engine().outputs(suite, ["The office opens at nine."])
-    assert row.shape == (1, suite.columns) and suite.device == "cpu"
+    assert row.shape == (1, suite.columns) and (suite.device, suite.embedding) == ("cpu", None)
     baseline = Novelty(options_of(load_config(), "novelty"))
     said = [replace(call, response=None) for call in sentences(FEWEST_TEXTS)]
     baseline.save(baseline.learn(said), tmp_path / "base.npz")
