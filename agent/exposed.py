@@ -37,6 +37,7 @@ _TOKENS = (1.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000
 _SCORE = tuple(round(step * 0.05, 2) for step in range(1, 21))
 _STAGE = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
           30.0, 60.0)  # fmt: skip
+_HTTP = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _FLUSH = (1.0, 5.0, 10.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0)
 
 SERIES: tuple[Series, ...] = (
@@ -144,6 +145,11 @@ SERIES: tuple[Series, ...] = (
            "1 while a candidate is not asked because it failed, 0.5 while one call tries again."),
     Series("vedette_shadow_budget_left_ratio", "gauge", ("candidate", "bound"), "ratio",
            "The part that is left of a bound of a candidate's budget."),
+    Series("vedette_ingest_calls_total", "counter", ("format", "outcome"), "calls",
+           "Calls that were posted to the server and kept: accepted, or refused because they cannot"
+           " be read and set aside."),
+    Series("vedette_http_request_seconds", "histogram", ("route", "status"), "seconds",
+           "From a request to the server to the end of its answer.", _HTTP),
     Series("vedette_open_panes", "gauge", (), "panes",
            "Panes that still take calls."),
     Series("vedette_label_overflow_total", "counter", ("label",), "values",

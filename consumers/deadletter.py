@@ -8,6 +8,7 @@ from typing import Any
 from agent.errors import StoreDown
 from agent.store import Store, letters, writes
 from consumers import inbox
+from consumers.formats import said
 from consumers.pump.sender import Sender
 
 _BATCH = 200
@@ -101,5 +102,7 @@ def _put_back(store: Store, sender: Sender, rows: Sequence[dict[str, Any]], now:
     if away and (failed := sender.flush()):
         raise StoreDown(f"broker: replayed records were not taken ({failed[0]})")
     with store.transaction() as tx:
-        writes.append_inbox(tx, [(row["arrival"], row["value"]) for row in here])
+        writes.append_inbox(
+            tx, [(r["arrival"], r["value"], said(letters.headers_of(r))) for r in here]
+        )
         letters.mark_replayed(tx, [row["id"] for row in rows], now)

@@ -52,7 +52,7 @@ def _records(path: str, format: Format) -> Iterator[bytes]:
             if format in ("auto", "otlp") and (named or documents.is_protobuf(head)):
                 yield from filter(None, [stream.read()])
             else:
-                yield from _json_records(stream)
+                yield from split_records(stream)
     except (OSError, EOFError, zlib.error) as error:
         raise _unread(path, error) from None
 
@@ -75,7 +75,8 @@ def _unpacked(stream: io.BufferedReader) -> io.BufferedReader:
     return io.BufferedReader(gzip.GzipFile(fileobj=stream))
 
 
-def _json_records(stream: io.BufferedReader) -> Iterator[bytes]:
+def split_records(stream: io.BufferedReader) -> Iterator[bytes]:
+    """The records of JSON text: its lines, the elements of an array, or its documents."""
     lines = _lines(stream)
     first = next(lines, b"")
     if first.startswith(b"[") or first.endswith(_OPEN_ENDS):

@@ -3,8 +3,10 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from agent.config import Format
 from agent.record import RawRecord
 from agent.store import Store, positions, writes
+from consumers.formats import HEADER
 from consumers.source import Chunk, Partition, Start, Tip
 
 TOPIC = "inbox"
@@ -20,10 +22,13 @@ class Inbox:
         self._next: int | None = None
         self._generation = 1
 
-    def append(self, records: Sequence[tuple[float, bytes]]) -> None:
-        """Take records in, (arrival, value) each: they are durable when this returns."""
-        with self._store.transaction() as tx:
-            writes.append_inbox(tx, records)
+    def append(self, records: Sequence[tuple[float, bytes]], format: Format | None = None) -> None:
+        """Take records in, (arrival, value) each: they are durable when this returns.
+
+        `format` says how they are read, whatever the configuration says of the inbox.
+        """
+        with self._store.transaction(durable=True) as tx:
+            writes.append_inbox(tx, [(*record, format) for record in records])
 
     def starts(self) -> Sequence[Start]:
         """The one partition, until it was told where to begin."""
@@ -51,15 +56,19 @@ class Inbox:
         """The next records; waits a little when there are none."""
         if self._next is None:
             return ()
-        with self._store.transaction() as tx:
+        with self._store.reading() as tx:
             rows = positions.read_inbox(tx, self._next, self._batch)
         if not rows:
             time.sleep(timeout_s)
             return ()
-        self._next = rows[-1][0] + 1
+        self._next = rows[-1].offset + 1
         now = self._clock()
         records = tuple(
-            RawRecord(TOPIC, 0, offset, min(arrival, now), value) for offset, arrival, value in rows
+            RawRecord(
+                *(TOPIC, 0, row.offset, min(row.arrival, now), row.value),
+                headers=((HEADER, row.format.encode()),) if row.format else (),
+            )
+            for row in rows
         )
         return (Chunk(TOPIC, 0, self._generation, records),)
 

@@ -119,13 +119,16 @@ class Tally:
 
     def stage(self, name: str, seconds: float) -> None:
         """Fold the time that one batch spent in a stage."""
+        self.fold("vedette_stage_seconds", (name,), max(seconds, 0.0))
+
+    def fold(self, name: str, labels: Labels, value: float) -> None:
+        """Fold one value of a histogram."""
         with self._lock:
-            self._fold("vedette_stage_seconds", (name,), np.array([max(seconds, 0.0)]))
+            self._fold(name, labels, np.array([value]))
 
     def flush(self, calls: int) -> None:
         """Fold the size of one flush."""
-        with self._lock:
-            self._fold("vedette_flush_calls", (), np.array([float(calls)]))
+        self.fold("vedette_flush_calls", (), float(calls))
 
     def closed_through(self, source: str, epoch_s: float) -> None:
         """Show the end of the last closed pane of a source."""

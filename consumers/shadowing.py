@@ -71,14 +71,14 @@ def to_topic(sender: Sender, topic: str) -> Sink:
     """Answers as records of a topic, each acknowledged before its ticket is settled."""
 
     def put(key: bytes, record: bytes) -> None:
-        sender.deliver(topic, record, key=key, arrival=time.time())
+        sender.deliver(topic, [(key, record)], arrival=time.time())
 
     return put
 
 
 def to_inbox(inbox: Inbox, read_to: Callable[[], float]) -> Sink:
     """Answers as records of the inbox, where there is no broker."""
-    return lambda _, record: inbox.append([(read_to(), record)])
+    return lambda _, record: inbox.append([(read_to(), record)], "native")
 
 
 def embedded(shadow: Shadow, store: Store, models: Mapping[str, Model]) -> Cast:

@@ -12,7 +12,7 @@ from agent.monitor import Fenced, Flush, Monitor
 from agent.record import RawRecord, Unreadable
 from agent.store import Store, Transaction, positions
 from agent.store.writes import Position
-from consumers.formats import parse
+from consumers.formats import parse, said
 from consumers.house import Held, House
 from consumers.listener import Listener
 from consumers.source import Chunk, Partition, Source, Start, first_of, joined_ranges, last_of
@@ -208,6 +208,7 @@ class Worker:
             else:
                 topic = self.config.kafka.topics.get(record.topic)
                 form = topic.format if topic else self.config.inbox.format
+                form = said(record.headers) or form
                 items = parse(record.value, form, self.config, record.arrival)
                 entries.append(Entry(record, tuple(items)))
         return entries

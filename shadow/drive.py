@@ -43,6 +43,11 @@ class Drive:
 
         asyncio.run_coroutine_threadsafe(put(), self._loop).result()
 
+    def offer(self, asks: Sequence[Ask]) -> None:
+        """Queue asks and return at once; the ticket of one that finds no room expires."""
+        for ask in asks:
+            self._loop.call_soon_threadsafe(self._dispatcher.offer, ask)
+
     def drain(self, timeout_s: float) -> bool:
         """Wait until all that was given has come to its end; False when that takes too long."""
         done = asyncio.run_coroutine_threadsafe(self._dispatcher.idle(), self._loop)

@@ -15,6 +15,7 @@ from consumers.server.access import keys_of
 from consumers.server.app import build_app
 from consumers.server.desk import Desk
 from consumers.server.scoring import Scoring
+from consumers.server.sinks import InboxSink
 
 TOKENS: dict[str, Any] = {
     "looker": {"role": "read", "secret": "read-0123456789abcdef"},
@@ -39,11 +40,14 @@ def served(config: Config, **desk: Any) -> Iterator[TestClient]:
     tally, health = instruments(config)
     health.ready(True)
     store = open_store(config.store.url.get_secret_value())
-    given = {"scoring": Scoring(config, Future())} | desk
+    given: dict[str, Any] = {"scoring": Scoring(config, Future())} | desk
+    if "sink" not in given:
+        given["sink"] = InboxSink(store, config.server)
     try:
         app = build_app(Desk(config, store, tally, health, **given), keys_of(config.server))
         with TestClient(app, base_url="http://localhost", follow_redirects=False) as client:
             yield client
     finally:
         given["scoring"].close()
+        given["sink"].close()
         store.close()

@@ -20,7 +20,8 @@ _LOCK_S = 8
 _STATEMENT_S = 10
 # The server ends a statement by itself; one that has stopped answering is hung up on.
 _ANSWER_S = 12
-_READS = "vedette_reads"  # marks a connection whose transaction writes nothing
+# What a connection's next transaction is: one that writes nothing, one that outlives a power cut.
+_READS, _DURABLE = "vedette_reads", "vedette_durable"
 _MIGRATION_LOCK = 7_364_201  # any number, the same in every worker
 
 
@@ -51,15 +52,17 @@ class Store:
         self.sqlite = engine.dialect.name == "sqlite"
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, *, durable: bool = False) -> Iterator[Connection]:
         """One transaction: committed when the block ends, rolled back when it raises.
 
+        A `durable` one is on the disk when the block has ended: what it holds is nowhere else.
         Raises StoreDown when the database is away, refuses to wait or found a deadlock (all of
         them worth another try), and BadRecord when a value cannot be stored.
         """
         with translated():
             connection = self._engine.connect()
             try:
+                connection.info[_DURABLE] = durable
                 with connection.begin():
                     yield connection
             finally:
@@ -181,12 +184,14 @@ def _sqlite_engine(url: str) -> Engine:
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _: Any) -> None:
         connection.isolation_level = None
-        # NORMAL loses no consistency at a power cut: offset and effects are one transaction.
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON"):
+        for pragma in ("journal_mode=WAL", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:
+        # NORMAL loses no consistency at a power cut: offset and effects are one transaction.
+        durable = connection.info.pop(_DURABLE, False)
+        connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
         # Who only reads must not wait for who writes, nor the other way round.
         reads = connection.info.get(_READS, False)
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

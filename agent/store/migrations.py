@@ -101,6 +101,12 @@ def m011_audit(connection: Connection) -> None:
     META.create_all(connection, [audit])
 
 
+def m012_formats(connection: Connection) -> None:
+    """As which format a record of the inbox was taken in."""
+    if "format" not in {one["name"] for one in inspect(connection).get_columns("inbox")}:
+        connection.execute(text("ALTER TABLE inbox ADD COLUMN format VARCHAR(16)"))
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     m001_first_tables,
     m002_experiments,
@@ -113,6 +119,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     m009_judgements,
     m010_scorers_of_evaluations,
     m011_audit,
+    m012_formats,
 )
 
 

@@ -124,11 +124,36 @@ def drop_lease(tx: Connection, holder: str) -> None:
     tx.execute(delete(leases).where(leases.c.holder == holder))
 
 
-def read_inbox(tx: Connection, after: int, limit: int) -> list[tuple[int, float, bytes | None]]:
-    """The inbox's records from an offset on: (offset, arrival, value)."""
-    query = select(inbox.c.id, inbox.c.arrival, inbox.c.value)
-    rows = tx.execute(query.where(inbox.c.id >= after).order_by(inbox.c.id).limit(limit))
-    return [(row.id, row.arrival, row.value) for row in rows]
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A record of the inbox; `format` is None where the configuration says how it is read."""
+
+    offset: int
+    arrival: float
+    value: bytes | None
+    format: str | None
+
+
+def read_inbox(tx: Connection, after: int, limit: int, most_bytes: int = 64 << 20) -> list[Taken]:
+    """The inbox's records from an offset on, no more of them than `most_bytes` but one at least."""
+    sizes = select(inbox.c.id, func.coalesce(func.length(inbox.c.value), 0))
+    last, held = after - 1, 0
+    for offset, size in tx.execute(
+        sizes.where(inbox.c.id >= after).order_by(inbox.c.id).limit(limit)
+    ):
+        held += size
+        if last >= after and held > most_bytes:
+            break
+        last = offset
+    rows = select(inbox).where(inbox.c.id.between(after, last)).order_by(inbox.c.id)
+    return [Taken(row.id, row.arrival, row.value, row.format) for row in tx.execute(rows)]
+
+
+def inbox_waits(tx: Connection) -> int:
+    """How many records the inbox holds, gaps between their offsets included."""
+    ends = select(func.min(inbox.c.id)).scalar_subquery(), select(func.max(inbox.c.id))
+    first, last = tx.execute(select(ends[0], ends[1].scalar_subquery())).one()
+    return 0 if last is None else int(last - first + 1)
 
 
 def inbox_end(tx: Connection, known: int) -> int:

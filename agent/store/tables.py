@@ -186,6 +186,8 @@ inbox = Table(
     Column("id", BIG, primary_key=True, autoincrement=True),
     Column("arrival", Float, nullable=False),
     Column("value", LargeBinary),
+    # As which format it was taken in; NULL where the configuration says how all is read.
+    Column("format", String(16)),
     sqlite_autoincrement=True,
 )
 

@@ -37,6 +37,7 @@ from agent.store.tables import (
     texts,
 )
 
+_INBOX_LOCK = 7_364_202  # any number but that of the migrations, the same in every process
 _CHUNK = 500  # SQLite takes at most 32,766 variables a statement; 500 keys plan well on both
 
 
@@ -281,6 +282,9 @@ def unpack_headers(data: bytes) -> tuple[tuple[str, bytes], ...]:
     )
 
 
-def append_inbox(tx: Connection, records: Sequence[tuple[float, bytes]]) -> None:
-    """Take raw records in: (arrival, value)."""
+def append_inbox(tx: Connection, records: Sequence[tuple[float, bytes, str | None]]) -> None:
+    """Take raw records in: (arrival, value, format); None where the configuration says which."""
+    if tx.dialect.name == "postgresql":
+        # A lower id that were committed after a higher one would never be read.
+        tx.execute(text(f"SELECT pg_advisory_xact_lock({_INBOX_LOCK})"))
     insert_rows(tx, inbox, list(records))

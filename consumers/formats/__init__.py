@@ -3,9 +3,9 @@
 A new format is one module and one row in `FORMATS`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 from agent.config import Config, Format
 from agent.errors import BadRecord
@@ -14,6 +14,10 @@ from consumers.formats import documents, litellm, native, otlp, otlp_json, otlp_
 
 # OTLP/JSON spends four brackets on a level of a value that JSON spends one on.
 _OTLP_DEPTH = 4
+
+# What took a record in over HTTP knows its format and says it in this header.
+HEADER = "vedette-format"
+_SAID: dict[bytes, Format] = {name.encode(): name for name in get_args(Format)}
 
 Parser = Callable[[Any, Config, float], Item]
 
@@ -50,6 +54,11 @@ def parse(value: bytes, topic_format: Format, config: Config, arrival: float) ->
     except Exception as error:
         # A defect of ours sets one record aside, by its name only: the message may quote a text.
         return [Reject("internal", type(error).__name__, "record")]
+
+
+def said(headers: Sequence[tuple[str, bytes]]) -> Format | None:
+    """The format that a record's headers say it has."""
+    return next((_SAID.get(value) for name, value in headers if name == HEADER), None)
 
 
 def sniff(value: bytes) -> Format:

@@ -78,17 +78,27 @@ class Sender:
     def _note(self, error: BaseException) -> None:
         self._failed.append(type(error).__name__)
 
-    def deliver(self, topic: str, value: bytes, *, key: bytes, arrival: float) -> None:
-        """Send one record and return once it is safe; raises as `send` does.
+    def deliver(
+        self,
+        topic: str,
+        records: Sequence[tuple[bytes, bytes]],
+        *,
+        arrival: float,
+        headers: Headers = (),
+    ) -> None:
+        """Send records (key, value) and return once all are safe; raises as `send` does.
 
-        Raises StoreDown when it was not acknowledged: then nobody knows whether it was taken.
-        """
+        Raises StoreDown when one was not acknowledged: then nobody knows which were taken.
+        """  # fmt: skip
         producer, at = self.open(), int(arrival * 1000)
         with translated(f"sending to {topic}"):
             try:
-                producer.send(topic, value=value, key=key, timestamp_ms=at).get(_DELIVERY_S)
+                told = {"headers": list(headers), "timestamp_ms": at}
+                sent = [producer.send(topic, value=v, key=k, **told) for k, v in records]
+                for future in sent:
+                    future.get(_DELIVERY_S)
             except MessageSizeTooLargeError:
-                raise ValueError("record is too large for the producer") from None
+                raise ValueError("record is too large for the broker") from None
 
     def flush(self, timeout_s: float = 30.0) -> list[str]:
         """Wait for the acknowledgements; the names of the errors that records ended with."""

@@ -14,10 +14,12 @@ from consumers.server.access import ASKING, INGEST, Access, Keys
 from consumers.server.actions import actions_of, note_refusal
 from consumers.server.desk import Desk
 from consumers.server.evaluate import evaluation_of
+from consumers.server.ingest import ingest_of
 from consumers.server.limits import Sized
 from consumers.server.login import login_of
 from consumers.server.pages import Press, routes_of
 from consumers.server.probes import probes_of
+from consumers.server.timing import Timed
 from consumers.server.views import VIEWS
 
 # Nothing from elsewhere, nothing inline: a text that gets out of its quotes can still do nothing.
@@ -42,6 +44,7 @@ def build_app(desk: Desk, keys: Keys) -> FastAPI:
         exception_handlers=_HANDLERS,
     )  # fmt: skip
     app.include_router(probes_of(desk))
+    app.include_router(ingest_of(desk))
     app.include_router(evaluation_of(desk))
     press, server = Press(desk, VIEWS), desk.config.server
     app.include_router(login_of(press, keys))
@@ -50,6 +53,7 @@ def build_app(desk: Desk, keys: Keys) -> FastAPI:
     app.add_middleware(Access, keys=keys, server=server, note=partial(note_refusal, desk))
     app.add_middleware(Sized, body_bytes=server.body_bytes, large=(*INGEST, *ASKING))
     app.add_middleware(Guarded)
+    app.add_middleware(Timed, tally=desk.tally)
     return app
 
 

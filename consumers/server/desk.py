@@ -10,17 +10,21 @@ from consumers.exporter import Health
 from consumers.metrics import Tally
 from consumers.server.memory import Memory
 from consumers.server.scoring import Scoring
+from consumers.server.sinks import Sink
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """The configuration, the store, what was read of it before, and what this process shows of
-    itself."""
+    """The configuration, the store, what was read of it before, what this process shows of itself
+    and where it puts logs."""
 
     config: Config
     store: Store
     tally: Tally
     health: Health
     scoring: Scoring
+    sink: Sink
+    # Whether a loop runs here that must go on, or what is answered is all that there is.
+    works: Callable[[], bool] = lambda: False
     clock: Callable[[], float] = time.time
     memory: Memory = field(default_factory=Memory)

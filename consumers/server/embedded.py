@@ -2,11 +2,11 @@
 
 import logging
 import threading
-from concurrent.futures import Future
+import time
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, closing
 
 from agent.config import Config
-from agent.errors import BadConfig
 from agent.monitor import Monitor
 from agent.score import Panel
 from agent.store import Store
@@ -15,10 +15,16 @@ from consumers.inbox import Inbox
 from consumers.metrics import Tally
 from consumers.recorder import Recorder
 from consumers.service import worker_name
+from consumers.shadowing import embedded, open_models
 from consumers.telling import ways_of
 from consumers.worker import Worker
 
 _log = logging.getLogger("vedette.server")
+
+# A batch is finished before the process ends: with every model on two cores this many calls take
+# some seconds.
+_BATCH = 250
+_LOOK_S = 0.2  # whether it is to end while models are loaded
 
 
 class Embedded:
@@ -31,31 +37,54 @@ class Embedded:
         self._panel = panel
         self._worker: Worker | None = None
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="worker")
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
         self._thread.start()
 
+    def works(self) -> bool:
+        """Whether it has begun: models take longer to load than a loop may stand still."""
+        return self._worker is not None
+
+    def ended(self) -> bool:
+        """Whether it ended by itself, which it does for what only a person can mend."""
+        return not self._thread.is_alive()
+
     def close(self) -> None:
-        """Finish the batch in hand."""
+        """Finish the batch in hand; raises what the thread ended with."""
         self._stopped.set()
         if self._worker is not None:
             self._worker.stop()
         self._thread.join()
+        if self._error is not None:
+            raise self._error
 
     def _run(self) -> None:
         try:
             with ExitStack() as held:
                 self._work(held)
-        except BadConfig as error:
-            _log.error("nothing is scored: %s", error)
+        except Exception as error:
             self._shown[1].ready(False, str(error))
+            self._error = error
 
     def _work(self, held: ExitStack) -> None:
-        config, store = self._config, self._store
-        self._shown[1].ready(False, "models are being loaded")
+        config, store, (tally, health) = self._config, self._store, self._shown
+        health.ready(False, "models are being loaded")
+        while not wait([self._panel], _LOOK_S).done:
+            if self._stopped.is_set():
+                return
         panel, ways = self._panel.result(), ways_of(config, broker=False)
-        recorder = Recorder(config, store, self._shown, ways)
+        panel.engine.on_time = tally.stage
+        inbox, ask = Inbox(store, _BATCH), None
+        if config.shadow is not None:
+            cast = embedded(config.shadow, store, open_models(config.shadow))
+            drive = held.enter_context(closing(cast(inbox, tally, time.time)))
+            ask = drive.offer  # a slow candidate must not hold up who scores
+        recorder = Recorder(config, store, self._shown, ways, ask=ask)
         held.enter_context(closing(recorder))
         monitor = Monitor(config, store, panel, on_step=recorder.step)
-        self._worker = Worker(config, store, Inbox(store), monitor, recorder, worker_name())
+        worker = Worker(config, store, inbox, monitor, recorder, worker_name())
+        health.progress()
+        self._worker = worker
         if not self._stopped.is_set():
-            self._worker.run()
+            _log.info("scoring what is taken in")
+            worker.run()

@@ -22,7 +22,7 @@ def probes_of(desk: Desk) -> APIRouter:
     @router.get("/livez", response_class=PlainTextResponse)
     def livez() -> Response:
         """Whether the process makes progress."""
-        alive = health.alive(True)
+        alive = health.alive(desk.works())
         said = "ok" if alive else "no progress while work waits"
         return PlainTextResponse(f"{said}\n", 200 if alive else 503)
 

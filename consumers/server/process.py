@@ -4,7 +4,8 @@ import asyncio
 import logging
 import socket
 import ssl
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -12,7 +13,6 @@ from starlette.types import ASGIApp
 from agent.config import Config
 from agent.errors import BadConfig
 from agent.store import Store, open_store
-from consumers.exporter import Health
 from consumers.recorder import instruments
 from consumers.server.access import Keys, keys_of
 from consumers.server.app import build_app
@@ -20,6 +20,8 @@ from consumers.server.connection import Connection
 from consumers.server.desk import Desk
 from consumers.server.embedded import Embedded
 from consumers.server.scoring import Scoring, begin_loading
+from consumers.server.sinks import InboxSink, Shut, Sink, TopicSink
+from consumers.service import stopping, watched
 
 _log = logging.getLogger("vedette.server")
 
@@ -31,29 +33,58 @@ _CONNECTIONS = 512
 
 def run_server(config: Config) -> None:
     """Answer until SIGTERM; raises BadConfig and StoreDown when it cannot start."""
-    keys, tally_health = keys_of(config.server), instruments(config)
+    keys, (tally, health) = keys_of(config.server), instruments(config)
     _check_certificate(config)
-    tally, health = tally_health
     with ExitStack() as held:
         listener = held.enter_context(closing(bound(config)))
-        store, writes = _opened(config)
+        store, busy = _opened(config)
         held.enter_context(closing(store))
-        panel = begin_loading(config)
-        if writes:
-            held.enter_context(closing(Embedded(config, store, tally_health, panel)))
+        panel, embedded = begin_loading(config), None
+        if config.server.ingest == "inbox" and not busy:
+            shown = tally, health
+            embedded = held.enter_context(closing(Embedded(config, store, shown, panel)))
         else:
-            _ready(health)
+            health.ready(True)
+        works = embedded.works if embedded else lambda: False
+        stall_s = config.limits.stall_s
+        held.enter_context(watched(lambda: works() and not health.alive(True), stall_s))
         scoring = held.enter_context(closing(Scoring(config, panel)))
-        _serve(config, Desk(config, store, tally, health, scoring), keys, listener)
+        sink = held.enter_context(closing(_sink(config, store, busy)))
+        desk = Desk(config, store, tally, health, scoring, sink, works)
+        _serve(config, desk, keys, listener, embedded.ended if embedded else lambda: False)
 
 
-def _serve(config: Config, desk: Desk, keys: Keys, listener: socket.socket) -> None:
+class _Server(uvicorn.Server):
+    """Uvicorn's server; signals are ours, since it would end the process by them after all."""
+
+    def __init__(self, settings: uvicorn.Config, ended: Callable[[], bool]) -> None:
+        super().__init__(settings)
+        self._ended = ended
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """`stopping` has them."""
+        yield
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to end: asked to, or the worker did."""
+        return await super().on_tick(counter) or self._ended()
+
+    def stop(self) -> None:
+        """End soon."""
+        self.should_exit = True
+
+
+def _serve(
+    config: Config, desk: Desk, keys: Keys, listener: socket.socket, ended: Callable[[], bool]
+) -> None:
     host, port = listener.getsockname()[:2]
     scheme = "https" if config.server.cert_file else "http"
     shown = f"[{host}]" if ":" in host else host
     _log.info("pages on %s://%s:%d/", scheme, shown, port)
-    server = uvicorn.Server(settings_of(config, build_app(desk, keys)))
-    asyncio.run(server.serve(sockets=[listener]))
+    server = _Server(settings_of(config, build_app(desk, keys)), ended)
+    with stopping(server.stop):
+        asyncio.run(server.serve(sockets=[listener]))
 
 
 def settings_of(config: Config, app: ASGIApp) -> uvicorn.Config:
@@ -104,22 +135,26 @@ def _check_certificate(config: Config) -> None:
         raise BadConfig("server.cert_file", "and key_file are no certificate and its key") from None
 
 
-def _opened(config: Config) -> tuple[Store, bool]:
-    """The store, and whether this process also takes in and scores.
+def _opened(config: Config) -> tuple[Store, str]:
+    """The store, and why this process may not write to it where it should.
 
     On SQLite one process writes: beside it pages are still shown.
     """
     url = config.store.url.get_secret_value()
     if config.server.ingest != "inbox":
-        return open_store(url, writer=False), False
+        return open_store(url, writer=False), ""
     try:
-        return open_store(url), True
+        return open_store(url), ""
     except BadConfig as error:
         if "another process is writing" not in str(error):
             raise
         _log.warning("%s: pages only, nothing is taken in here", error)
-        return open_store(url, writer=False), False
+        return open_store(url, writer=False), f"{error}: pages only, nothing is taken in here"
 
 
-def _ready(health: Health) -> None:
-    health.ready(True)
+def _sink(config: Config, store: Store, busy: str) -> Sink:
+    if config.server.ingest == "kafka":
+        return TopicSink(config)
+    if config.server.ingest == "off":
+        return Shut("server.ingest is off: nothing is taken in here", off=True)
+    return Shut(busy) if busy else InboxSink(store, config.server)
