@@ -113,10 +113,18 @@ def panes_of(tx: Transaction, source: str, start: float, end: float) -> Iterator
 
 def series_rows(tx: Transaction, config: Config, source: str) -> list[dict[str, Any]]:
     """Every series of a source as it stands, then those without a slot or a value."""
+    watch = read_watch(tx, config, source)
+    return [] if watch is None else rows_of(watch)
+
+
+def read_watch(tx: Transaction, config: Config, source: str) -> Watch | None:
+    """The watch over a source as it is stored."""
     stored, rules = watches.load_watch(tx, source), rules_of(config)
-    if stored is None:
-        return []
-    watch = opened(stored, rules, rules.budget.slots)
+    return None if stored is None else opened(stored, rules, rules.budget.slots)
+
+
+def rows_of(watch: Watch) -> list[dict[str, Any]]:
+    """Every series as it stands, then those without a slot or a value."""
     rows = [_series_row(watch, at) for at in range(len(watch.slots.names))]
     none = _UNKNOWN | {"calls": 0, "last": None}
     for state, names in (("no slot", watch.slots.beyond), ("no value", watch.slots.silent)):

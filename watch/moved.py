@@ -26,7 +26,7 @@ def moved(tx: Transaction, config: Config, source: str) -> dict[bytes, dict[str,
     made, newest = {}, int(watch.last.max(initial=0))
     for alarm in watch.alarms:
         (one,) = findings(watch, newest, np.array([alarm["slot"]]), rules, "firing")
-        held = _baseline(watch, int(alarm["slot"]))
+        held = baseline_of(watch, int(alarm["slot"]))
         if one.n < FEWEST or (held is None and not mean_of(one.name)):
             continue
         if held is None:
@@ -39,7 +39,7 @@ def moved(tx: Transaction, config: Config, source: str) -> dict[bytes, dict[str,
     return made
 
 
-def _baseline(watch: Watch, slot: int) -> Floats | None:
+def baseline_of(watch: Watch, slot: int) -> Floats | None:
     """The baseline's counts of a series, in the bins that it is watched by."""
     view = watch.slots.names[slot].view
     column = "spread" if view == "spread" else "slot"

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.buckets import BINS, LOG_GAMMA, Floats, Ints
 from agent.catalog import metric_named, part_of
@@ -85,6 +86,12 @@ def _gridded(layer: Layer) -> Ints:
     return np.where(np.repeat(amounts.ravel(), sizes), steps, bins)
 
 
+def on_grid(bins: NDArray[np.int16], metric: str) -> Ints:
+    """Packed buckets of one amount as steps of its grid."""
+    log_x = np.where(bins == PACKED_ZERO, -np.inf, (bins - 0.5) * LOG_GAMMA)
+    return to_grid(log_x - np.log(_LEAST.get(metric_named(metric).unit, 1.0)))
+
+
 def to_grid(log_ratio: Floats) -> Ints:
     """Logarithms of amounts over the least as steps of the grid."""
     steps: Ints = np.clip(np.rint(BINS * log_ratio / LOG_SPAN), 0, BINS).astype(np.int64)
@@ -104,10 +111,13 @@ def _flags(slots: Slots, name: Name, yes: int, no: int) -> Flat:
 
 
 def _volume(slots: Slots, service: str, calls: int, pane_s: float) -> Flat:
-    """The calls of an hour at this rate, as one observation."""
     slot = slots.number(whole(service, VOLUME))
-    place = to_grid(np.log(np.array([calls * 3600 / pane_s])))
-    return np.array([slot]), place, np.ones(1, np.int64)
+    return np.array([slot]), volumes(np.array([calls]), pane_s), np.ones(1, np.int64)
+
+
+def volumes(calls: Ints, pane_s: float) -> Ints:
+    """The calls of panes as steps of the grid: those of an hour at this rate."""
+    return to_grid(np.log(calls * 3600 / pane_s))
 
 
 def _totals(mine: Iterable[PaneRow]) -> dict[str, int]:
@@ -152,7 +162,7 @@ def _missing(mine: Sequence[PaneRow], slots: Slots) -> Iterator[tuple[Name, int,
             packed = layer.missing(at)
             for service, words, n in zip(owners, packed, layer.heads["n"][:, at], strict=True):
                 tally = found[service, metric]
-                tally[0] += _lacking(read_words(words)) if words else 0
+                tally[0] += lacking_of(read_words(words)) if words else 0
                 tally[1] += int(n)
     for (service, metric), (lacking, held) in found.items():
         name = whole(service, metric, "missing")
@@ -161,5 +171,6 @@ def _missing(mine: Sequence[PaneRow], slots: Slots) -> Iterator[tuple[Name, int,
             yield name, lacking, held
 
 
-def _lacking(words: Mapping[str, int]) -> int:
+def lacking_of(words: Mapping[str, int]) -> int:
+    """How many calls lack a value that they should have, from why they do."""
     return sum(n for word, n in words.items() if word not in _NOT_MISSING)

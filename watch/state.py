@@ -69,8 +69,8 @@ class Watch:
         began = min(known.values(), default=0)
         return tuple(one for one, at in known.items() if began < at and onset - HOUR_S <= at)
 
-    def places(self, slots: Ints, pane: int) -> Ints:
-        """Where the bands of series stand that hold in a pane."""
+    def places(self, slots: Ints, pane: int | Ints) -> Ints:
+        """Where the bands of series stand that hold in a pane, or each in one of its own."""
         return slots * self.hours + pane // HOUR_S % self.hours
 
     def bands_of(self, slots: Ints, pane: int) -> Table:

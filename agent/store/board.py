@@ -22,6 +22,20 @@ def group_panes(
     return [(row[0], Group(*row[1:5]), row[5], row[6]) for row in tx.execute(query)]
 
 
+def service_panes(
+    tx: Connection, source: str, level_s: int, span: tuple[int, int], service: str
+) -> list[tuple[int, Group, int, bytes]]:
+    """Closed panes of one level of a service that begin within [start, end), parts of calls as
+    well: (pane, group, calls, packed row), by time."""
+    here = panes.c.source == source, panes.c.late == 0, panes.c.level_s == level_s
+    there = panes.c.pane >= span[0], panes.c.pane < span[1], panes.c.service == service
+    columns = (panes.c.pane, *(panes.c[name] for name in Group._fields))
+    query = select(*columns, panes.c.calls, panes.c.summaries).where(*here, *there, _CALLED)
+    return [
+        (row[0], Group(*row[1:5]), row[5], row[6]) for row in tx.execute(query.order_by("pane"))
+    ]
+
+
 def service_hours(tx: Connection, service: str, start: int, end: int) -> list[tuple[Group, bytes]]:
     """Closed hours of a service that begin within [start, end), parts of calls as well."""
     here = panes.c.level_s == HOUR_S, panes.c.late == 0, panes.c.service == service

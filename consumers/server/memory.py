@@ -5,45 +5,72 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, TypeVar
 
+from abtest.keeping import current_run, lines_of
+from abtest.line import Line
+from abtest.run import Point
 from agent.config import Config
 from agent.sla import targeted
-from agent.store import Transaction, reads, watches
+from agent.store import Transaction, reads, tickets, watches
+from agent.store.findings import Kept
 from consumers.server.points import Points
 from watch.burn import read_ring
-from watch.keeping import series_rows
+from watch.keeping import read_watch, rows_of
 from watch.pace import Standing, standings
 from watch.ring import Ring
+from watch.state import Watch
+from watch.trace import Trace, trace_burn, trace_drift
 
 # Service, model, variant, metric.
 Whose = tuple[str, str, str, str]
 T = TypeVar("T")
-# Conclusions that are remembered; one of a run of thousands of answers is some 100 kB.
-_CONCLUSIONS = 32
+
+
+class Shelf:
+    """The newest things that were made, by what they were made of; one is made at a time."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._held: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What was made of this, now or before."""
+        with self._lock:
+            if key not in self._held:
+                self._held[key] = make()
+            self._held.move_to_end(key)
+            while len(self._held) > self._most:
+                self._held.popitem(last=False)
+            found: T = self._held[key]
+            return found
 
 
 class Memory:
-    """Points, the watched series by source, the rings of budgets, and conclusions; thread-safe."""
+    """Points, the watched series by source, the rings of budgets, and what was concluded of what
+    never changes; thread-safe."""
 
     def __init__(self) -> None:
         self.points = Points()
         self._lock = threading.Lock()
         self._rings: dict[str, Ring] = {}
-        self._series: dict[str, tuple[int | None, list[dict[str, Any]]]] = {}
-        self._thinking = threading.Lock()
-        self._concluded: OrderedDict[Hashable, Any] = OrderedDict()
+        self._watches: dict[str, tuple[int | None, Watch | None, list[dict[str, Any]]]] = {}
+        # A conclusion of a run of thousands of answers is some 100 kB and takes a second.
+        self._conclusions, self._readouts, self._traces = Shelf(32), Shelf(32), Shelf(256)
 
     def series(self, tx: Transaction, config: Config) -> list[dict[str, Any]]:
-        """Every series of every source, as `watch.keeping.series_rows` has it."""
-        if config.drift is None:
-            return []
-        found = list[dict[str, Any]]()
+        """Every series of every source, as `watch.keeping.rows_of` has it."""
+        sources = sorted(reads.closed_times(tx)) if config.drift is not None else []
+        return [row for one in sources for row in self._watch(tx, config, one)[1]]
+
+    def _watch(
+        self, tx: Transaction, config: Config, source: str
+    ) -> tuple[Watch | None, list[dict[str, Any]]]:
+        version = watches.version_of(tx, source)
         with self._lock:
-            for source in sorted(reads.closed_times(tx)):
-                version = watches.version_of(tx, source)
-                if self._series.get(source, (-1, []))[0] != version:
-                    self._series[source] = version, series_rows(tx, config, source)
-                found += self._series[source][1]
-        return found
+            if source not in self._watches or self._watches[source][0] != version:
+                watch = read_watch(tx, config, source)
+                self._watches[source] = version, watch, [] if watch is None else rows_of(watch)
+            return self._watches[source][1:]
 
     def budgets(self, tx: Transaction, config: Config) -> list[Standing]:
         """How every service stands with every objective that has a target."""
@@ -60,15 +87,37 @@ class Memory:
         return found
 
     def concluded(self, key: Hashable, conclude: Callable[[], T]) -> T:
-        """What was concluded of what never changes, one at a time: it takes a second."""
-        with self._thinking:
-            if key not in self._concluded:
-                self._concluded[key] = conclude()
-            self._concluded.move_to_end(key)
-            while len(self._concluded) > _CONCLUSIONS:
-                self._concluded.popitem(last=False)
-            found: T = self._concluded[key]
-            return found
+        """What was concluded of what never changes."""
+        return self._conclusions.get(key, conclude)
+
+    def readout(
+        self, tx: Transaction, config: Config, name: str, now: float
+    ) -> tuple[list[Line], list[Point]]:
+        """The lines of an experiment, and its primary metric against time, as of what is closed."""
+        as_of = (*reads.closed_times(tx).items(), *tickets.paired_times(tx).items())
+
+        def make() -> tuple[list[Line], list[Point]]:
+            points = list[Point]()
+            if config.experiments[name].design != "observational":
+                points = current_run(tx, config, name, now).points
+            return lines_of(tx, config, name, now), points
+
+        return self._readouts.get((name, as_of), make)
+
+    def trace(self, tx: Transaction, config: Config, one: Kept) -> Trace | None:
+        """How the evidence of a finding came about; a drift's past does not change."""
+        found, source = one.finding, one.source
+        until = found.as_of if found.kind == "burn rate" else found.began
+
+        def make() -> Trace | None:
+            if found.kind == "burn rate":
+                return trace_burn(tx, source, found)
+            watch = self._watch(tx, config, source)[0] if config.drift is not None else None
+            if watch is None:
+                return None
+            return trace_drift(tx, watch, source, found, config.panes.width_s)
+
+        return self._traces.get((source, found.key, until), make)
 
 
 def standing_of(series: Iterable[dict[str, Any]]) -> dict[Whose, dict[str, Any]]:

@@ -17,7 +17,7 @@ from fastapi.responses import Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel
 
-from abtest.report import PAGES, signed
+from abtest.report import PAGES, page_of, signed
 from abtest.wording import moment
 from agent.store import Transaction
 from consumers.server.copies import Copies, Copy
@@ -27,7 +27,7 @@ from consumers.server.plots import drawn, sparked
 from consumers.server.scatter import scattered
 from consumers.server.sheet import Sheet, as_csv
 from consumers.server.windows import SPANS
-from consumers.server.words import ago, given, lasting, shown, visible
+from consumers.server.words import ago, change, given, lasting, shown, visible
 
 # What a readout looks like is said once, for its report and for the page.
 _TEMPLATES = (Path(__file__).parent / "templates", PAGES)
@@ -72,6 +72,7 @@ class Press:
         self.templates.globals |= {
             "views": views,
             "windows": list(SPANS),
+            "page_of": lambda name, *told: page_of(name, desk.config.experiments[name], *told),
             "version": hashlib.blake2b(b"".join(self.static.values()), digest_size=6).hexdigest(),
         }
 
@@ -197,7 +198,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     made.filters |= {"moment": moment, "signed": signed, "shown": shown, "lasting": lasting}
     made.filters |= {"ago": ago, "given": given, "drawn": drawn, "sparked": sparked}
-    made.filters |= {"scattered": scattered}
+    made.filters |= {"change": change, "scattered": scattered}
     made.globals |= {"flow_of": flow_of}
     return made
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from abtest.pages.scale import Scale, Tick, time_scale, time_ticks, value_ticks
+from abtest.pages.scale import Scale, Tick, apart, time_scale, time_ticks, value_ticks
 from abtest.wording import moment
 from consumers.server.words import shown
 
@@ -19,6 +19,8 @@ _LONE = 6.0
 # Above and below what is drawn stays so much of its height free.
 _SPARE = 0.08
 _TICKS = 5
+# Labels closer than this run into each other: 15 pixels of a picture's height, and of a small one.
+_LABEL = (5.4, 11.6)
 # A table beside a picture has at most so many rows; the picture may have more points.
 _ROWS = 400
 
@@ -63,11 +65,13 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A curve as it is drawn, and where it ends: across and down, and its value in words."""
+    """A curve as it is drawn; where it ends, across and down, with its value in words, and how far
+    down these stand."""
 
     name: str
     path: str
     end: tuple[float, float, str] | None
+    label: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +109,8 @@ class Spark:
     end: tuple[float, float] | None
 
 
-def drawn(figure: Figure) -> Drawing | None:
-    """The picture of a figure; None where it has nothing to show."""
+def drawn(figure: Figure, small: bool = False) -> Drawing | None:
+    """The picture of a figure, lower where it is `small`; None where it has nothing to show."""
     extra = [*(figure.axis or ()), *([] if figure.level is None else [figure.level.at])]
     held = _finite([*_all(figure.curves), *figure.lower, *figure.upper])
     if not held:
@@ -116,7 +120,7 @@ def drawn(figure: Figure) -> Drawing | None:
     columns = [one.name for one in figure.curves] + ([figure.band] if figure.band else [])
     readings, thinned = _readings(figure, place)
     return Drawing(
-        lines=[_line(one, figure, place) for one in figure.curves],
+        lines=_lines(figure, place, _LABEL[small]),
         band=place.band(figure), across=time_ticks(times, _TICKS),
         down=[Tick(round(100 - t.at, 3), t.text) for t in value_ticks(values, _TICKS, "")],
         level=None if figure.level is None else place.down(figure.level.at),
@@ -198,14 +202,21 @@ def _stretches(
     return found
 
 
-def _line(one: Curve, figure: Figure, place: _Place) -> Line:
-    points = list(zip(figure.at, one.values, strict=True))
-    newest = next(((at, v) for at, v in reversed(points) if v is not None), None)
-    end = None
-    if newest is not None:
-        where = place.times.percent(newest[0]), place.down(newest[1])
-        end = (*where, shown(newest[1], figure.unit))
-    return Line(one.name, place.path(points, figure.step_s), end)
+def _lines(figure: Figure, place: _Place, least: float) -> list[Line]:
+    """The curves, their newest values written apart from each other."""
+    ends = dict[int, tuple[float, float, str]]()
+    for n, one in enumerate(figure.curves):
+        known = [(at, v) for at, v in zip(figure.at, one.values, strict=True) if v is not None]
+        if known:
+            at, value = known[-1]
+            ends[n] = place.times.percent(at), place.down(value), shown(value, figure.unit)
+    order = sorted(ends, key=lambda n: ends[n][1])
+    downs = dict(zip(order, apart([ends[n][1] for n in order], least), strict=True))
+    return [
+        Line(one.name, place.path(zip(figure.at, one.values, strict=True), figure.step_s),
+             ends.get(n), downs.get(n, 0.0))
+        for n, one in enumerate(figure.curves)
+    ]  # fmt: skip
 
 
 def _readings(figure: Figure, place: _Place) -> tuple[list[Reading], int]:

@@ -64,6 +64,13 @@ def _digits(value: float) -> str:
     return f"{value:,.{min(max(places, 0), 6)}f}"
 
 
+def change(value: float, unit: str) -> str:
+    """A difference with its sign; one of shares is in percentage points."""
+    if unit == "share":
+        return f"{100 * value:+.{1 if abs(value) >= 0.001 else 2}f} pp"
+    return f"{value:+.4f}"
+
+
 def given(asked: Mapping[str, Any]) -> dict[str, Any]:
     """What is asked, without what is empty: that only makes addresses longer."""
     return {name: value for name, value in asked.items() if value}

@@ -111,5 +111,12 @@
     read(plot, to);
   });
 
+  // An alert links to a finding by its key; one that the list no longer shows is asked for alone.
+  const key = location.hash.slice(1);
+  if (location.pathname === "/findings" && /^[0-9a-f]{32}$/.test(key)
+      && !document.getElementById(key) && !location.search.includes("key=")) {
+    location.replace(`/findings?key=${key}#${key}`);
+  }
+
   if (main) setInterval(refresh, EVERY_MS);
 })();

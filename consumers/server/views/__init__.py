@@ -3,7 +3,9 @@
 from consumers.server.pages import View
 from consumers.server.views.calls import CALLS
 from consumers.server.views.evaluations import EVALUATIONS
+from consumers.server.views.experiments import EXPERIMENTS
+from consumers.server.views.findings import FINDINGS
 from consumers.server.views.now import NOW
 from consumers.server.views.pipeline import PIPELINE
 
-VIEWS: tuple[View, ...] = (NOW, CALLS, PIPELINE, EVALUATIONS)
+VIEWS: tuple[View, ...] = (NOW, FINDINGS, EXPERIMENTS, CALLS, PIPELINE, EVALUATIONS)

@@ -1,0 +1,34 @@
+"""The page of experiments: each verdict, and one readout with the parts of its report."""
+
+from pathlib import Path
+
+import numpy as np
+
+from agent.config import load_config
+from agent.score import Panel
+from agent.store import open_store
+from consumers.service import watch_records
+from tests.experiments import Told, split, told
+from tests.road import as_bytes
+from tests.serving import served
+
+
+def test_a_verdict_and_its_readout_are_shown(tmp_path: Path, rng: np.random.Generator) -> None:
+    url = f"sqlite:///{tmp_path}/v.db"
+    given = told(margin=0.05)
+    config = load_config(store={"url": url}, models=False, service=given.service)
+    config = config.model_copy(update={"experiments": given.experiments, "inbox": given.inbox})
+    store = open_store(url)
+    watch_records(config, store, Panel([(Told(), 1.0)]), as_bytes(split(rng, 600, 0.2)))
+    store.close()
+    with served(config) as client:
+        (one,) = client.get("/api/experiments").json()["experiments"]
+        (answer,) = one["answers"]
+        assert (one["name"], answer["verdict"], answer["tone"]) == ("x", "better", "good")
+        lines = client.get("/api/experiments?name=x").json()["readout"]["lines"]
+        assert {line["role"] for line in lines} >= {"primary", "check"}
+        page = client.get("/experiments?name=x").text
+        for part in ("What is compared", "Reasons to distrust it", "Sample ratio", 'class="band"'):
+            assert part in page
+        assert "style=" not in page
+        assert "No experiment is called &lt;y&gt;" in client.get("/experiments?name=<y>").text
