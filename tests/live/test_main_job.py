@@ -219,7 +219,7 @@ def workers(tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="the shared data sets are not beside the checkout")
-@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.prove)])
+@pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.prove)])
 @pytest.mark.timeout(600)
 def test_every_real_call_has_one_row_and_the_means_are_exact(
     broker: Broker, topic: MakeTopic, postgres_url: str, tmp_path: Path,
