@@ -229,20 +229,25 @@ def test_random_bytes_never_raise(value: bytes, topic_format: Format) -> None:
     assert sniff(value) in FORMATS
 
 
-@settings(max_examples=1500, deadline=None)
+DEPTHS = [300, pytest.param(1500, marks=pytest.mark.prove)]
+
+
 @given(
     st.sampled_from(VALID),
     st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4),
     st.integers(0, 50),
     st.sampled_from(FORMATS),
 )
-def test_flipped_bytes_never_raise(
-    value: bytes, flips: list[tuple[int, int]], cut: int, topic_format: Format
-) -> None:
+def flipped(value: bytes, flips: list[tuple[int, int]], cut: int, topic_format: Format) -> None:
     data = bytearray(value[: len(value) - cut] if cut % 5 == 0 else value)
     for at, byte in flips:
         data[at % len(data)] = byte
     check(read(bytes(data), topic_format))
+
+
+@pytest.mark.parametrize("examples", DEPTHS)
+def test_flipped_bytes_never_raise(examples: int) -> None:
+    settings(max_examples=examples, deadline=None)(flipped)()
 
 
 JSON = st.recursive(
@@ -252,9 +257,8 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=1500, deadline=None)
 @given(st.data(), st.sampled_from(["native", "litellm", "otlp"]))
-def test_a_field_of_any_type_never_raises(data: st.DataObject, topic_format: Format) -> None:
+def changed(data: st.DataObject, topic_format: Format) -> None:
     whole: dict[str, Any] = {
         "native": {**orjson.loads(NATIVE), "prompt": [{"role": "user", "content": "x"}],
                    "segment": {}, "contexts": [], "unit": "u"},
@@ -270,3 +274,8 @@ def test_a_field_of_any_type_never_raises(data: st.DataObject, topic_format: For
         node = node[key]
     node[key] = data.draw(JSON)
     check(read(orjson.dumps(whole, option=orjson.OPT_NON_STR_KEYS), topic_format))
+
+
+@pytest.mark.parametrize("examples", DEPTHS)
+def test_a_field_of_any_type_never_raises(examples: int) -> None:
+    settings(max_examples=examples, deadline=None)(changed)()
