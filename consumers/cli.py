@@ -18,7 +18,7 @@ from agent.exposed import metric_table
 from agent.store import open_store
 from consumers import actions, commands
 from consumers.actions import By
-from consumers.cli_demo import ledger_line, show_demo
+from consumers.cli_demo import demo, ledger_line
 from consumers.cli_evaluate import evaluate_suite
 from consumers.cli_fairness import fairness
 from consumers.cli_findings import findings
@@ -33,6 +33,7 @@ from consumers.cli_slo import slo
 from consumers.cli_terminal import AsJson, ConfigFile, Form, err, out, print_json, progress, who
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app.command()(demo)
 app.command()(readout)
 app.command()(findings)
 app.command()(rebaseline)
@@ -70,23 +71,6 @@ def _show_report(result: dict[str, Any]) -> None:
     for key, model in result["models"].items():
         means = "  ".join(f"{name} {mean:.4g}" for name, mean in model["means"].items())
         out.print(f"{key}: {model['calls']} calls\n  {means}", markup=False, soft_wrap=True)
-
-
-@app.command()
-def demo(
-    calls: Annotated[int, typer.Option(min=100, max=200_000, help="Calls of the day.")] = 6000,
-    seed: Annotated[int, typer.Option(help="Another seed, another day.")] = 1,
-    as_json: AsJson = False,
-) -> None:
-    """A simulated day with two regressions through the whole road; no broker, no network."""
-    from consumers.demo import run_demo, yesterday
-
-    with progress("calls", calls) as heard:
-        seen = run_demo(calls, seed, yesterday(time.time()), heard)
-    if as_json:
-        print_json(seen)
-    else:
-        show_demo(out, seen)
 
 
 @app.command()

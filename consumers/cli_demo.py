@@ -1,13 +1,15 @@
-"""How the demonstration is printed."""
+"""`vedette demo`: the simulated day, what it came to, and pages that show it."""
 
+import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from consumers.cli_findings import findings_table
-from consumers.cli_terminal import wide
+from consumers.cli_terminal import AsJson, out, print_json, progress, wide
 
 # Rows of the table by model: heading, metric, and what is read of it.
 _ROWS = (
@@ -24,6 +26,37 @@ _ROWS = (
     ("prompt pii", "prompt_pii", "mean"),
     ("feedback", "feedback", "mean"),
 )
+
+
+def demo(
+    calls: Annotated[int, typer.Option(min=100, max=200_000, help="Calls of the day.")] = 6000,
+    seed: Annotated[int, typer.Option(help="Another seed, another day.")] = 1,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Then let it go on, and serve the pages.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the pages.")] = 8080,
+    as_json: AsJson = False,
+) -> None:
+    """A simulated day with an attack and three regressions; no broker, no network."""
+    from consumers.demo import STORE, demo_config, run_demo, yesterday
+    from consumers.simulate import DAY_S, bad_day
+
+    now = time.time()
+    start = now - DAY_S if serve else yesterday(now)
+    if serve:
+        from consumers.server.process import bound
+
+        bound(demo_config(STORE, start, port)).close()  # who cannot is told before the day
+    with progress("calls", calls) as heard:
+        seen = run_demo(calls, seed, start, heard)
+    if as_json:
+        print_json(seen)
+    else:
+        show_demo(out, seen)
+    if serve:
+        from consumers.endless import serve_endless
+
+        serve_endless(demo_config(STORE, start, port), bad_day(start, calls, seed))
 
 
 def ledger_line(ledger: dict[str, Any]) -> str:
@@ -55,6 +88,7 @@ def show_demo(out: Console, seen: dict[str, Any]) -> None:
     _say(out, "\nwhat left its baseline, found without being told where to look")
     wide.print(findings_table(seen["findings"]))
     _say(out, "\nwhere to look next")
+    _say(out, f"  vedette serve -c {seen['config']}   # all of this as pages")
     _say(out, f"  vedette findings -c {seen['config']} --series   # what else is watched")
     _say(out, f"  vedette fairness -c {seen['config']}   # gaps between tenants and languages")
     _say(out, f"  vedette readout -c {seen['config']}   # the experiment in full, with its doubts")
@@ -108,7 +142,8 @@ def _show_experiment(out: Console, lines: list[dict[str, Any]]) -> None:
         if line["role"] == "primary":
             control, candidate = line["arms"]
             _say(out, f"\nexperiment {line['experiment']}: {candidate} against {control}")
-        ends = f"{line['estimate']:+.3f} [{line['lower']:+.3f}, {line['upper']:+.3f}]"
+        numbers = [line[name] for name in ("estimate", "lower", "upper")]
+        ends = "no value" if None in numbers else "{:+.3f} [{:+.3f}, {:+.3f}]".format(*numbers)
         since = line["decided_at"]
         when = f", since {datetime.fromtimestamp(since, UTC):%H:%M}" if since else ""
         _say(out, f"  {line['metric']} ({line['role']}): {line['verdict']}{when}, {ends}")

@@ -21,10 +21,9 @@ from consumers import commands
 from consumers.findings import newest
 from consumers.service import watch_records
 from consumers.shadowing import embedded
-from consumers.simulate import MODELS, Change, Scenario, bad_day, simulate
+from consumers.simulate import DAY_S, MODELS, Change, Scenario, bad_day, simulate
 from consumers.understudy import Understudy
 
-DAY_S = 86_400
 STORE = Path("vedette-demo.db")
 # What shows each kind of change: a metric and how it is read.
 _SHOWN = {
@@ -102,10 +101,10 @@ def run_demo(
     return told | {"records": len(records), "took_s": took_s} | seen
 
 
-def demo_config(path: Path, start: float) -> Config:
+def demo_config(path: Path, start: float, port: int = 8080) -> Config:
     """The configuration of the demo; what the environment says of a store is not heard."""
     told = demo_tree(path, start)
-    config = load_config(**told)
+    config = load_config(**told, server={"port": port})
     store = config.store.model_dump() | told["store"]
     return config.model_copy(update={"store": config.store.model_validate(store)})
 
@@ -117,6 +116,8 @@ def demo_tree(path: Path, start: float) -> dict[str, Any]:
         "store": {"url": f"sqlite:///{path}", "text_days": 30},
         "inbox": {"format": "native", "source": "demo"},
         "backfill": ["demo"],
+        # Panes close five minutes behind what was read.
+        "panes": {"request_timeout_s": 240},
         "segments": ["tenant", "language"],
         "slo": {"fast": {"metric": "latency", "at_most": 8.0, "target": 0.92}},
         "shadow": SHADOW,

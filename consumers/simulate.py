@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-HOUR_S = 3600
+HOUR_S, DAY_S = 3600, 86_400
 _GUST = 0.24  # what the calls of a minute vary by beyond chance, as a share of their mean
 _RUDE, _ATTACKS = 0.2, 0.4  # shares of a model's calls while such a change lasts
 Floats = NDArray[np.float64]
@@ -54,12 +54,13 @@ LANGUAGES = {"en": 0.55, "de": 0.2, "fr": 0.15, "es": 0.1}
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What happens on the day that begins at `start` (epoch seconds)."""
+    """What happens on the day, or the shorter while, that begins at `start` (epoch seconds)."""
 
     start: float
     calls: int = 6000
     seed: int = 1
     changes: tuple[Change, ...] = ()
+    length_s: float = DAY_S
     # Shares of records that are sent twice, come too late, lack a field or are no JSON.
     dirt: Mapping[Kind, float] = field(
         default_factory=lambda: {
@@ -112,7 +113,7 @@ class _Day:
         self._phrases = json.loads(files("consumers").joinpath("phrases.json").read_text("utf-8"))
         rng = np.random.default_rng(scenario.seed)
         self._rng = rng
-        self._at = scenario.start + _arrivals(rng, n)
+        self._at = scenario.start + _arrivals(rng, n, scenario.length_s)
         self._model = rng.choice(len(MODELS), n, p=[model.share for model in MODELS])
         self._tenant = rng.choice(list(TENANTS), n, p=list(TENANTS.values()))
         self._language = rng.choice(list(LANGUAGES), n, p=list(LANGUAGES.values()))
@@ -241,8 +242,10 @@ class _Day:
         }
 
 
-def _arrivals(rng: np.random.Generator, n: int) -> Floats:
-    """Seconds of the day at which calls start: quiet at night, busiest in the evening, in gusts."""
+def _arrivals(rng: np.random.Generator, n: int, length_s: float = DAY_S) -> Floats:
+    """Seconds at which calls start: of a day quiet at night, busiest in the evening, in gusts."""
+    if length_s < DAY_S:
+        return np.sort(rng.random(n) * length_s)
     minute = np.arange(1440)
     busy = (
         1.05

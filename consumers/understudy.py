@@ -9,6 +9,8 @@ from consumers.simulate import Scenario, fair_answers
 # Slower than any model of the simulated service.
 _TTFT_S, _TPOT_S = 0.9, 0.035
 _CHARS_A_TOKEN = 4
+# Answers that are remembered: an endless day must not fill the memory.
+_KNOWN = 20_000
 
 
 class Understudy:
@@ -16,6 +18,11 @@ class Understudy:
 
     def __init__(self, scenario: Scenario) -> None:
         self._fair = fair_answers(scenario)
+
+    def learn(self, scenario: Scenario) -> None:
+        """Answer the calls of another scenario, and of the newest before it."""
+        newest = {**self._fair, **fair_answers(scenario)}
+        self._fair = dict(list(newest.items())[-_KNOWN:])
 
     async def ask(self, call: Call) -> Answer:
         """Answer a call of the scenario; another one is an error."""

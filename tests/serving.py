@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from agent.config import Config, load_config
-from agent.store import open_store
+from agent.store import Store, open_store
 from consumers.recorder import instruments
 from consumers.server.access import keys_of
 from consumers.server.app import build_app
@@ -35,19 +36,29 @@ def told(tmp_path: Path, **server: Any) -> Config:
 
 
 @contextmanager
-def served(config: Config, **desk: Any) -> Iterator[TestClient]:
-    """A client of a server on the configuration's store, which is made."""
+def made(config: Config, store: Store, **desk: Any) -> Iterator[FastAPI]:
+    """The application of a server on a store; its scorers never come."""
     tally, health = instruments(config)
     health.ready(True)
-    store = open_store(config.store.url.get_secret_value())
     given: dict[str, Any] = {"scoring": Scoring(config, Future())} | desk
     if "sink" not in given:
         given["sink"] = InboxSink(store, config.server)
     try:
-        app = build_app(Desk(config, store, tally, health, **given), keys_of(config.server))
-        with TestClient(app, base_url="http://localhost", follow_redirects=False) as client:
-            yield client
+        yield build_app(Desk(config, store, tally, health, **given), keys_of(config.server))
     finally:
         given["scoring"].close()
         given["sink"].close()
+
+
+@contextmanager
+def served(config: Config, **desk: Any) -> Iterator[TestClient]:
+    """A client of a server on the configuration's store, which is made."""
+    store = open_store(config.store.url.get_secret_value())
+    try:
+        with (
+            made(config, store, **desk) as app,
+            TestClient(app, base_url="http://localhost", follow_redirects=False) as client,
+        ):
+            yield client
+    finally:
         store.close()

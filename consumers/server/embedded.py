@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future, wait
 from contextlib import ExitStack, closing
 
@@ -18,6 +19,7 @@ from consumers.service import worker_name
 from consumers.shadowing import embedded, open_models
 from consumers.telling import ways_of
 from consumers.worker import Worker
+from shadow.candidates import Model
 
 _log = logging.getLogger("vedette.server")
 
@@ -28,13 +30,21 @@ _LOOK_S = 0.2  # whether it is to end while models are loaded
 
 
 class Embedded:
-    """Scores what the inbox holds until closed, from when the scorers are loaded."""
+    """Scores what the inbox holds until closed, from when the scorers are loaded.
+
+    `models` stand for the candidates in the place of those that the configuration says.
+    """
 
     def __init__(
-        self, config: Config, store: Store, shown: tuple[Tally, Health], panel: Future[Panel]
+        self,
+        config: Config,
+        store: Store,
+        shown: tuple[Tally, Health],
+        panel: Future[Panel],
+        models: Mapping[str, Model] | None = None,
     ) -> None:
         self._config, self._store, self._shown = config, store, shown
-        self._panel = panel
+        self._panel, self._models = panel, models
         self._worker: Worker | None = None
         self._stopped = threading.Event()
         self._error: Exception | None = None
@@ -76,7 +86,8 @@ class Embedded:
         panel.engine.on_time = tally.stage
         inbox, ask = Inbox(store, _BATCH), None
         if config.shadow is not None:
-            cast = embedded(config.shadow, store, open_models(config.shadow))
+            models = open_models(config.shadow) if self._models is None else self._models
+            cast = embedded(config.shadow, store, models)
             drive = held.enter_context(closing(cast(inbox, tally, time.time)))
             ask = drive.offer  # a slow candidate must not hold up who scores
         recorder = Recorder(config, store, self._shown, ways, ask=ask)

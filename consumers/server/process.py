@@ -4,8 +4,9 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
+from typing import Protocol
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -22,6 +23,7 @@ from consumers.server.embedded import Embedded
 from consumers.server.scoring import Scoring, begin_loading
 from consumers.server.sinks import InboxSink, Shut, Sink, TopicSink
 from consumers.service import stopping, watched
+from shadow.candidates import Model
 
 _log = logging.getLogger("vedette.server")
 
@@ -31,8 +33,21 @@ _GRACE_S = 10
 _CONNECTIONS = 512
 
 
-def run_server(config: Config) -> None:
-    """Answer until SIGTERM; raises BadConfig and StoreDown when it cannot start."""
+class Feed(Protocol):
+    """What gives the inbox records until it is closed."""
+
+    def close(self) -> None: ...
+
+
+def run_server(
+    config: Config,
+    models: Mapping[str, Model] | None = None,
+    feed: Callable[[Store], Feed] | None = None,
+) -> None:
+    """Answer until SIGTERM; raises BadConfig and StoreDown when it cannot start.
+
+    A demonstration brings the models of its candidates along, and what feeds the inbox.
+    """
     keys, (tally, health) = keys_of(config.server), instruments(config)
     _check_certificate(config)
     with ExitStack() as held:
@@ -42,7 +57,9 @@ def run_server(config: Config) -> None:
         panel, embedded = begin_loading(config), None
         if config.server.ingest == "inbox" and not busy:
             shown = tally, health
-            embedded = held.enter_context(closing(Embedded(config, store, shown, panel)))
+            embedded = held.enter_context(closing(Embedded(config, store, shown, panel, models)))
+            if feed is not None:
+                held.enter_context(closing(feed(store)))
         else:
             health.ready(True)
         works = embedded.works if embedded else lambda: False

@@ -16,9 +16,12 @@
     if (!event.target.matches("form.ask")) return;
     for (const field of event.target.elements) if (field.name && !field.value) field.disabled = true;
   });
-  // Going back shows the form as it was left, with what was empty switched off.
+  // Going back shows the form as it was left, and not as the address says.
   window.addEventListener("pageshow", () => {
-    for (const field of document.querySelectorAll("form.ask :disabled")) field.disabled = false;
+    for (const form of document.querySelectorAll("form.ask")) {
+      for (const field of form.elements) field.disabled = false;
+      form.reset();
+    }
   });
 
   const busy = () => main.contains(document.activeElement)
