@@ -131,7 +131,7 @@ class Hand:
 
 def actions_of(desk: Desk, press: Press) -> APIRouter:
     """The routes."""
-    router, hand = APIRouter(prefix="/api", tags=["actions"]), Hand(desk, press)
+    router, hand = APIRouter(prefix="/api", tags=["actions"], responses=_FORM), Hand(desk, press)
 
     @router.post("/dead-letters/replay", response_model=Replayed, openapi_extra=_REPLAY)
     async def replay(request: Request) -> Response:
@@ -156,6 +156,7 @@ def actions_of(desk: Desk, press: Press) -> APIRouter:
     return router
 
 
+_FORM: dict[int | str, dict[str, Any]] = {303: {"description": "A form leads to its page."}}
 _REPLAY, _STOP = body_of(Replay, form=True), body_of(Stop, form=True)
 _RESUME, _REBASELINE = body_of(Resume, form=True), body_of(Rebaseline, form=True)
 

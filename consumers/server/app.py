@@ -1,6 +1,7 @@
 """The application: its routes, and what stands before them in order."""
 
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agent.errors import BadConfig, BadRecord, Overloaded, StoreDown
 from consumers.server.access import ASKING, INGEST, Access, Keys
 from consumers.server.actions import actions_of, note_refusal
+from consumers.server.described import BEARER, REFUSALS
 from consumers.server.desk import Desk
 from consumers.server.evaluate import evaluation_of
 from consumers.server.ingest import ingest_of
@@ -40,16 +42,17 @@ _HEADERS = {
 def build_app(desk: Desk, keys: Keys) -> FastAPI:
     """Everything that the server answers."""
     app = FastAPI(
-        title="Vedette", description=__doc__, docs_url=None, redoc_url=None,
-        exception_handlers=_HANDLERS,
+        title="Vedette", version=version("vedette"), docs_url=None, redoc_url=None,
+        description="Scores, panes, findings and readouts of LLM services.",
+        exception_handlers=_HANDLERS, responses=REFUSALS,
     )  # fmt: skip
     app.include_router(probes_of(desk))
-    app.include_router(ingest_of(desk))
-    app.include_router(evaluation_of(desk))
+    app.include_router(ingest_of(desk), dependencies=[BEARER])
+    app.include_router(evaluation_of(desk), dependencies=[BEARER])
     press, server = Press(desk, VIEWS), desk.config.server
     app.include_router(login_of(press, keys))
-    app.include_router(actions_of(desk, press))
-    app.include_router(routes_of(press, VIEWS))
+    app.include_router(actions_of(desk, press), dependencies=[BEARER])
+    app.include_router(routes_of(press, VIEWS), dependencies=[BEARER])
     app.add_middleware(Access, keys=keys, server=server, note=partial(note_refusal, desk))
     app.add_middleware(Sized, body_bytes=server.body_bytes, large=(*INGEST, *ASKING))
     app.add_middleware(Guarded)

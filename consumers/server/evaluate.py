@@ -30,7 +30,7 @@ _UNSAID = {"id": "-", "at": 0, "model": "-"}
 _METRICS_MOST = 200
 
 _TEXT = {"type": ["string", "null"]}
-_CONTENT = {"type": ["string", "null", "array"], "items": {"type": "object"}}
+_CONTENT = {"type": ["string", "null", "array"]}
 _TURN = {
     "type": "object",
     "required": ["role"],
@@ -54,7 +54,7 @@ Items = Annotated[
     BeforeValidator(lambda given: [given] if isinstance(given, dict) else given),
     WithJsonSchema(_EITHER),
 ]
-Metric = Annotated[str, StringConstraints(max_length=64)]
+Metric = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{1,64}$")]
 
 
 class Asked(BaseModel):

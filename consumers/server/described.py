@@ -1,0 +1,31 @@
+"""What every route says of itself besides: how it may refuse, and that it wants a token."""
+
+from typing import Any
+
+from fastapi import Depends
+from fastapi.security import HTTPBearer
+
+_SAID = {
+    401: "No token, or one that nobody has.",
+    403: "The token has another role, or a page elsewhere asks.",
+    413: "The body is too large.",
+    414: "The address is too long.",
+    421: "The server is not called by that name.",
+    422: "Something in what was asked is wrong; the line names it.",
+    429: "Too much at a time; Retry-After says when there is room.",
+    431: "The headers are too large.",
+    503: "What it depends on is away, or not there yet; Retry-After says when to ask again.",
+}
+# Why nothing was done, in a line.
+_REFUSED = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {"error": {"type": "string"}},
+    "additionalProperties": False,
+}
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"description": said, "content": {"application/json": {"schema": _REFUSED}}}
+    for status, said in _SAID.items()
+}
+# Only said: what it opens is looked up before any route is.
+BEARER = Depends(HTTPBearer(auto_error=False, description="Or the cookie that /login gives."))
