@@ -52,7 +52,7 @@ def run_server(
     _check_certificate(config)
     with ExitStack() as held:
         listener = held.enter_context(closing(bound(config)))
-        store, busy = _opened(config)
+        store, busy = store_of(config)
         held.enter_context(closing(store))
         panel, embedded = begin_loading(config), None
         if config.server.ingest == "inbox" and not busy:
@@ -66,7 +66,7 @@ def run_server(
         stall_s = config.limits.stall_s
         held.enter_context(watched(lambda: works() and not health.alive(True), stall_s))
         scoring = held.enter_context(closing(Scoring(config, panel)))
-        sink = held.enter_context(closing(_sink(config, store, busy)))
+        sink = held.enter_context(closing(sink_of(config, store, busy)))
         desk = Desk(config, store, tally, health, scoring, sink, works)
         _serve(config, desk, keys, listener, embedded.ended if embedded else lambda: False)
 
@@ -152,7 +152,7 @@ def _check_certificate(config: Config) -> None:
         raise BadConfig("server.cert_file", "and key_file are no certificate and its key") from None
 
 
-def _opened(config: Config) -> tuple[Store, str]:
+def store_of(config: Config) -> tuple[Store, str]:
     """The store, and why this process may not write to it where it should.
 
     On SQLite one process writes: beside it pages are still shown.
@@ -169,7 +169,8 @@ def _opened(config: Config) -> tuple[Store, str]:
         return open_store(url, writer=False), f"{error}: pages only, nothing is taken in here"
 
 
-def _sink(config: Config, store: Store, busy: str) -> Sink:
+def sink_of(config: Config, store: Store, busy: str) -> Sink:
+    """Where this process puts what is taken in; `busy` is why it may not."""
     if config.server.ingest == "kafka":
         return TopicSink(config)
     if config.server.ingest == "off":

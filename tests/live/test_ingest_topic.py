@@ -1,0 +1,67 @@
+"""Logs that are taken in for a broker: acknowledged by it, keyed, and with their format."""
+
+from pathlib import Path
+
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+
+from agent.config import Config, load_config
+from agent.errors import BadConfig, StoreDown
+from consumers.pump.sender import Sender
+from consumers.server.sinks import TopicSink
+from tests.conftest import MakeTopic
+from tests.live.broker import Broker
+from tests.road import native
+from tests.serving import served
+from tests.telemetry import CHAT, protobuf, span, traces
+
+PROTOBUF = {"Content-Type": "application/x-protobuf"}
+
+
+def told(tmp_path: Path, address: str, **topics: dict[str, str]) -> Config:
+    kafka = {"brokers": [address], "topics": topics}
+    url = f"sqlite:///{tmp_path}/v.db"
+    return load_config(store={"url": url}, kafka=kafka, server={"ingest": "kafka"})
+
+
+def test_records_are_on_their_topic_when_they_are_answered(
+    broker: Broker, topic: MakeTopic, tmp_path: Path
+) -> None:
+    calls, old, spans = (topic() for _ in range(3))
+    config = told(tmp_path, broker.address, **{
+        old: {"source": "backfill"}, calls: {}, spans: {"format": "otlp"},
+    })  # fmt: skip
+    sink, message = TopicSink(config), protobuf(traces(span(CHAT)))
+    with served(config, sink=sink, clock=lambda: 1_767_225_700.5) as client:
+        rows = [native(1, unit="u"), {"id": "x"}]
+        assert client.post("/ingest", json=rows).json()["accepted"] == 1
+        assert client.post("/v1/traces", content=message, headers=PROTOBUF).status_code == 200
+        huge = native(2, prompt="x" * (17 << 20))
+        assert client.post("/ingest", json=huge).status_code == 413
+    consumer = KafkaConsumer(bootstrap_servers=broker.address, auto_offset_reset="earliest")
+    consumer.assign([TopicPartition(name, 0) for name in (calls, old, spans)])
+    found = [next(consumer) for _ in range(3)]
+    consumer.close()
+    heads = {(one.topic, one.key, tuple(one.headers), one.timestamp) for one in found}
+    at = 1_767_225_700_500
+    assert (calls, b"u", (("vedette-format", b"native"),), at) in heads
+    assert {one.topic for one in found} == {calls, spans}
+    (sent,) = (one.value for one in found if one.topic == spans)
+    assert sent == message
+
+
+@pytest.mark.parametrize(
+    "away", [StoreDown("broker: connecting failed"), BadConfig("kafka.security", "was refused")]
+)
+def test_a_broker_that_is_away_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away: Exception
+) -> None:
+    def refuse(_: Sender) -> None:
+        raise away
+
+    monkeypatch.setattr(Sender, "open", refuse)
+    config = told(tmp_path, "127.0.0.1:1", calls={})
+    with served(config, sink=TopicSink(config)) as client:
+        answer = client.post("/ingest", json=native(1))
+        assert answer.status_code == 503 and answer.headers["retry-after"]
+        assert answer.json() == {"error": str(away)}
