@@ -4,6 +4,7 @@ from sqlalchemy import Connection, and_, func, select
 
 from agent.experiments import PAIRED, PROBE
 from agent.panes import HOUR_S, Group
+from agent.store.reads import ON_TIME
 from agent.store.tables import panes
 
 # Of calls, which pairs are not.
@@ -15,7 +16,7 @@ def group_panes(
 ) -> list[tuple[int, Group, int, bytes]]:
     """Closed panes of one level that begin within [start, end), of calls and not of pairs or of
     parts of calls: (pane, group, calls, packed row), in no order."""
-    here = panes.c.source == source, panes.c.late == 0, panes.c.level_s == level_s
+    here = panes.c.source == source, ON_TIME, panes.c.level_s == level_s
     there = panes.c.pane >= start, panes.c.pane < end, panes.c.segment == ""
     columns = (panes.c.pane, *(panes.c[name] for name in Group._fields))
     query = select(*columns, panes.c.calls, panes.c.summaries).where(*here, *there, _CALLED)
@@ -27,7 +28,7 @@ def service_panes(
 ) -> list[tuple[int, Group, int, bytes]]:
     """Closed panes of one level of a service that begin within [start, end), parts of calls as
     well: (pane, group, calls, packed row), by time."""
-    here = panes.c.source == source, panes.c.late == 0, panes.c.level_s == level_s
+    here = panes.c.source == source, ON_TIME, panes.c.level_s == level_s
     there = panes.c.pane >= span[0], panes.c.pane < span[1], panes.c.service == service
     columns = (panes.c.pane, *(panes.c[name] for name in Group._fields))
     query = select(*columns, panes.c.calls, panes.c.summaries).where(*here, *there, _CALLED)
@@ -38,7 +39,7 @@ def service_panes(
 
 def service_hours(tx: Connection, service: str, start: int, end: int) -> list[tuple[Group, bytes]]:
     """Closed hours of a service that begin within [start, end), parts of calls as well."""
-    here = panes.c.level_s == HOUR_S, panes.c.late == 0, panes.c.service == service
+    here = panes.c.level_s == HOUR_S, ON_TIME, panes.c.service == service
     there = panes.c.pane >= start, panes.c.pane < end
     columns = (*(panes.c[name] for name in Group._fields), panes.c.summaries)
     query = select(*columns).where(*here, *there, _CALLED)

@@ -183,12 +183,17 @@ def stored_panes(
 _SEEN = and_(*(func.substr(panes.c.variant, 1, len(one)) != one for one in ASIDE))
 
 
+# Of one level: with `late` as it is SQLite takes the index by start, in which all levels lie, and
+# 30 days took 1.6 times as long, the first pane of a level 30 ms.
+ON_TIME = panes.c.late + 0 == 0
+
+
 def service_panes(
     tx: Connection, source: str, level_s: int, start: float, end: float
 ) -> list[tuple[int, str, bytes]]:
     """Closed panes of one level that begin within [start, end), of all calls that users saw:
     (pane, service, packed row), one for each model and variant, in order."""
-    here = panes.c.source == source, panes.c.late == 0, panes.c.level_s == level_s
+    here = panes.c.source == source, ON_TIME, panes.c.level_s == level_s
     there = panes.c.pane >= start, panes.c.pane < end, panes.c.segment == ""
     order = panes.c.pane, panes.c.service, panes.c.model, panes.c.variant
     query = select(panes.c.pane, panes.c.service, panes.c.summaries).where(*here, *there, _SEEN)
@@ -200,7 +205,7 @@ def first_of_level(
 ) -> int | None:
     """The start of the first closed pane of one level, of a source or of all, that begins then or
     later."""
-    here = panes.c.late == 0, panes.c.level_s == level_s
+    here = ON_TIME, panes.c.level_s == level_s
     query = select(func.min(panes.c.pane)).where(*here, panes.c.pane >= since)
     if source is not None:
         query = query.where(panes.c.source == source)

@@ -101,12 +101,10 @@ class Drawing:
 
 @dataclass(frozen=True, slots=True)
 class Spark:
-    """A small picture without axes: `band` is where it begins and how high it is, `end` the place
-    of the newest value; in thousandths."""
+    """A small picture without axes; `band` is its top and its height. In thousandths."""
 
     path: str
-    band: tuple[float, float] | None
-    end: tuple[float, float] | None
+    band: tuple[int, int] | None
 
 
 def drawn(figure: Figure, small: bool = False) -> Drawing | None:
@@ -130,19 +128,30 @@ def drawn(figure: Figure, small: bool = False) -> Drawing | None:
 
 
 def sparked(values: Values, band: tuple[float, float] | None = None) -> Spark | None:
-    """A row of equally spaced values as a small picture; None without a value."""
-    held = _finite([*values, *(band or ())])
-    if not _finite(values):
+    """A row of equally spaced values as a small picture; None without a value.
+
+    A page has hundreds of them: their places are whole thousandths.
+    """
+    known = _finite(values)
+    if not known:
         return None
-    place = _Place(Scale(0.0, max(1.0, len(values) - 1.0)), value_scale(held))
-    points = list(zip(map(float, range(len(values))), values, strict=True))
-    at, newest = next((x, v) for x, v in reversed(points) if v is not None)
+    scale, last = value_scale([*known, *(band or ())]), max(1, len(values) - 1)
+    high, steep = scale.high, 1000 / (scale.high - scale.low)
+    path, pen = list[str](), "M"
+    for n, value in enumerate(values):
+        if value is None:
+            pen = "M"
+            continue
+        down = round((high - value) * steep)
+        across = 1000 * n // last
+        alone = pen == "M" and (n == last or n + 1 == len(values) or values[n + 1] is None)
+        path.append(f"M{across - 9} {down}h18" if alone else f"{pen}{across} {down}")
+        pen = "L"
     area = None
     if band is not None:
-        top = 10 * place.down(band[1])
-        area = (round(top, 1), round(max(10 * place.down(band[0]) - top, 4.0), 1))
-    end = (10 * place.times.percent(at), 10 * place.down(newest))
-    return Spark(place.path(points, 1.0), area, end)
+        top = round((high - band[1]) * steep)
+        area = top, max(round((high - band[0]) * steep) - top, 4)
+    return Spark("".join(path), area)
 
 
 def value_scale(values: Sequence[float]) -> Scale:

@@ -5,7 +5,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,17 +64,20 @@ class Sheet:
         buckets]."""
         at = QUANTILES.index(name)
         group, step, held, count = self.bins[1:, self.bins[0] == at]
-        amounts, place = np.unique(held, return_inverse=True)
-        shape = *self.calls.shape, len(amounts)
-        flat = np.ravel_multi_index((group, step, place), shape) if len(held) else held
+        some = held[held != PACKED_ZERO]
+        least = int(some.min(initial=0)) - 1  # where zero stands
+        shape = *self.calls.shape, int(some.max(initial=least)) - least + 1
+        place = np.where(held == PACKED_ZERO, 0, held - least)
+        flat = (group.astype(np.int64) * shape[1] + step) * shape[2] + place
         table = np.bincount(flat, count, int(np.prod(shape))).reshape(shape)
-        return middles_of(amounts), table.astype(np.float64, copy=False)
+        amounts = middles_of(np.arange(least, least + shape[2]))
+        amounts[0] = 0.0
+        return amounts, table.astype(np.float64, copy=False)
 
 
 def middles_of(buckets: Ints) -> Floats:
-    """The amounts that packed log buckets stand for."""
-    middle = 2 * np.exp(np.where(buckets == PACKED_ZERO, 0, buckets) * LOG_GAMMA)
-    found: Floats = np.where(buckets == PACKED_ZERO, 0.0, middle / (1 + np.exp(LOG_GAMMA)))
+    """The amounts that log buckets stand for."""
+    found: Floats = 2 * np.exp(buckets * LOG_GAMMA) / (1 + np.exp(LOG_GAMMA))
     return found
 
 
@@ -95,14 +98,17 @@ class Points:
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, int, int], Block] = OrderedDict()
 
-    def sheet(self, tx: Transaction, level_s: int, start: int, end: int, steps: int) -> Sheet:
-        """A window of closed panes of one level, in so many equal steps at most."""
+    def sheet(
+        self, tx: Transaction, level_s: int, start: int, end: int, steps: int, service: str = ""
+    ) -> Sheet:
+        """A window of closed panes of one level, in so many equal steps at most, of all services
+        unless one is named."""
         count = (end - start) // level_s
         step_s = level_s * -(-count // steps)
         found = list[Block]()
         for source, closed in reads.closed_times(tx).items():
             found += self._blocks(tx, (source, level_s), start, end, closed)
-        return _added(found, start, end, step_s)
+        return _added(found, (start, end), step_s, service)
 
     def _blocks(
         self, tx: Transaction, key: tuple[str, int], start: int, end: int, closed: float
@@ -162,26 +168,27 @@ def _block(rows: Sequence[tuple[int, Group, int, bytes]]) -> Block:
     )  # fmt: skip
 
 
-def _added(blocks: Iterable[Block], start: int, end: int, step_s: int) -> Sheet:
-    blocks = list(blocks)
-    groups = sorted({group for one in blocks for group in one.groups})
+def _added(blocks: Sequence[Block], span: tuple[int, int], step_s: int, service: str) -> Sheet:
+    start, end = span
+    groups = sorted({g for one in blocks for g in one.groups if service in ("", g.service)})
     names = sorted({name for one in blocks for name in one.names})
     steps = -(-(end - start) // step_s)
     calls = np.zeros((len(groups), steps))
     n, sums = (np.zeros((len(groups), steps, len(names))) for _ in range(2))
     bins = [np.zeros((5, 0), np.int32)]
     for one in blocks:
-        mine = (one.panes >= start) & (one.panes < end)
-        of = np.array([groups.index(group) for group in one.groups], np.int64)[one.whose]
+        named = [groups.index(group) if group in groups else -1 for group in one.groups]
+        of = np.array(named, np.int64)[one.whose]
+        mine = (one.panes >= start) & (one.panes < end) & (of >= 0)
         at, step = of[mine], (one.panes[mine] - start) // step_s
-        named = np.array([names.index(name) for name in one.names], np.int64)
+        series = np.array([names.index(name) for name in one.names], np.int64)
         np.add.at(calls, (at, step), one.calls[mine])
-        places = at[:, None], step[:, None], named[None, :]
+        places = at[:, None], step[:, None], series[None, :]
         np.add.at(n, places, one.n[mine])
         np.add.at(sums, places, one.sums[mine])
-        series, row, held, count = one.bins[:, mine[one.bins[1]]]
+        which, row, held, count = one.bins[:, mine[one.bins[1]]]
         where = (one.panes[row] - start) // step_s
-        bins.append(np.stack([series, of[row], where, held, count]))
+        bins.append(np.stack([which, of[row], where, held, count]))
     by_series = n.transpose(0, 2, 1), sums.transpose(0, 2, 1)
     return Sheet(start, step_s, groups, names, calls, *by_series, np.concatenate(bins, 1))
 

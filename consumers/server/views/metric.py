@@ -82,7 +82,8 @@ def detail_of(
     there = stretch_of(desk, tx, window, desk.config.panes.width_s)
     if there is None:
         return None
-    sheet = desk.memory.points.sheet(tx, there.level_s, there.start, there.end, _STEPS)
+    sheet = desk.memory.points.sheet(tx, there.level_s, there.start, there.end, _STEPS,
+                                       whom[0])  # fmt: skip
     mine = [at for at, group in enumerate(sheet.groups) if _is_of(group, whom)]
     if metric not in sheet.names or not sheet.n[mine, sheet.names.index(metric)].any():
         return None
@@ -92,7 +93,8 @@ def detail_of(
     since, segments, missing = _parts(tx, there, whom, metric)
     return Detail(
         *whom, metric, row.help, "share" if row.kind == "flag" else row.unit, row.good,
-        row.threshold, float(sums / n), int(n), _course(sheet, mine, metric, series),
+        row.threshold, float(sums / n), int(n),
+        _course(sheet, _curves(sheet, [mine], metric)[0], metric, series),
         _volume(sheet, mine, at), _models(sheet, mine, metric), _views(series), segments, missing,
         since,
     )  # fmt: skip
@@ -117,14 +119,16 @@ def _views(series: Sequence[dict[str, Any]]) -> tuple[View, ...]:
     return tuple(View(*(row[part] for part in parts)) for row in series)
 
 
-def _course(sheet: Sheet, mine: list[int], metric: str, series: Sequence[dict[str, Any]]) -> Figure:
+def _course(
+    sheet: Sheet, curves: tuple[Curve, ...], metric: str, series: Sequence[dict[str, Any]]
+) -> Figure:
     lower: Values = ()
     upper: Values = ()
     band = next(iter(standing_of(series).values()), {"lower": None})
     if band["lower"] is not None:
         lower, upper = ((band[end],) * len(sheet.at) for end in ("lower", "upper"))
     return Figure(
-        _titled(metric), _unit(metric), sheet.at, sheet.step_s, _curves(sheet, mine, metric),
+        _titled(metric), _unit(metric), sheet.at, sheet.step_s, curves,
         lower, upper, "baseline band" if lower else "",
     )  # fmt: skip
 
@@ -139,17 +143,21 @@ def _unit(metric: str) -> str:
     return "share" if row.kind == "flag" else row.unit
 
 
-def _curves(sheet: Sheet, mine: list[int], metric: str) -> tuple[Curve, ...]:
+def _curves(sheet: Sheet, sets: Sequence[list[int]], metric: str) -> list[tuple[Curve, ...]]:
+    """The lines of some sets of groups."""
     if metric in QUANTILES:
         amounts, table = sheet.histogram(metric)
-        held = table[mine].sum(0)
-        return tuple(
-            Curve(f"p{round(100 * q)}", _known(quantiles(amounts, held, q))) for q in (0.5, 0.95)
-        )
+        held = [table[some].sum(0) for some in sets]
+        return [
+            tuple(
+                Curve(f"p{round(100 * q)}", _known(quantiles(amounts, one, q))) for q in (0.5, 0.95)
+            )
+            for one in held
+        ]
     at = sheet.names.index(metric)
     with np.errstate(invalid="ignore"):
-        means = sheet.sums[mine, at].sum(0) / sheet.n[mine, at].sum(0)
-    return (Curve("mean", _known(means)),)
+        means = [sheet.sums[some, at].sum(0) / sheet.n[some, at].sum(0) for some in sets]
+    return [(Curve("mean", _known(one)),) for one in means]
 
 
 def _known(values: Any) -> Values:
@@ -166,11 +174,12 @@ def _models(sheet: Sheet, mine: list[int], metric: str) -> tuple[Figure, ...]:
     """The same for each of several models."""
     if len(mine) < 2:
         return ()
+    places = sorted(mine, key=lambda one: -sheet.calls[one].sum())[:_MODELS]
+    curves = _curves(sheet, [[place] for place in places], metric)
     found = [
-        Figure(_named(sheet.groups[place]), _unit(metric), sheet.at, sheet.step_s,
-               _curves(sheet, [place], metric))
-        for place in sorted(mine, key=lambda one: -sheet.calls[one].sum())[:_MODELS]
-    ]  # fmt: skip
+        Figure(_named(sheet.groups[place]), _unit(metric), sheet.at, sheet.step_s, lines)
+        for place, lines in zip(places, curves, strict=True)
+    ]
     held = [v for one in found for line in one.curves for v in line.values if v is not None]
     return tuple(replace(one, axis=(min(held), max(held))) for one in found)
 

@@ -16,7 +16,7 @@ from consumers.server.desk import Desk
 from consumers.server.memory import Whose, standing_of
 from consumers.server.pages import View
 from consumers.server.plots import Values
-from consumers.server.points import QUANTILES, Sheet, quantiles
+from consumers.server.points import Sheet, quantiles
 from consumers.server.views.metric import Detail, detail_of
 from consumers.server.views.series import SERIES
 from consumers.server.windows import Stretch, Window, stretch_of
@@ -147,7 +147,8 @@ def read(desk: Desk, tx: Transaction, asked: Asked) -> Now:
                            asked.metric)  # fmt: skip
         return Now(there.newest, there.start, there.end, 0, (), rings, (), detail)
     sheet = desk.memory.points.sheet(tx, there.level_s, there.start, there.end, _STEPS)
-    board = _Board(sheet, there, standing_of(desk.memory.series(tx, desk.config)))
+    watched = standing_of(desk.memory.series(tx, desk.config))
+    board = _Board(sheet, there, watched, sheet.histogram("latency"))
     names = sorted({group.service for group in sheet.groups})
     budgets = list(_budgets(desk, tx))
     services = tuple(
@@ -174,6 +175,7 @@ class _Board:
     sheet: Sheet
     there: Stretch
     watched: Mapping[Whose, Mapping[str, Any]]
+    latencies: tuple[Any, Any]
 
     def service(self, name: str, budgets: tuple[Budget, ...]) -> Service:
         """One service: as a whole where it has several models, then each of them."""
@@ -208,7 +210,7 @@ class _Board:
         if "error" in self.sheet.names:
             yield self._row("error", places)
         if "latency" in self.sheet.names:
-            amounts, table = self.sheet.histogram(QUANTILES[0])
+            amounts, table = self.latencies
             for name, q in _PARTS.items():
                 yield Row(name, "seconds", metric_named("latency").help, tuple(
                     _quantile_cell(amounts, table[some].sum(0), q) for some in places
