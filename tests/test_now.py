@@ -1,5 +1,7 @@
 """The front page: what services do in a window, each closed row read once, and one metric alone."""
 
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,13 @@ from sqlalchemy import delete
 from starlette.testclient import TestClient
 
 from agent.panes import HOUR_S, Group
-from agent.store import Store, open_store, tables
+from agent.store import Store, Transaction, open_store, tables
+from consumers.recorder import instruments
+from consumers.server.desk import Desk
+from consumers.server.pages import View
 from consumers.server.points import Points
+from consumers.server.rehearsal import Rehearsal
+from consumers.server.views import VIEWS
 from tests.boards import START, Closed, put
 from tests.serving import served, told
 
@@ -113,6 +120,31 @@ def test_a_closed_row_is_read_once_and_one_of_an_open_hour_again(tmp_path: Path)
         tx.execute(delete(tables.panes))
     assert calls() == 720
     store.close()
+
+
+def test_a_rehearsal_reads_what_pages_will_show(tmp_path: Path, store: Store) -> None:
+    read = list[tuple[str, str]]()
+
+    def note(view: View) -> View:
+        def noted(desk: Desk, tx: Transaction, asked: Any) -> Any:
+            read.append((view.name, getattr(asked, "window", "")))
+            return view.read(desk, tx, asked)
+
+        return replace(view, read=noted)
+
+    config = told(tmp_path)
+    with closing(open_store(config.store.url.get_secret_value())) as opened:
+        desk = Desk(config, opened, *instruments(config), *[None] * 2)  # type: ignore[arg-type]  # pages read neither
+        rehearsal = Rehearsal(desk, [note(view) for view in VIEWS])
+        rehearsal._thread.join()
+        rehearsal.close()
+        with opened.transaction() as tx:
+            tx.execute(delete(tables.panes))
+        with opened.reading() as tx:
+            sheet = desk.memory.points.sheet(tx, HOUR_S, START, START + DAY_S, 60)
+    assert read[:2] == [("now", "24h"), ("now", "30d")]
+    assert {name for name, _ in read} == {view.name for view in VIEWS}
+    assert sheet.calls.sum() == 720
 
 
 def test_a_page_names_what_is_hostile_as_text(tmp_path: Path) -> None:

@@ -20,8 +20,10 @@ from consumers.server.app import build_app
 from consumers.server.connection import Connection
 from consumers.server.desk import Desk
 from consumers.server.embedded import Embedded
+from consumers.server.rehearsal import Rehearsal
 from consumers.server.scoring import Scoring, begin_loading
 from consumers.server.sinks import InboxSink, Shut, Sink, TopicSink
+from consumers.server.views import VIEWS
 from consumers.service import stopping, watched
 from shadow.candidates import Model
 
@@ -68,6 +70,7 @@ def run_server(
         scoring = held.enter_context(closing(Scoring(config, panel)))
         sink = held.enter_context(closing(sink_of(config, store, busy)))
         desk = Desk(config, store, tally, health, scoring, sink, works)
+        held.enter_context(closing(Rehearsal(desk, VIEWS)))
         _serve(config, desk, keys, listener, embedded.ended if embedded else lambda: False)
 
 
