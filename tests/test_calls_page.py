@@ -1,6 +1,8 @@
 """The page of calls: worst first, where they gather, pairs that differ, one call with its sides."""
 
 import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +10,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from agent.catalog import metric_named
+from agent.store import Transaction, calls, open_store
 from agent.store.calls import CallRow
 from consumers.cases import alike, gatherings_of, rank
+from consumers.server.recent import Recent
 from tests.serving import served
-from tests.shown import copied
+from tests.shown import START, copied
 
 
 def _asked(client: TestClient, **words: Any) -> Any:
@@ -108,3 +112,24 @@ def test_prompts_with_the_same_words_are_one_group() -> None:
     assert sorted(one.calls for one in groups) == [12, 12]
     assert {word for one in groups for word in one.words} >= {"train", "invoice"}
     assert alike(rows[:5], {row.key: kinds[0] for row in rows}) == []
+
+
+def test_a_call_is_read_once_while_it_is_looked_at(
+    shown: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, rows_of = list[int](), calls.rows_of
+
+    def counted(tx: Transaction, keys: Sequence[bytes]) -> dict[bytes, CallRow]:
+        read.append(len(keys))
+        return rows_of(tx, keys)
+
+    monkeypatch.setattr(calls, "rows_of", counted)
+    with closing(open_store(copied(shown, tmp_path).store.url.get_secret_value())) as store:
+        recent = Recent()
+        for _ in range(2):
+            with store.reading() as tx:
+                found = recent.newest(tx, START, START + 86_400, 50)
+        assert read == [50, 0]
+        assert [one.at for one in found] == sorted((one.at for one in found), reverse=True)
+        with store.reading() as tx:
+            assert recent.newest(tx, START, found[10].at, 5) == found[10:15]

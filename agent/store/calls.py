@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -14,6 +15,11 @@ from agent.store.tables import calls, texts
 _CHUNK = 500
 _COLUMNS = ("key", "id", "at", "service", "model", "variant", "segment", "origin", "pair",
             "status", "scores")  # fmt: skip
+_ALL = (
+    *(calls.c[name] for name in _COLUMNS),
+    *(one for one in calls.c if one.name not in _COLUMNS),
+    *(texts.c.prompt, texts.c.response),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +65,25 @@ def newest_at(tx: Connection, now: float) -> float | None:
     return found
 
 
-def newest(tx: Connection, start: float, end: float, limit: int) -> list[CallRow]:
+def newest_keys(tx: Connection, start: float, end: float, limit: int) -> list[bytes]:
     """The newest calls that began within [start, end], so many at most: never all of a day."""
-    query = select(*(calls.c[name] for name in _COLUMNS))
-    query = query.where(calls.c.at >= start, calls.c.at <= end).order_by(calls.c.at.desc())
-    return [_row(one) for one in tx.execute(query.limit(limit))]
+    query = select(calls.c.key).where(calls.c.at >= start, calls.c.at <= end)
+    return [bytes(key) for key in tx.scalars(query.order_by(calls.c.at.desc()).limit(limit))]
+
+
+def rows_of(tx: Connection, keys: Sequence[bytes]) -> dict[bytes, CallRow]:
+    """The rows of these calls, which never change, by their keys."""
+    wanted, found = sorted(keys), dict[bytes, CallRow]()
+    for at in range(0, len(wanted), _CHUNK):
+        query = select(*(calls.c[name] for name in _COLUMNS))
+        rows = tx.execute(query.where(calls.c.key.in_(wanted[at : at + _CHUNK]))).all()
+        found |= {row.key: row for row in map(_row, rows)}
+    return found
 
 
 def called(tx: Connection, call_id: str) -> list[Whole]:
     """Every call of an id: others may use it in another service or variant. Production first."""
-    query = select(calls, texts.c.prompt, texts.c.response)
+    query = select(*_ALL)
     query = query.outerjoin(texts, texts.c.key == calls.c.key).where(calls.c.id == call_id)
     found = [_whole(one) for one in tx.execute(query.limit(_CHUNK))]
     return sorted(found, key=lambda one: (one.row.origin != "production", one.row.key))
@@ -78,7 +93,7 @@ def twins_of(tx: Connection, row: CallRow) -> list[Whole]:
     """What candidates answered to a call."""
     meets = [calls.c.pair == row.id]
     meets += [calls.c.pair == row.pair] if row.pair is not None else []
-    query = select(calls, texts.c.prompt, texts.c.response)
+    query = select(*_ALL)
     query = query.outerjoin(texts, texts.c.key == calls.c.key).where(or_(*meets))
     here = calls.c.service == row.service, calls.c.variant.startswith(SHADOW)
     found = [_whole(one) for one in tx.execute(query.where(*here).limit(_CHUNK))]
@@ -121,13 +136,21 @@ def texts_of(tx: Connection, keys: Iterable[bytes]) -> dict[bytes, tuple[str | N
 
 
 def _row(one: Any) -> CallRow:
-    values = orjson.loads(one.scores)
+    """A row whose first columns are those of `_COLUMNS`."""
+    key, call_id, at, service, model, variant, segment, origin, pair, status, scores = one[:11]
+    values = orjson.loads(scores)
     why = values.pop("why", {})
-    segment = json.loads(one.segment) if one.segment != "{}" else {}
     return CallRow(
-        bytes(one.key), one.id, one.at, one.service, one.model, one.variant, segment,
-        one.origin, one.pair, one.status, values, why,
+        bytes(key), call_id, at, service, model, variant, _segment(segment),
+        origin, pair, status, values, why,
     )  # fmt: skip
+
+
+@lru_cache(4096)
+def _segment(packed: str) -> dict[str, str]:
+    """Calls have few: nobody writes to what is shared."""
+    found: dict[str, str] = json.loads(packed)
+    return found
 
 
 def _whole(one: Any) -> Whole:

@@ -13,6 +13,7 @@ from agent.sla import targeted
 from agent.store import Transaction, reads, tickets, watches
 from agent.store.findings import Kept
 from consumers.server.points import Points
+from consumers.server.recent import Recent
 from watch.burn import read_ring
 from watch.keeping import read_watch, rows_of
 from watch.pace import Standing, standings
@@ -46,11 +47,11 @@ class Shelf:
 
 
 class Memory:
-    """Points, the watched series by source, the rings of budgets, and what was concluded of what
-    never changes; thread-safe."""
+    """Points, calls, the watched series by source, the rings of budgets, and what was concluded of
+    what never changes; thread-safe."""
 
     def __init__(self) -> None:
-        self.points = Points()
+        self.points, self.calls = Points(), Recent()
         self._lock = threading.Lock()
         self._rings: dict[str, Ring] = {}
         self._watches: dict[str, tuple[int | None, Watch | None, list[dict[str, Any]]]] = {}

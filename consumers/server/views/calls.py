@@ -27,7 +27,7 @@ from consumers.server.sheet import Sheet
 from consumers.server.views.call import One, one_of
 from consumers.server.windows import SPANS, Window
 
-# So many rows are read for a page, of a day that may have a million.
+# So many rows are looked at for a page, of a day that may have a million.
 _NEWEST = 5_000
 Texts = Mapping[bytes, tuple[str | None, str | None]]
 
@@ -157,7 +157,7 @@ def read(desk: Desk, tx: Transaction, asked: Asked) -> Calls:
     until = asked.until if asked.until is not None else calls.newest_at(tx, desk.clock())
     until = desk.clock() if until is None else until
     since = until - SPANS[asked.window]
-    rows = calls.newest(tx, since, until, _NEWEST)
+    rows = desk.memory.calls.newest(tx, since, until, _NEWEST)
     here = [row for row in rows if _fits(row, asked)]
     there = metrics_of(here or rows)
     metric = metric_named(_metric(desk, asked.metric, there))
