@@ -47,7 +47,7 @@ class Embedded:
         self._panel, self._models = panel, models
         self._worker: Worker | None = None
         self._stopped = threading.Event()
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
         self._thread.start()
 
@@ -72,7 +72,7 @@ class Embedded:
         try:
             with ExitStack() as held:
                 self._work(held)
-        except Exception as error:
+        except BaseException as error:  # an accelerator that is lost ends the process by its code
             self._shown[1].ready(False, str(error))
             self._error = error
 
