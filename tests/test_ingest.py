@@ -16,6 +16,7 @@ from agent.store import open_store, reads
 from agent.store.tables import calls, dead_letters, inbox
 from consumers.deadletter import replay_letters
 from consumers.pump.sender import Sender
+from consumers.server import ingest
 from consumers.server.ingest import found_in
 from consumers.server.sinks import Shut
 from tests.road import InboxRoad, native
@@ -75,6 +76,15 @@ def test_a_body_without_a_readable_call_is_refused_and_kept_and_one_without_a_re
 def test_an_answer_lists_a_hundred_refusals_and_counts_them_all(client: TestClient) -> None:
     answer = client.post("/ingest", content=lines(native(1), *[{}] * 150)).json()
     assert (answer["accepted"], answer["refused"], len(answer["rejected"])) == (1, 150, 100)
+
+
+def test_a_body_has_so_many_records(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest, "_RECORDS", 3)
+    assert client.post("/ingest", content=b"[{},{},{}]").status_code == 400
+    answer = client.post("/ingest", content=b"{}\n" * 4)
+    assert (answer.status_code, answer.json()) == (
+        413, {"error": "a body has at most 3 records here"}
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

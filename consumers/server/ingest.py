@@ -7,6 +7,7 @@ and its client is told so here. Both read it by the same parser, at the same tim
 import asyncio
 import hashlib
 import io
+import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -27,6 +28,8 @@ from consumers.server.desk import Desk
 from consumers.server.pages import as_json
 from consumers.server.sinks import Batch
 
+# A body of brackets alone holds millions; so many take some seconds to read.
+_RECORDS = 100_000
 # Refusals that an answer lists; the dead letters have them all.
 _LISTED = 100
 # Bodies that are read at once, beside the event loop: one is bytes and Python, so two cores.
@@ -104,9 +107,12 @@ class Found:
 
 def found_in(content: bytes, format: Format, config: Config, arrival: float) -> Found:
     """Records one call each, of NDJSON, of an array, or of one document."""
-    values = list(split_records(io.BufferedReader(io.BytesIO(content))))
+    found = split_records(io.BufferedReader(io.BytesIO(content)))
+    values = list(itertools.islice(found, _RECORDS + 1))
     if not values:
         raise HTTPException(400, "the body holds no record")
+    if len(values) > _RECORDS:
+        raise HTTPException(413, f"a body has at most {_RECORDS} records here")
     return _found(values, format, config, arrival)
 
 

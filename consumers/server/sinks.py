@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from consumers.pump.sender import Sender
 _GROUP = 5000
 _FULL_S = 5.0  # in which some thousand records are scored
 _AWAY_S = 30.0
+_QUEUE = 64  # requests that wait for the broker: more would only wait longer
+_TRY_S = 1.0  # between tries to connect
 _THREADS = 4  # that wait for the broker's acknowledgements, some ten milliseconds each
 
 
@@ -143,18 +146,27 @@ class TopicSink:
             raise BadConfig("server.ingest", "kafka needs an input topic of a live source")
         self._sender = Sender(config.kafka, block_s=5.0)
         self._threads = ThreadPoolExecutor(_THREADS, "ingest-kafka")
+        self._opening, self._away_until = threading.Lock(), 0.0
+        self._waiting = 0
 
     def check(self) -> None:
         """All is taken, while the broker is there."""
 
     async def put(self, batch: Batch) -> None:
         """Return once every record is acknowledged."""
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._threads, self._deliver, batch)
+        if self._waiting >= _QUEUE:
+            raise StoreDown(f"broker: {self._waiting} requests wait for it", _FULL_S)
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._threads, self._deliver, batch)
+        finally:
+            self._waiting -= 1
 
     def _deliver(self, batch: Batch) -> None:
         header = ((HEADER, batch.format.encode()),)
         try:
+            self._open()
             self._sender.deliver(
                 self._topic(batch.format), batch.records, arrival=batch.arrival, headers=header
             )
@@ -162,6 +174,17 @@ class TopicSink:
             raise HTTPException(413, f"a {error}") from None
         except BadConfig as error:
             raise StoreDown(str(error), _AWAY_S) from None
+
+    def _open(self) -> None:
+        """Connect; who waits while that fails is not kept waiting by a try of its own."""
+        with self._opening:
+            if time.monotonic() < self._away_until:
+                raise StoreDown("broker: connecting failed")
+            try:
+                self._sender.open()
+            except Exception:
+                self._away_until = time.monotonic() + _TRY_S
+                raise
 
     def _topic(self, format: Format) -> str:
         """The first of the format, or else the first."""

@@ -1,5 +1,7 @@
 """Logs that are taken in for a broker: acknowledged by it, keyed, and with their format."""
 
+import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,8 @@ from kafka import KafkaConsumer, TopicPartition
 from agent.config import Config, load_config
 from agent.errors import BadConfig, StoreDown
 from consumers.pump.sender import Sender
-from consumers.server.sinks import TopicSink
+from consumers.server import sinks
+from consumers.server.sinks import Batch, TopicSink
 from tests.conftest import MakeTopic
 from tests.live.broker import Broker
 from tests.road import native
@@ -56,7 +59,10 @@ def test_records_are_on_their_topic_when_they_are_answered(
 def test_a_broker_that_is_away_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away: Exception
 ) -> None:
+    tried = list[int]()
+
     def refuse(_: Sender) -> None:
+        tried.append(1)
         raise away
 
     monkeypatch.setattr(Sender, "open", refuse)
@@ -65,3 +71,26 @@ def test_a_broker_that_is_away_is_said(
         answer = client.post("/ingest", json=native(1))
         assert answer.status_code == 503 and answer.headers["retry-after"]
         assert answer.json() == {"error": str(away)}
+        assert client.post("/ingest", json=native(1)).status_code == 503
+    assert len(tried) == 1, "each request tried to connect anew"
+
+
+def test_no_queue_grows_behind_a_slow_broker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(sinks, "_QUEUE", 2)
+    monkeypatch.setattr(TopicSink, "_deliver", lambda *_: over.wait(20))
+    sink, one = TopicSink(told(tmp_path, "127.0.0.1:1", calls={})), Batch("native", 0.0, ())
+
+    async def three() -> None:
+        waiting = [asyncio.create_task(sink.put(one)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(StoreDown, match="2 requests wait"):
+            await sink.put(one)
+        over.set()
+        await asyncio.gather(*waiting)
+        await sink.put(one)
+
+    asyncio.run(three())
+    sink.close()
