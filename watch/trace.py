@@ -168,10 +168,12 @@ def _viewed(watch: Watch, name: Name, sample: Sample) -> Sample:
 
 
 def trace_burn(tx: Transaction, source: str, one: Finding) -> Trace | None:
-    """Both burn rates of a condition around the time when it rang; None where no call is kept."""
+    """Both burn rates of a condition around the time when it rang; None where no call is kept, or
+    where the objective was given up and no target is left to hold them against."""
     name = dict(one.name)
     condition = next((c for c in CONDITIONS if c.name == name["window"]), None)
-    if condition is None:
+    target = dict(one.facts).get("target")
+    if condition is None or target is None:
         return None
     first = one.began - _BURN_BEFORE_S - condition.long_s
     level_s = MINUTE_S if condition.long_s <= 6 * HOUR_S else HOUR_S
@@ -189,17 +191,18 @@ def trace_burn(tx: Transaction, source: str, one: Finding) -> Trace | None:
             where = np.array([(rows[p][0] - begin) // level_s + 1 for p in layer.places])
             np.add.at(totals[0], where, layer.sums[:, at])
             np.add.at(totals[1], where, layer.heads["n"][:, at].astype(np.float64))
-    return _burnt(totals.cumsum(1), begin, level_s, condition.long_s, condition.short_s, one)
+    spans = condition.short_s, condition.long_s
+    return _burnt(totals.cumsum(1), begin, level_s, spans, 1 - float(target))
 
 
 def _burnt(
-    upto: Floats, begin: int, level_s: int, long_s: int, short_s: int, one: Finding
+    upto: Floats, begin: int, level_s: int, spans: tuple[int, int], allowed: float
 ) -> Trace | None:
-    steps = np.arange(long_s // level_s, upto.shape[1])
+    steps = np.arange(spans[1] // level_s, upto.shape[1])
     if not len(steps) or not upto[1, -1]:
         return None
-    rates, allowed = dict[str, tuple[float, ...]](), 1 - float(dict(one.facts)["target"])
-    for window in (short_s, long_s):
+    rates = dict[str, tuple[float, ...]]()
+    for window in spans:
         bad, total = upto[:, steps] - upto[:, np.maximum(0, steps - max(1, window // level_s))]
         with np.errstate(invalid="ignore", divide="ignore"):
             found = bad / total / allowed

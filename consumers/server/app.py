@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agent.errors import BadConfig, BadRecord, Overloaded, StoreDown
 from consumers.server.access import ASKING, INGEST, Access, Keys
 from consumers.server.actions import actions_of, note_refusal
-from consumers.server.described import BEARER, REFUSALS
+from consumers.server.described import BEARER, REFUSALS, describe
 from consumers.server.desk import Desk
 from consumers.server.evaluate import evaluation_of
 from consumers.server.ingest import ingest_of
@@ -53,6 +53,7 @@ def build_app(desk: Desk, keys: Keys) -> FastAPI:
     app.include_router(login_of(press, keys))
     app.include_router(actions_of(desk, press), dependencies=[BEARER])
     app.include_router(routes_of(press, VIEWS), dependencies=[BEARER])
+    describe(app)
     app.add_middleware(Access, keys=keys, server=server, note=partial(note_refusal, desk))
     app.add_middleware(Sized, body_bytes=server.body_bytes, large=(*INGEST, *ASKING))
     app.add_middleware(Guarded)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastapi import Depends
+from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
 _SAID = {
@@ -29,3 +29,25 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 # Only said: what it opens is looked up before any route is.
 BEARER = Depends(HTTPBearer(auto_error=False, description="Or the cookie that /login gives."))
+
+
+def describe(app: FastAPI) -> None:
+    """Say of every number in an answer that it may be null: what could not be measured is."""
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            _open(plain()["components"]["schemas"])
+        return plain()
+
+    app.openapi = openapi  # type: ignore[method-assign] # as FastAPI would have it extended
+
+
+def _open(schema: Any) -> None:
+    if isinstance(schema, list):
+        for one in schema:
+            _open(one)
+    elif isinstance(schema, dict):
+        if schema.get("type") == "number":
+            schema["type"] = ["number", "null"]
+        _open(list(schema.values()))

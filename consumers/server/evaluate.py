@@ -20,6 +20,7 @@ from agent.errors import BadRecord
 from agent.record import Call, Feedback, Score
 from consumers.formats import native
 from consumers.server.asking import body_of, document_of, told
+from consumers.server.bodies import unpacked
 from consumers.server.desk import Desk
 from consumers.server.pages import as_json
 from consumers.server.scoring import Scoring
@@ -80,18 +81,24 @@ class Evaluated(BaseModel):
     scores: dict[str, Given]
 
 
+_PACKED: dict[int | str, dict[str, Any]] = {
+    400: {"description": "The body is not the gzip that its Content-Encoding promises."},
+    415: {"description": "Another Content-Encoding than gzip."},
+}
+
+
 def evaluation_of(desk: Desk) -> APIRouter:
     """The route."""
     router, scoring = APIRouter(tags=["evaluate"]), desk.scoring
 
     @router.post(
         "/evaluate", response_model=list[Evaluated], summary="Score items now",
-        openapi_extra=body_of(Asked),
+        openapi_extra=body_of(Asked), responses=_PACKED,
     )  # fmt: skip
     async def evaluate(request: Request) -> Response:
         """Scores in the order of the items; a score lately taken of the same text is repeated."""
-        body = await request.body()
-        calls, metrics = await asyncio.to_thread(_read, body, desk.config, scoring)
+        body, encoding = await request.body(), request.headers.get("content-encoding", "")
+        calls, metrics = await asyncio.to_thread(_read, body, encoding, desk.config, scoring)
         heard = scoring.ask(calls, metrics)
         answers = await asyncio.gather(*map(asyncio.wrap_future, heard))
         versions = scoring.panel().metric_versions
@@ -100,9 +107,12 @@ def evaluation_of(desk: Desk) -> APIRouter:
     return router
 
 
-def _read(body: bytes, config: Config, scoring: Scoring) -> tuple[list[Call], list[str]]:
+def _read(
+    body: bytes, encoding: str, config: Config, scoring: Scoring
+) -> tuple[list[Call], list[str]]:
     """The items as calls and the metrics that are asked of them; 422 names what is wrong."""
-    asked = told(Asked, document_of(body, config.server.body_bytes))
+    content = unpacked(body, encoding.strip().lower(), config.server.unpacked_bytes)
+    asked = told(Asked, document_of(content, config.server.unpacked_bytes))
     items, most = asked.items, config.server.evaluate_calls
     known = scoring.panel().metric_versions
     if len(items) > most:

@@ -18,15 +18,17 @@ _BLANK = ("\t", "\r", "\n")
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """What a row of a page's table is, and where the rows are in its answer."""
+    """What a row of a page's table is, where the rows are in its answer, and what is no column."""
 
     row: type
     rows: Callable[[Any], Iterable[Any]]
+    without: frozenset[str] = frozenset()
 
 
 def as_csv(sheet: Sheet, found: Any) -> bytes:
     """The table of an answer with its header, in UTF-8; a line ends as RFC 4180 says."""
-    names, written = [one.name for one in dataclasses.fields(sheet.row)], io.StringIO()
+    names = [one.name for one in dataclasses.fields(sheet.row) if one.name not in sheet.without]
+    written = io.StringIO()
     writer = csv.writer(written, lineterminator="\r\n")
     writer.writerow(names)
     for row in sheet.rows(found):

@@ -1,6 +1,7 @@
 """What experiments say now: a verdict for each, and one of them as its report has it."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +15,7 @@ from agent.store import Transaction
 from consumers.server.desk import Desk
 from consumers.server.pages import View
 from consumers.server.plots import Values
+from consumers.server.sheet import Sheet
 
 # A small picture has at most so many points.
 _POINTS = 48
@@ -40,6 +42,7 @@ class Answer:
     n: dict[str, int]
     doubts: int
     over_time: Values
+    line: Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +111,19 @@ def _answer(
     return Answer(
         arm, conclusion(line, held), outlook(line, held), line.verdict, verdict_of(line).tone,
         effect(line), ends(line), line.n, len(doubts),
-        tuple(value if math.isfinite(value) else None for value in thin),
+        tuple(value if math.isfinite(value) else None for value in thin), line,
     )  # fmt: skip
+
+
+def _lines(found: Experiments) -> Iterator[Line]:
+    """All lines of the experiment that is shown, or of each the one that decides."""
+    if found.readout is not None:
+        yield from found.readout.lines
+    for one in found.experiments:
+        yield from (answer.line for answer in one.answers)
 
 
 EXPERIMENTS = View(
     "experiments", "Experiments", "Effects, intervals and verdicts that hold at every look.",
-    Asked, Experiments, read,
+    Asked, Experiments, read, Sheet(Line, _lines),
 )  # fmt: skip

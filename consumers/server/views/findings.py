@@ -15,6 +15,7 @@ from consumers.findings import as_json
 from consumers.server.desk import Desk
 from consumers.server.pages import View
 from consumers.server.plots import Curve, Figure, Mark
+from consumers.server.sheet import Sheet
 from watch.series import WHOLE
 
 # Of so many of the newest the filters choose.
@@ -186,4 +187,5 @@ def _marks(one: Finding) -> Iterator[Mark]:
 FINDINGS = View(
     "findings", "Findings", "What left its baseline, spends its budget or differs, with evidence.",
     Asked, Findings, read,
+    Sheet(Found, lambda found: found.findings, frozenset({"examples", "evidence"})),
 )  # fmt: skip
