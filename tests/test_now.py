@@ -1,7 +1,5 @@
 """The front page: what services do in a window, each closed row read once, and one metric alone."""
 
-from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +8,7 @@ from sqlalchemy import delete
 from starlette.testclient import TestClient
 
 from agent.panes import HOUR_S, Group
-from agent.store import Store, Transaction, open_store, tables
-from consumers.recorder import instruments
-from consumers.server.desk import Desk
-from consumers.server.pages import View
+from agent.store import Store, open_store, tables
 from consumers.server.points import Points
 from consumers.server.rehearsal import Rehearsal
 from consumers.server.views import VIEWS
@@ -122,29 +117,16 @@ def test_a_closed_row_is_read_once_and_one_of_an_open_hour_again(tmp_path: Path)
     store.close()
 
 
-def test_a_rehearsal_reads_what_pages_will_show(tmp_path: Path, store: Store) -> None:
-    read = list[tuple[str, str]]()
-
-    def note(view: View) -> View:
-        def noted(desk: Desk, tx: Transaction, asked: Any) -> Any:
-            read.append((view.name, getattr(asked, "window", "")))
-            return view.read(desk, tx, asked)
-
-        return replace(view, read=noted)
-
-    config = told(tmp_path)
-    with closing(open_store(config.store.url.get_secret_value())) as opened:
-        desk = Desk(config, opened, *instruments(config), *[None] * 2)  # type: ignore[arg-type]  # pages read neither
-        rehearsal = Rehearsal(desk, [note(view) for view in VIEWS])
+def test_a_rehearsal_makes_every_page(tmp_path: Path, store: Store) -> None:
+    with served(told(tmp_path, refresh_s=3600.0)) as client:
+        press = client.app.state.press  # type: ignore[attr-defined]  # an app of ours
+        rehearsal = Rehearsal(press)
         rehearsal._thread.join()
         rehearsal.close()
-        with opened.transaction() as tx:
-            tx.execute(delete(tables.panes))
-        with opened.reading() as tx:
-            sheet = desk.memory.points.sheet(tx, HOUR_S, START, START + DAY_S, 60)
-    assert read[:2] == [("now", "24h"), ("now", "30d")]
-    assert {name for name, _ in read} == {view.name for view in VIEWS}
-    assert sheet.calls.sum() == 720
+        made = list(press.copies._shelves)
+    for view in VIEWS:
+        assert f"{view.path}?{{}}&nobody" in made
+    assert '/?{"window":"30d"}&nobody' in made
 
 
 def test_a_page_names_what_is_hostile_as_text(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ def build_app(desk: Desk, keys: Keys) -> FastAPI:
     app.include_router(ingest_of(desk), dependencies=[BEARER])
     app.include_router(evaluation_of(desk), dependencies=[BEARER])
     press, server = Press(desk, VIEWS), desk.config.server
+    app.state.press = press
     app.include_router(login_of(press, keys))
     app.include_router(actions_of(desk, press), dependencies=[BEARER])
     app.include_router(routes_of(press, VIEWS), dependencies=[BEARER])

@@ -65,7 +65,7 @@ class Press:
     """Makes pages: templates, and the copies of what was made."""
 
     def __init__(self, desk: Desk, views: Sequence[View]) -> None:
-        self._desk, self._views = desk, views
+        self._desk, self.views = desk, views
         self.copies = Copies(desk.config.server.refresh_s)
         self.static = {name: _read_file(name) for name in _STATIC}
         self.templates = _environment()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from agent.buckets import LOG_GAMMA, Floats, Ints
 from agent.packing import PACKED_ZERO, open_row
-from agent.panes import HOUR_S, Group
+from agent.panes import Group
 from agent.stacks import Stacks
 from agent.store import Transaction, board, reads
 
@@ -52,12 +52,19 @@ class Sheet:
     calls: Floats
     n: Floats
     sums: Floats
-    bins: NDArray[np.int32]
+    bins: Ints
 
     @property
     def at(self) -> tuple[float, ...]:
         """Where the steps begin."""
         return tuple(float(self.start + self.step_s * n) for n in range(self.calls.shape[1]))
+
+    def coarser(self, times: int) -> "Sheet":
+        """The same by steps so many times as long, the last of which may end later."""
+        edges, bins = np.arange(0, self.calls.shape[1], times), self.bins.copy()
+        bins[2] //= times
+        calls, n, sums = (np.add.reduceat(a, edges, -1) for a in (self.calls, self.n, self.sums))
+        return Sheet(self.start, self.step_s * times, self.groups, self.names, calls, n, sums, bins)
 
     def histogram(self, name: str) -> tuple[Floats, Floats]:
         """The amounts that buckets stand for, and how often each was seen [groups, steps,
@@ -172,27 +179,41 @@ def _added(blocks: Sequence[Block], span: tuple[int, int], step_s: int, service:
     start, end = span
     groups = sorted({g for one in blocks for g in one.groups if service in ("", g.service)})
     names = sorted({name for one in blocks for name in one.names})
-    steps = -(-(end - start) // step_s)
-    calls = np.zeros((len(groups), steps))
-    n, sums = (np.zeros((len(groups), steps, len(names))) for _ in range(2))
-    bins = [np.zeros((5, 0), np.int32)]
+    shape = len(groups), -(-(end - start) // step_s)
+    places, values, bins = (
+        [np.zeros(0, np.int64)],
+        [np.zeros((0, 1 + 2 * len(names)))],
+        list[Ints](),
+    )
     for one in blocks:
-        named = [groups.index(group) if group in groups else -1 for group in one.groups]
-        of = np.array(named, np.int64)[one.whose]
+        own = [groups.index(group) if group in groups else -1 for group in one.groups]
+        of, step = np.array(own, np.int64)[one.whose], (one.panes - start) // step_s
         mine = (one.panes >= start) & (one.panes < end) & (of >= 0)
-        at, step = of[mine], (one.panes[mine] - start) // step_s
-        series = np.array([names.index(name) for name in one.names], np.int64)
-        np.add.at(calls, (at, step), one.calls[mine])
-        places = at[:, None], step[:, None], series[None, :]
-        np.add.at(n, places, one.n[mine])
-        np.add.at(sums, places, one.sums[mine])
+        places.append((of * shape[1] + step)[mine])
+        values.append(np.concatenate(
+            [one.calls[mine, None], *(_columns(part[mine], one.names, names)
+                                      for part in (one.n, one.sums))], 1))  # fmt: skip
         which, row, held, count = one.bins[:, mine[one.bins[1]]]
-        where = (one.panes[row] - start) // step_s
-        bins.append(np.stack([which, of[row], where, held, count]))
-    by_series = n.transpose(0, 2, 1), sums.transpose(0, 2, 1)
-    return Sheet(start, step_s, groups, names, calls, *by_series, np.concatenate(bins, 1))
+        bins.append(np.stack([which, of[row], step[row], held, count]))
+    table = _summed(np.concatenate(places), np.concatenate(values), shape[0] * shape[1])
+    whole = table.reshape(*shape, -1).transpose(0, 2, 1)
+    n, sums = whole[:, 1 : 1 + len(names)], whole[:, 1 + len(names) :]
+    return Sheet(start, step_s, groups, names, whole[:, 0], n, sums, np.concatenate(bins, 1))
 
 
-def levels_of(width_s: int) -> tuple[int, ...]:
-    """How long stored panes are, the finest first."""
-    return tuple(sorted({width_s, 60, HOUR_S}))
+def _columns(part: Floats, mine: list[str], names: list[str]) -> Floats:
+    if mine == names:  # as most
+        return part
+    made = np.zeros((len(part), len(names)))
+    made[:, [names.index(name) for name in mine]] = part
+    return made
+
+
+def _summed(places: Ints, values: Floats, size: int) -> Floats:
+    """The sums of rows by their places."""
+    made = np.zeros((size, values.shape[1]))
+    if len(places):
+        order = np.argsort(places, kind="stable")
+        starts = np.flatnonzero(np.diff(places[order], prepend=-1))
+        made[places[order][starts]] = np.add.reduceat(values[order], starts, 0)
+    return made

@@ -23,7 +23,6 @@ from consumers.server.embedded import Embedded
 from consumers.server.rehearsal import Rehearsal
 from consumers.server.scoring import Scoring, begin_loading
 from consumers.server.sinks import InboxSink, Shut, Sink, TopicSink
-from consumers.server.views import VIEWS
 from consumers.service import stopping, watched
 from shadow.candidates import Model
 
@@ -70,7 +69,6 @@ def run_server(
         scoring = held.enter_context(closing(Scoring(config, panel)))
         sink = held.enter_context(closing(sink_of(config, store, busy)))
         desk = Desk(config, store, tally, health, scoring, sink, works)
-        held.enter_context(closing(Rehearsal(desk, VIEWS)))
         _serve(config, desk, keys, listener, embedded.ended if embedded else lambda: False)
 
 
@@ -102,8 +100,9 @@ def _serve(
     scheme = "https" if config.server.cert_file else "http"
     shown = f"[{host}]" if ":" in host else host
     _log.info("pages on %s://%s:%d/", scheme, shown, port)
-    server = _Server(settings_of(config, build_app(desk, keys)), ended)
-    with stopping(server.stop):
+    app = build_app(desk, keys)
+    server = _Server(settings_of(config, app), ended)
+    with stopping(server.stop), closing(Rehearsal(app.state.press)):
         asyncio.run(server.serve(sockets=[listener]))
 
 

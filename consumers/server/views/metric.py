@@ -174,6 +174,7 @@ def _models(sheet: Sheet, mine: list[int], metric: str) -> tuple[Figure, ...]:
     """The same for each of several models."""
     if len(mine) < 2:
         return ()
+    sheet = sheet.coarser(-(-len(sheet.at) // _SMALL))
     places = sorted(mine, key=lambda one: -sheet.calls[one].sum())[:_MODELS]
     curves = _curves(sheet, [[place] for place in places], metric)
     found = [
