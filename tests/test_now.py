@@ -88,6 +88,8 @@ def test_one_metric_has_its_course_its_models_its_segments_and_what_is_missing(
         assert found["missing"] == {"error": 96}
         alone = client.get(f"/api/now?{asked}&model=wren-small").json()["detail"]
         assert alone["value"] == pytest.approx(0.25) and not alone["models"]
+        assert client.get("/api/now?service=none&metric=none").json()["detail"] is None
+        assert client.get("/?service=none&metric=none").status_code == 200
         page = client.get(f"/?{asked}")
         assert page.status_code == 200 and page.text.count("data-x=") >= 24
 
@@ -114,6 +116,9 @@ def test_a_closed_row_is_read_once_and_one_of_an_open_hour_again(tmp_path: Path)
     with store.transaction() as tx:
         tx.execute(delete(tables.panes))
     assert calls() == 720
+    with store.reading() as tx:
+        nothing = points.sheet(tx, HOUR_S, START - DAY_S, START, 24)
+    assert nothing.calls.shape == (0, 24) and nothing.histogram("latency")[1].sum() == 0
     store.close()
 
 

@@ -180,11 +180,8 @@ def _added(blocks: Sequence[Block], span: tuple[int, int], step_s: int, service:
     groups = sorted({g for one in blocks for g in one.groups if service in ("", g.service)})
     names = sorted({name for one in blocks for name in one.names})
     shape = len(groups), -(-(end - start) // step_s)
-    places, values, bins = (
-        [np.zeros(0, np.int64)],
-        [np.zeros((0, 1 + 2 * len(names)))],
-        list[Ints](),
-    )
+    places, bins = [np.zeros(0, np.int64)], [np.zeros((5, 0), np.int64)]
+    values = [np.zeros((0, 1 + 2 * len(names)))]
     for one in blocks:
         own = [groups.index(group) if group in groups else -1 for group in one.groups]
         of, step = np.array(own, np.int64)[one.whose], (one.panes - start) // step_s
@@ -196,7 +193,7 @@ def _added(blocks: Sequence[Block], span: tuple[int, int], step_s: int, service:
         which, row, held, count = one.bins[:, mine[one.bins[1]]]
         bins.append(np.stack([which, of[row], step[row], held, count]))
     table = _summed(np.concatenate(places), np.concatenate(values), shape[0] * shape[1])
-    whole = table.reshape(*shape, -1).transpose(0, 2, 1)
+    whole = table.reshape(*shape, table.shape[1]).transpose(0, 2, 1)
     n, sums = whole[:, 1 : 1 + len(names)], whole[:, 1 + len(names) :]
     return Sheet(start, step_s, groups, names, whole[:, 0], n, sums, np.concatenate(bins, 1))
 
