@@ -48,19 +48,20 @@ _KEPT = {"description": "What became of the body.", "content": {JSON: {"schema":
         "rejected": {"type": "array", "items": {"type": "object"}},
     },
 }}}}  # fmt: skip
-_WAIT = {"description": "Cannot be made durable now; Retry-After says when to come again."}
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: _KEPT,
     400: {"description": "No call in the body can be read, or the body itself."},
-    403: {"description": "Nothing is taken in here."},
-    413: {"description": "The body is too large."},
     415: {"description": "Another Content-Encoding than gzip, or another Content-Type."},
-    503: _WAIT,
 }
 _MESSAGES: dict[str, Any] = {"requestBody": {"required": True, "content": {
     JSON: {"schema": _MESSAGE}, PROTOBUF: {"schema": {"type": "string", "format": "binary"}},
 }}}  # fmt: skip
-_OTLP_ANSWERS = _ANSWERS | {200: {"description": "An OTLP export response."}}
+# An exporter is told in its own words, and not in a line of ours.
+_OTLP_ANSWERS = _ANSWERS | {
+    200: {"description": "An OTLP export response."},
+    413: {"description": "The message is too large."},
+    503: {"description": "Cannot be made durable now; Retry-After says when to come again."},
+}
 
 
 def _lines(one: dict[str, Any]) -> dict[str, Any]:

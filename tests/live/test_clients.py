@@ -71,6 +71,8 @@ def test_spans_and_events_of_the_sdk_become_calls(server: Served, tmp_path: Path
     traced.shutdown()
     logged.shutdown()
     wait_until(lambda: scored(server) == 2, 30)
+    page = httpx.get(f"{server.url}/calls", headers=BEARER["out"], timeout=10)
+    assert "m-8b" in page.text
     rows = stored(tmp_path, select(calls.c.id, calls.c.service, calls.c.model))
     contexts = [span.get_span_context() for span in (whole, half)]
     assert sorted(rows) == sorted(
