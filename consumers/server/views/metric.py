@@ -165,9 +165,9 @@ def _known(values: Any) -> Values:
 
 
 def _volume(sheet: Sheet, mine: list[int], at: int) -> Figure:
-    n = sheet.n[mine, at].sum(0)
-    return Figure("Values a second", "per second", sheet.at, sheet.step_s,
-                  (Curve("values", tuple((n / sheet.step_s).tolist())),))  # fmt: skip
+    rates = tuple((sheet.n[mine, at].sum(0) / sheet.step_s).tolist())
+    lines = (Curve("values", rates),)
+    return Figure("Values a second", "", sheet.at, sheet.step_s, lines, axis=(0.0, 0.0))
 
 
 def _models(sheet: Sheet, mine: list[int], metric: str) -> tuple[Figure, ...]:

@@ -24,7 +24,8 @@ from watch.series import WHOLE
 
 # A small picture has at most so many points.
 _STEPS = 48
-_RINGING = 20
+# So many findings stand on top, of so many that are read.
+_ON_TOP, _RINGING = 6, 500
 _ORDER = {row.name: at for at, row in enumerate(METRICS)}
 # Traffic says the rest of these.
 _ELSEWHERE = ("latency", "error")
@@ -126,7 +127,9 @@ class Now:
     end: int
     step_s: int
     at: tuple[float, ...]
+    now: float
     ringing: tuple[Ringing, ...]
+    more_ring: int
     services: tuple[Service, ...]
     detail: Detail | None
 
@@ -134,18 +137,14 @@ class Now:
 def read(desk: Desk, tx: Transaction, asked: Asked) -> Now:
     """The page's numbers."""
     there = stretch_of(desk, tx, asked.window)
-    rings = tuple(
-        Ringing(one.key.hex(), one.kind, one.severity, one.summary, one.began)
-        for one in all_findings(tx, _RINGING, state="firing")
-        if all(dict(one.name).get(part, "") in ("", value) for part, value in
-               (("service", asked.service), ("metric", asked.metric)) if value)
-    )  # fmt: skip
+    rings = tuple(_rings(tx, asked))
+    told = desk.clock(), rings[:_ON_TOP], len(rings) - len(rings[:_ON_TOP])
     if there is None:
-        return Now(None, 0, 0, 0, (), rings, (), None)
+        return Now(None, 0, 0, 0, (), *told, (), None)
     if asked.service and asked.metric:
         detail = detail_of(desk, tx, asked.window, (asked.service, asked.model, asked.variant),
                            asked.metric)  # fmt: skip
-        return Now(there.newest, there.start, there.end, 0, (), rings, (), detail)
+        return Now(there.newest, there.start, there.end, 0, (), *told, (), detail)
     sheet = desk.memory.points.sheet(tx, there.level_s, there.start, there.end, _STEPS)
     watched = standing_of(desk.memory.series(tx, desk.config))
     board = _Board(sheet, there, watched, sheet.histogram("latency"))
@@ -156,7 +155,16 @@ def read(desk: Desk, tx: Transaction, asked: Asked) -> Now:
         for name in names
         if asked.service in ("", name)
     )
-    return Now(there.newest, there.start, there.end, sheet.step_s, sheet.at, rings, services, None)
+    return Now(there.newest, there.start, there.end, sheet.step_s, sheet.at, *told, services, None)
+
+
+def _rings(tx: Transaction, asked: Asked) -> Iterator[Ringing]:
+    wanted = {"service": asked.service, "metric": asked.metric}
+    for one in all_findings(tx, _RINGING, state="firing"):
+        held = dict(one.name)
+        # What has no metric, as a burn rate, may be about any.
+        if all(held.get(part, "") in ("", value) for part, value in wanted.items() if value):
+            yield Ringing(one.key.hex(), one.kind, one.severity, one.summary, one.began)
 
 
 def _budgets(desk: Desk, tx: Transaction) -> Iterator[tuple[str, Budget]]:
