@@ -48,6 +48,7 @@ card: $(READY) ## how good the shipped heads are on sources never trained on; an
 bench: $(READY) ## what this machine does, as a table
 	$(BIN)/python -m tests.bench.road
 	$(BIN)/python -m tests.bench.ingest
+	$(BIN)/python -m tests.bench.evaluate
 	$(BIN)/python -m tests.bench.shadow
 	$(BIN)/python -m tests.bench.readout
 	$(BIN)/python -m tests.bench.watch

@@ -1,6 +1,8 @@
 """Scores on request: what is asked and in which order, what is remembered, what is too much."""
 
+import ast
 import itertools
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
@@ -19,6 +22,8 @@ from agent.score import Panel
 from agent.scoring import Options, load
 from consumers.server.scoring import Scoring, begin_loading
 from tests.serving import served, told
+
+README = Path(__file__).parents[1] / "README.md"
 
 
 class Lengths:
@@ -136,6 +141,18 @@ def test_what_cannot_be_scored_is_named_in_a_line(tmp_path: Path, body: bytes, s
         assert answer.status_code == 422
         assert answer.json()["error"].startswith(said), answer.json()
         assert lengths.seen == []
+
+
+def test_the_client_of_the_readme_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    block = README.read_text(encoding="utf-8").split("    import httpx\n", 1)[1].split("\n\n")[0]
+    with asking(tmp_path) as (client, _, _):
+        monkeypatch.setattr(httpx, "post", lambda url, json, timeout: client.post(url, json=json))
+        exec(textwrap.dedent("    import httpx\n" + block), {})
+    said = [ast.literal_eval(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["response_refusal"] for one in said] == [0.0, 1.0]
+    assert [one["response_relevance"] for one in said] == [0.35, 0.39]
 
 
 def test_until_models_are_there_and_where_they_are_not_it_is_said(tmp_path: Path) -> None:
