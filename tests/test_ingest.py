@@ -12,16 +12,19 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from agent.config import load_config
+from agent.errors import StoreDown
 from agent.store import open_store, reads
 from agent.store.tables import calls, dead_letters, inbox
 from consumers.deadletter import replay_letters
 from consumers.pump.sender import Sender
 from consumers.server import ingest
+from consumers.server.bodies import Room
 from consumers.server.ingest import found_in
 from consumers.server.sinks import Shut
 from tests.road import InboxRoad, native
 from tests.serving import served, told
 from tests.telemetry import CURRENT, KEY, PROMPTS, protobuf, span, traces
+from tests.test_hostile import REJECTED
 from tests.test_litellm import payload
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
@@ -73,6 +76,19 @@ def test_a_body_without_a_readable_call_is_refused_and_kept_and_one_without_a_re
     assert (answer.status_code, answer.json()) == (400, {"error": "the body holds no record"})
 
 
+def test_hostile_bodies_are_refused_and_kept_and_the_next_is_taken(
+    client: TestClient, tmp_path: Path
+) -> None:
+    taken = 0
+    for path in ("/ingest", "/ingest/litellm", "/v1/traces"):
+        for name, value, _ in REJECTED:
+            answer = client.post(path, content=value, headers={"Content-Type": JSON})
+            assert answer.status_code in (200, 400, 413), (path, name, answer.text)
+            taken += answer.json().get("refused", 0)
+        assert client.post("/ingest", content=lines(native(1))).json()["accepted"] == 1
+    assert sum(form != "otlp" for form, _ in kept(tmp_path)) >= taken > 2 * len(REJECTED) * 0.8
+
+
 def test_an_answer_lists_a_hundred_refusals_and_counts_them_all(client: TestClient) -> None:
     answer = client.post("/ingest", content=lines(native(1), *[{}] * 150)).json()
     assert (answer["accepted"], answer["refused"], len(answer["rejected"])) == (1, 150, 100)
@@ -108,6 +124,22 @@ def test_a_body_is_bounded_as_it_is_sent_and_unpacked(
         answer = client.post("/ingest", content=content, headers=said)
         assert answer.status_code == status, answer.text
         assert status == 200 or answer.json()["error"]
+
+
+def test_bodies_are_held_within_one_room(tmp_path: Path) -> None:
+    room = Room(10)
+    with room.share() as one, room.share() as other:
+        one.take(8)
+        with pytest.raises(StoreDown, match="no room"):
+            other.take(3)
+        other.take(2)
+    with room.share() as alone:
+        alone.take(10)
+    with served(told(tmp_path, body_bytes=1024, unpacked_bytes=1024)) as client:
+        # What was held is given back, whatever became of it.
+        for _ in range(20):
+            assert client.post("/ingest", content=b"x" * 900).status_code == 400
+            assert client.post("/ingest", content=iter([b"x" * 900] * 2)).status_code == 413
 
 
 def test_every_format_is_read_as_it_was_posted_whatever_the_inbox_says(tmp_path: Path) -> None:

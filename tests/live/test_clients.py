@@ -10,7 +10,6 @@ import httpx
 import pytest
 import yaml
 from opentelemetry._logs import LogRecord
-from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk._logs import LoggerProvider
@@ -46,17 +45,16 @@ def scored(server: Served) -> int:
     return int(answer.json()["ends"]["scored"])
 
 
-def test_spans_and_events_of_the_sdk_become_calls(server: Served, tmp_path: Path) -> None:
+def test_spans_and_events_of_the_sdk_become_calls(
+    server: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", server.url)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"Authorization=Bearer%20{SECRETS['in']}")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
     resource = Resource.create({"service.name": "bot"})
     traced, logged = TracerProvider(resource=resource), LoggerProvider(resource=resource)
-    spans = OTLPSpanExporter(
-        f"{server.url}/v1/traces", headers=BEARER["in"], compression=Compression.Gzip
-    )
-    events = OTLPLogExporter(
-        f"{server.url}/v1/logs", headers=BEARER["in"], compression=Compression.Gzip
-    )
-    traced.add_span_processor(SimpleSpanProcessor(spans))
-    logged.add_log_record_processor(SimpleLogRecordProcessor(events))
+    traced.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter()))
+    logged.add_log_record_processor(SimpleLogRecordProcessor(OTLPLogExporter()))
     tracer, logger = traced.get_tracer("app"), logged.get_logger("app")
     with tracer.start_as_current_span("chat m", kind=SpanKind.CLIENT) as whole:
         whole.set_attributes({**CHAT, **PROMPTS["attributes"]})
