@@ -2,9 +2,7 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,13 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text
 
-from agent.errors import BadConfig, StoreDown
-from agent.score import Panel
+from agent.errors import StoreDown
 from agent.store import Store, open_store, positions, writes
 from agent.store.tables import inbox
-from consumers.exporter import Health
-from consumers.recorder import instruments
-from consumers.server.embedded import Embedded
 from consumers.server.process import sink_of, store_of
 from consumers.server.sinks import Batch, InboxSink, Shut
 from tests.serving import served, told
@@ -119,38 +113,3 @@ def test_beside_a_writer_there_are_pages_only(tmp_path: Path) -> None:
             with pytest.raises(StoreDown, match=r"another process is writing to v\.db: pages only"):
                 sink.check()
             assert isinstance(sink, Shut)
-
-
-def test_scorers_that_cannot_be_loaded_end_the_worker_with_their_reason(tmp_path: Path) -> None:
-    missing: Future[Panel] = Future()
-    health, worker = begun(tmp_path, missing)
-    assert health.state == (False, "models are being loaded") and not worker.works()
-    missing.set_exception(BadConfig("scorers.toxicity", "no such model"))
-    until(worker.ended)
-    assert health.state == (False, "scorers.toxicity: no such model")
-    with pytest.raises(BadConfig, match="no such model"):
-        worker.close()
-
-
-def test_a_stop_does_not_wait_for_models(tmp_path: Path) -> None:
-    _, worker = begun(tmp_path, Future())
-    worker.close()
-    assert worker.ended() and not worker.works()
-
-
-def begun(tmp_path: Path, panel: Future[Panel]) -> tuple[Health, Embedded]:
-    config = told(tmp_path)
-    tally, health = instruments(config)
-    store = open_store(config.store.url.get_secret_value(), writer=True)
-    worker = Embedded(config, store, (tally, health), panel)
-    until(lambda: health.state[1] != "starting")
-    store.close()
-    return health, worker
-
-
-def until(holds: Any) -> None:
-    for _ in range(500):
-        if holds():
-            return
-        time.sleep(0.01)
-    raise AssertionError("never came to it")
