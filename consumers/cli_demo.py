@@ -39,10 +39,11 @@ def demo(
 ) -> None:
     """A simulated day with an attack and three regressions; no broker, no network."""
     from consumers.demo import STORE, demo_config, run_demo, yesterday
-    from consumers.simulate import DAY_S, bad_day
+    from consumers.simulate import DAY_S, HOUR_S, bad_day
 
     now = time.time()
-    start = now - DAY_S if serve else yesterday(now)
+    # What goes on must not begin in an hour that the day has closed.
+    start = now // HOUR_S * HOUR_S - DAY_S if serve else yesterday(now)
     if serve:
         from consumers.server.process import bound
 
@@ -87,6 +88,10 @@ def show_demo(out: Console, seen: dict[str, Any]) -> None:
     _show_experiment(out, seen["experiments"])
     _say(out, "\nwhat left its baseline, found without being told where to look")
     wide.print(findings_table(seen["findings"]))
+    _say(
+        out,
+        f"\nkept beside it: {' and '.join(seen['runs'])}, a suite before and after a model changed",
+    )
     _say(out, "\nwhere to look next")
     _say(out, f"  vedette serve -c {seen['config']}   # all of this as pages")
     _say(out, f"  vedette findings -c {seen['config']} --series   # what else is watched")

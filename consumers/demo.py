@@ -18,6 +18,7 @@ from agent.store import Store, open_store, reads
 from agent.store.budgets import tickets_by_state
 from agent.summaries import LogHistogram
 from consumers import commands
+from consumers.demo_runs import keep_runs
 from consumers.findings import newest
 from consumers.service import watch_records
 from consumers.shadowing import embedded
@@ -93,6 +94,7 @@ def run_demo(
         took_s = time.monotonic() - began
         seen = _seen(store, scenario) | {"experiments": _experiments(store, config)}
         seen |= {"findings": newest(store, config, 100)}
+        seen |= {"runs": keep_runs(store, config, scenario)}
     finally:
         store.close()
     file = path.with_suffix(".yaml")

@@ -121,6 +121,8 @@ class _Day:
         self._tokens_out = np.clip(rng.lognormal(np.log(129), 0.86, n), 1, 1000).astype(int)
         self._haste = rng.lognormal(0, 0.25, n).tolist()
         self._luck = rng.random((n, 8)).tolist()
+        # A shorter while has users of its own, so that a candidate may be asked for them.
+        self._users = "user" if scenario.length_s == DAY_S else f"user-{scenario.seed}"
         self.fair: dict[int, str] = {}
 
     def name(self, i: int) -> str:
@@ -170,7 +172,7 @@ class _Day:
             response, good = self._said("rude", i), False
         if "jailbreak" in changed and self._luck[i][7] < _ATTACKS:
             prompt, response = self._said("jailbreaks", i), str(self._phrases["en"]["refusals"][0])
-        user = f"user-{int(self._luck[i][3] * max(20, self._scenario.calls // 12))}"
+        user = f"{self._users}-{int(self._luck[i][3] * max(20, self._scenario.calls // 12))}"
         call = {
             "id": self.name(i),
             "at": round(at, 3),

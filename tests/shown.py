@@ -9,6 +9,7 @@ from agent.config import Config, load_config
 from agent.score import load_panel
 from agent.store import open_store
 from consumers.demo import demo_tree
+from consumers.demo_runs import keep_runs
 from consumers.service import watch_records
 from consumers.shadowing import embedded
 from consumers.simulate import bad_day, simulate
@@ -30,6 +31,7 @@ def make_shown(folder: Path) -> Path:
         cast = embedded(config.shadow, store, {"understudy": Understudy(scenario)})
         records = [(record.arrival, record.value) for record in simulate(scenario)]
         watch_records(config, store, load_panel(config), records, cast=cast)
+        keep_runs(store, config, scenario)
     finally:
         store.close()
     return folder

@@ -36,6 +36,7 @@ def test_the_demo_reports_what_was_simulated(
     assert sum(model["calls"] for model in seen["models"]) == kinds["call"]
     assert set(seen["segments"]["language"]) == {"en", "de", "fr", "es"}
     assert sum(seen["segments"]["tenant"].values()) == kinds["call"]
+    assert seen["runs"] == ["support#1", "support#2"]
     assert not (tmp_path / "production.db").exists()
     verdicts = {line["metric"]: line for line in seen["experiments"] if line["kind"] == "paired"}
     assert verdicts["response_relevance"]["verdict"] == "better"

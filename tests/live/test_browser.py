@@ -22,7 +22,6 @@ from consumers.server.process import bound
 from consumers.server.views import VIEWS
 from consumers.service import watch_records
 from tests.conftest import absent
-from tests.evaluated import right_and_wrong, run_suite, suite_tree, sums, write_lines
 from tests.live.child import Unavailable
 from tests.serving import made
 from tests.shown import START, copied
@@ -31,7 +30,7 @@ SEEN = (
     ("/?service=assistant&metric=latency", "a metric over time"),
     ("/calls?id=sim-5-1", "a call"),
     ("/calls?metric=response_repetition", "pairs"),
-    ("/evaluations?run=arithmetic%232&beside=arithmetic%231", "two runs"),
+    ("/evaluations?run=support%232&beside=support%231", "two runs"),
 )
 # What a reader with a screen reader or weak eyes cannot get past.
 BARRED = ("serious", "critical")
@@ -53,7 +52,6 @@ def site(shown: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site
     folder = tmp_path_factory.mktemp("site")
     config = copied(shown, folder, server={"port": 0, "refresh_s": 0.1})
     store = open_store(config.store.url.get_secret_value())
-    _evaluate(folder, store)
     with made(config, store) as app:
         listener = bound(config)
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
@@ -67,16 +65,6 @@ def site(shown: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site
             thread.join()
             listener.close()
     store.close()
-
-
-def _evaluate(folder: Path, store: Store) -> None:
-    write_lines(folder / "sums.jsonl", sums(60))
-    targets = {name: {"answers": f"{name}.jsonl"} for name in ("large", "small")}
-    for wrong in (2, 20):
-        for name, one in (("large", 10), ("small", wrong)):
-            rows = [row | {"cost_usd": len(name)} for row in right_and_wrong(60, one)]
-            write_lines(folder / f"{name}.jsonl", rows)
-        run_suite(suite_tree(targets), folder, store)
 
 
 @pytest.fixture(scope="module")

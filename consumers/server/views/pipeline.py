@@ -124,7 +124,7 @@ def read(desk: Desk, tx: Transaction, asked: Asked) -> Pipeline:
         tuple(Letter(**row) for row in letters.heads(tx, asked.letters)),
         tuple(candidate_states(tx, desk.config, now)),
         _versions(tx),
-        tuple(Stage(name, *row) for name, row in sorted(desk.tally.stages().items()) if row[0]),
+        _stages(desk),
         tuple(audit.newest(tx, asked.deeds)), desk.config.drift is not None,
     )  # fmt: skip
 
@@ -136,6 +136,12 @@ def _partition(tx: Transaction, row: dict[str, Any]) -> Partition:
     names = ("topic", "partition", "source", "next", "read_through", "caught_up_at", "received",
              "late", "lost", "conflicts")  # fmt: skip
     return Partition(waiting=waiting, **{name: row[name] for name in names})
+
+
+def _stages(desk: Desk) -> tuple[Stage, ...]:
+    """What took longest first."""
+    found = [Stage(name, *row) for name, row in desk.tally.stages().items() if row[0]]
+    return tuple(sorted(found, key=lambda one: (-one.seconds, one.stage)))
 
 
 def _versions(tx: Transaction) -> dict[str, tuple[str, ...]]:
