@@ -51,6 +51,7 @@ bench: $(READY) ## what this machine does, as a table
 	$(BIN)/python -m tests.bench.evaluate
 	$(BIN)/python -m tests.bench.shadow
 	$(BIN)/python -m tests.bench.readout
+	$(BIN)/python -m tests.bench.packing
 	$(BIN)/python -m tests.bench.watch
 	$(BIN)/python -m tests.bench.burn
 	$(BIN)/python -m tests.bench.pages

@@ -233,7 +233,7 @@ class Sheet:
     def write(self, tx: Transaction, readings: Sequence[Reading], now: float) -> None:
         """Overwrite the open rows that changed and add to the late tally."""
         for reading in readings:
-            writes.put_panes(tx, reading.position, self._books[place_of(reading)].take_dirty())
+            writes.put_panes(tx, reading.position, self._books[place_of(reading)].pack_dirty())
         for source, tally in sorted(self._late.items()):
             writes.add_late(tx, source, tally.take_dirty(), self._config.panes.groups_max, now)
 

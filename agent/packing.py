@@ -6,7 +6,9 @@ are read together by numpy. 2026-11-25: zlib (level 1) took 2.6x as long as zstd
 pack and 1.9x to unpack, for 4 % more bytes.
 """
 
+import math
 import struct
+import threading
 from array import array
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -27,9 +29,9 @@ PACKED_ZERO = -(1 << 15)
 _HEAD = np.dtype(
     [("n", "<u8"), ("lower", "<f8"), ("upper", "<f8"), ("bins", "<u4"), ("missing", "<u4")]
 )
+_ONE_HEAD = struct.Struct("<QddII")
 # Few counts of a pane need more than a byte; eight took three times as long to unpack.
-_WIDTHS = ("B", "H", "I", "Q")
-
+_WIDTHS = (1, 2, 4, 8)
 
 Heads = NDArray[np.void]
 
@@ -51,32 +53,49 @@ class Opened(NamedTuple):
 _SIZES = struct.Struct(f"<{len(Opened._fields)}I")
 
 
+class _Zstd(threading.local):
+    """Kept, since making one took as long as packing a row with it; no two threads may share it."""
+
+    def __init__(self) -> None:
+        self.compress = zstandard.ZstdCompressor().compress
+        self.decompress = zstandard.ZstdDecompressor().decompress
+
+
+_zstd = _Zstd()
+
+
 def pack_row(summaries: Mapping[str, Summary], calls: Counts, panels: Counts) -> bytes:
     """Named summaries and two Counts as one compressed blob, equal for equal content."""
     names = sorted(summaries)
-    bins, counts = array("h"), list[int]()
-    heads, missing, sums = [], [], list[int]()
+    bins, counts, sums = list[int](), list[int](), list[int]()
+    heads, missing = list[bytes](), list[bytes]()
     for name in names:
         one = summaries[name]
         order, words = sorted(one.bins), one.missing.to_bytes()
+        ends = (one.lower, one.upper) if isinstance(one, BoundedHistogram) else (math.nan,) * 2
+        heads.append(_ONE_HEAD.pack(one.n, *ends, len(order), len(words)))
         missing.append(words)
-        bins.extend(PACKED_ZERO if index == ZERO_BUCKET else index for index in order)
-        counts.extend(one.bins[index] for index in order)
-        ends = (one.lower, one.upper) if isinstance(one, BoundedHistogram) else (np.nan,) * 2
-        heads.append((one.n, *ends, len(order), len(words)))
+        bins += order
+        counts += [one.bins[index] for index in order]
         sums += [one.total, one.total_sq]
-    code = next(w for w in _WIDTHS if max(counts, default=0) < 1 << 8 * array(w).itemsize)
-    parts = (
-        *(calls.to_bytes(), panels.to_bytes(), "\n".join(names).encode()),
-        *(np.array(heads, _HEAD).tobytes(), _pack_sums(sums)),
-        *(b"".join(missing), bins.tobytes(), array(code, counts).tobytes()),
+    packed = array("h", [PACKED_ZERO if index == ZERO_BUCKET else index for index in bins])
+    return close_row(
+        Opened(
+            *(calls.to_bytes(), panels.to_bytes(), "\n".join(names).encode()),
+            *(b"".join(heads), pack_sums(sums), b"".join(missing)),
+            *(packed.tobytes(), pack_counts(np.array(counts, np.uint64))),
+        )
     )
-    return zstandard.compress(_SIZES.pack(*map(len, parts)) + b"".join(parts))
+
+
+def close_row(row: Opened) -> bytes:
+    """The parts of a row as one compressed blob."""
+    return _zstd.compress(_SIZES.pack(*map(len, row)) + b"".join(row))
 
 
 def open_row(blob: bytes) -> Opened:
     """The parts of a packed row."""
-    data, at, parts = zstandard.decompress(blob), _SIZES.size, []
+    data, at, parts = _zstd.decompress(blob), _SIZES.size, []
     for size in _SIZES.unpack_from(data):
         parts.append(data[at : at + size])
         at += size
@@ -85,21 +104,23 @@ def open_row(blob: bytes) -> Opened:
 
 def unpack_row(blob: bytes) -> tuple[dict[str, Summary], Counts, Counts]:
     """Read what `pack_row` wrote."""
-    row = open_row(blob)
-    heads, names = read_heads([row])[0], read_names(row.names)
-    ends = np.cumsum(heads["bins"]).tolist()
-    bins, counts = read_bins([row])
-    sums = iter(read_sums([row]))
+    return read_row(open_row(blob))
+
+
+def read_row(row: Opened) -> tuple[dict[str, Summary], Counts, Counts]:
+    """The summaries of an opened row, its calls and its panels."""
+    packed, counted = read_bins([row])
+    bins, counts, sums = unpacked(packed), counted.tolist(), iter(read_sums(row))
     summaries: dict[str, Summary] = {}
-    at = 0
-    for name, head, end in zip(names, heads, ends, strict=True):
-        size = int(head["missing"])
-        first = end - int(head["bins"])
-        held = zip(unpacked(bins[first:end]), counts[first:end].tolist(), strict=True)
-        made = empty_like(float(head["lower"]), float(head["upper"]))
-        made.add(held, int(head["n"]), next(sums), next(sums))
-        made.missing = Counts.from_bytes(row.missing[at : at + size])
-        summaries[name], at = made, at + size
+    first = at = 0
+    for name, head in zip(read_names(row.names), read_heads([row]).tolist(), strict=True):
+        n, lower, upper, size, words = head
+        made = empty_like(lower, upper)
+        held = zip(bins[first : first + size], counts[first : first + size], strict=True)
+        made.add(held, n, next(sums), next(sums))
+        if words:
+            made.missing = Counts.from_bytes(row.missing[at : at + words])
+        summaries[name], first, at = made, first + size, at + words
     return summaries, Counts.from_bytes(row.calls), Counts.from_bytes(row.panels)
 
 
@@ -121,8 +142,8 @@ def read_names(packed: bytes) -> list[str]:
 
 
 def read_heads(rows: Sequence[Opened]) -> Heads:
-    """The heads of rows of the same series, [rows, series]."""
-    return np.frombuffer(b"".join(row.heads for row in rows), _HEAD).reshape(len(rows), -1)
+    """The heads of all series of rows in order."""
+    return np.frombuffer(b"".join(row.heads for row in rows), _HEAD)
 
 
 def read_bins(rows: Sequence[Opened]) -> tuple[NDArray[np.int16], Ints]:
@@ -143,24 +164,25 @@ def unpacked(bins: NDArray[np.int16]) -> list[int]:
     return [ZERO_BUCKET if one == PACKED_ZERO else one for one in bins.tolist()]
 
 
-def _pack_sums(sums: Sequence[int]) -> bytes:
-    # Words where a sum passes 64 bits, as the squares of tokens do.
+def pack_counts(counts: NDArray[np.uint64]) -> bytes:
+    """Counts in as few bytes as the largest takes."""
+    most = int(counts.max(initial=0))
+    width = next(width for width in _WIDTHS if most < 1 << 8 * width)
+    return counts.astype(f"<u{width}").tobytes()
+
+
+def pack_sums(sums: Sequence[int]) -> bytes:
+    """The sums of x and of x^2 of each series: words where one passes 64 bits, as the squares of
+    tokens do."""
     wide = any(not -(1 << 63) <= one < 1 << 63 for one in sums)
     return b"w" + " ".join(map(str, sums)).encode() if wide else b"q" + array("q", sums).tobytes()
 
 
-def read_sums(rows: Sequence[Opened]) -> list[int]:
-    """The sums of x and of x^2 of each series in fixed point, over all rows."""
-    wide = [row.sums for row in rows if row.sums[:1] == b"w"]
-    plain = [row.sums[1:] for row in rows if row.sums[:1] == b"q"]
-    totals = [sum(one) for one in zip(*(map(int, one[1:].split()) for one in wide), strict=True)]
-    if plain:
-        table = np.frombuffer(b"".join(plain), "<i8").reshape(len(plain), -1)
-        # Halves: so many numbers of 64 bits may not fit 64 bits together.
-        high, low = (table >> 32).sum(0).tolist(), (table & 0xFFFFFFFF).sum(0).tolist()
-        mine = [(a << 32) + b for a, b in zip(high, low, strict=True)]
-        totals = [a + b for a, b in zip(totals, mine, strict=True)] if wide else mine
-    return totals
+def read_sums(row: Opened) -> list[int]:
+    """The sums of x and of x^2 of each series in fixed point."""
+    if row.sums[:1] == b"w":
+        return [int(one) for one in row.sums[1:].split()]
+    return array("q", row.sums[1:]).tolist()
 
 
 def read_each_sum(rows: Sequence[Opened]) -> Floats:
@@ -169,7 +191,7 @@ def read_each_sum(rows: Sequence[Opened]) -> Floats:
         table = np.frombuffer(b"".join(row.sums[1:] for row in rows), "<i8")
         found: Floats = table.reshape(len(rows), -1, 2)[:, :, 0].astype(np.float64)
         return found
-    return np.array([[read_sums([row])[::2]] for row in rows], np.float64)[:, 0]
+    return np.array([read_sums(row)[::2] for row in rows], np.float64)
 
 
 def read_total_of(row: Opened, series: int) -> int:
@@ -182,4 +204,4 @@ def read_total_of(row: Opened, series: int) -> int:
 
 def empty_like(lower: float, upper: float) -> BoundedHistogram | LogHistogram:
     """A histogram of a head's range; NaN stands for none."""
-    return LogHistogram() if np.isnan(lower) else BoundedHistogram(lower, upper)
+    return LogHistogram() if math.isnan(lower) else BoundedHistogram(lower, upper)

@@ -15,12 +15,7 @@ from agent.buckets import Floats, Ints, Keys, dither_keys, dithered_bins, log_bu
 from agent.catalog import metric_named
 from agent.packing import pack_row, unpack_row
 from agent.record import NOT_MEANT, Call
-from agent.summaries import (
-    BoundedHistogram,
-    Counts,
-    LogHistogram,
-    Summary,
-)
+from agent.summaries import BoundedHistogram, Counts, LogHistogram, Summary
 
 MINUTE_S = 60
 HOUR_S = 3600
@@ -103,7 +98,9 @@ class Row:
 
     def bounded(self, name: str, lower: float, upper: float) -> BoundedHistogram:
         """The summary of a bounded series, empty where it was never counted."""
-        found = self.summaries.setdefault(name, BoundedHistogram(lower, upper))
+        found = self.summaries.get(name)
+        if found is None:
+            found = self.summaries[name] = BoundedHistogram(lower, upper)
         assert isinstance(found, BoundedHistogram)
         return found
 
@@ -142,11 +139,20 @@ def groups_of(call: Call, segments: Sequence[str]) -> list[Group]:
     return [main] + [main._replace(segment=f"{k}={held[k]}") for k in segments if k in held]
 
 
+class PackedRow(NamedTuple):
+    """A row as it is stored."""
+
+    key: RowKey
+    calls: int
+    blob: bytes
+
+
 class PaneBook:
     """The open pane rows of one source partition, as its only writer holds them.
 
-    Rows that a flush did not touch are kept as bytes once more than 256 are unpacked: unpacked
-    a row is some 50 kB, packed 2 kB, and history replayed in one go opens thousands.
+    `_stored` has the bytes of the rows that are unpacked here and were written. Beyond 256 of
+    them, those that a flush did not touch are kept as bytes only: unpacked a row is some 50 kB,
+    packed 2 kB, and history replayed in one go opens thousands.
     """
 
     UNPACKED_MAX = 256
@@ -155,6 +161,7 @@ class PaneBook:
         self.groups_max = groups_max
         self.overflowed = 0
         self._rows: dict[RowKey, Row | bytes] = {}
+        self._stored: dict[RowKey, bytes] = {}
         self._groups: dict[int, int] = {}
         self._dirty: set[RowKey] = set()
 
@@ -183,20 +190,25 @@ class PaneBook:
         """The rows that changed since the last time, in key order."""
         changed = sorted(self._dirty)
         self._dirty.clear()
-        rows = [(key, row) for key in changed if isinstance(row := self._rows[key], Row)]
-        unpacked = [key for key, row in self._rows.items() if isinstance(row, Row)]
-        if len(unpacked) > self.UNPACKED_MAX:
-            touched = set(changed)
-            for key in unpacked:
-                row = self._rows[key]
-                if key not in touched and isinstance(row, Row):
-                    self._rows[key] = row.to_bytes()
-        return rows
+        return [(key, row) for key in changed if isinstance(row := self._rows[key], Row)]
+
+    def pack_dirty(self) -> list[PackedRow]:
+        """The same, as they are to be stored."""
+        packed = [
+            PackedRow(key, row.calls.total(), row.to_bytes()) for key, row in self.take_dirty()
+        ]
+        touched = {one.key: one.blob for one in packed}
+        self._stored |= touched
+        if len(self._stored) > self.UNPACKED_MAX:
+            for key in self._stored.keys() - touched.keys():
+                self._rows[key] = self._stored.pop(key)
+        return packed
 
     def drop_closed(self, closed_through: float, width_s: int) -> None:
         """Forget the rows of panes that are closed; the store has merged them."""
         for key in [key for key in self._rows if key.pane + width_s <= closed_through]:
             del self._rows[key]
+            self._stored.pop(key, None)
             self._groups.pop(key.pane, None)
 
     def __len__(self) -> int:
@@ -285,11 +297,3 @@ def _fold_missing(placement: Placement, column: Column, missing: NDArray[np.bool
     for code, n in zip(codes.tolist(), counts.tolist(), strict=True):
         summary = placement.rows[code >> 16].summary(column.metric)
         summary.missing.add(column.reasons[code & 0xFFFF], n)
-
-
-def merged(rows: Iterable[bytes]) -> bytes:
-    """The sum of packed rows, packed."""
-    total = Row()
-    for blob in rows:
-        total.merge(Row.from_bytes(blob))
-    return total.to_bytes()

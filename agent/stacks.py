@@ -1,6 +1,6 @@
 """Many packed rows at once: a series' counts as arrays over rows, without unpacking a row."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,19 +12,17 @@ from agent.buckets import BINS, FIXED, Floats, Ints
 from agent.packing import (
     Heads,
     Opened,
-    empty_like,
     read_bins,
     read_each_sum,
     read_heads,
     read_names,
-    read_sums,
+    read_row,
     read_total,
     read_total_of,
     read_words,
-    unpacked,
 )
 from agent.panes import Row
-from agent.summaries import Counts, Summary
+from agent.sums import sum_rows
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Layer:
     @cached_property
     def heads(self) -> Heads:
         """[rows, series]."""
-        return read_heads(self.rows)
+        return read_heads(self.rows).reshape(len(self.rows), -1)
 
     @cached_property
     def _counts(self) -> tuple[Ints, NDArray[np.int16], Ints]:
@@ -91,38 +89,6 @@ class Layer:
         spans = zip(self.rows, starts.tolist(), ends.tolist(), strict=True)
         return [row.missing[a:b] for row, a, b in spans]
 
-    def summed(self) -> dict[str, Summary]:
-        """One summary a series."""
-        bins, sums = self._folded()
-        made, totals = {}, read_sums(self.rows)
-        for at, name in enumerate(self.names):
-            used, heads = np.flatnonzero(sums[at]), self.heads[:, at]
-            made[name] = empty_like(float(heads["lower"][0]), float(heads["upper"][0]))
-            held = zip(unpacked(bins[used]), sums[at, used].tolist(), strict=True)
-            made[name].add(held, int(heads["n"].sum()), *totals[2 * at : 2 * at + 2])
-            made[name].missing = _summed(self.missing(at))
-        return made
-
-    def _folded(self) -> tuple[NDArray[np.int16], Ints]:
-        """The bins that any series has, and how often each has them, [series, bins]."""
-        _, bins, counts = self._counts
-        least, width = int(bins.min(initial=0)), len(self.names)
-        span = int(bins.max(initial=0)) - least + 1
-        # 32 bits hold a place: 2^16 bins of at most 2^15 series. They are half the bytes to move.
-        firsts = np.tile(np.arange(width, dtype=np.int32) * span - least, len(self.rows))
-        places = np.repeat(firsts, self.heads["bins"].ravel())
-        places += bins
-        sums = np.bincount(places, counts, width * span).astype(np.int64).reshape(width, span)
-        return np.arange(least, least + span).astype(np.int16), sums
-
-
-def _summed(packed: Iterable[bytes]) -> Counts:
-    total = Counts()
-    for data, times in Counter(packed).items():  # most rows say the same
-        for word, n in read_words(data).items():
-            total.add(word, n * times)
-    return total
-
 
 class Stacks:
     """Every series of many rows."""
@@ -168,8 +134,4 @@ class Stacks:
 
     def summed(self) -> Row:
         """The sum of all rows."""
-        calls = _summed(row.calls for row in self._rows)
-        total = Row(calls=calls, panels=_summed(row.panels for row in self._rows))
-        for layer in self.layers:
-            total.merge(Row(layer.summed()))
-        return total
+        return Row(*read_row(sum_rows(self._rows)))

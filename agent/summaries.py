@@ -52,6 +52,8 @@ class Counts:
 
     def to_bytes(self) -> bytes:
         """Sorted words and counts."""
+        if not self.words:  # as of most series
+            return b""
         return "\n".join(f"{n} {word}" for word, n in sorted(self.words.items())).encode()
 
     @classmethod

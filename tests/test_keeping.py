@@ -14,9 +14,10 @@ from abtest.readout import readout
 from abtest.run import Run
 from agent.buckets import dither_keys
 from agent.errors import StoreDown
-from agent.panes import Group, Row, merged
+from agent.panes import Group, Row
 from agent.store import Store, tables
 from agent.store.reads import StoredPane, stored_panes
+from agent.sums import merged
 from tests.experiments import NOW, START, call, run_of, split, told, travel
 
 WIDTH = 10

@@ -16,12 +16,13 @@ from agent.columns import axis_columns, score_column
 from agent.config import Config, load_config
 from agent.intake import pack_half, unpack_half
 from agent.packing import open_row
-from agent.panes import Group, PaneBook, RowKey, fold, merged, place
+from agent.panes import Group, PaneBook, RowKey, fold, place
 from agent.record import Call, Half, Score, unscored
 from agent.score import Panel
 from agent.stacks import Stacks
 from agent.store import Store, open_store, watches
 from agent.store.tables import calls
+from agent.sums import merged
 from consumers.cli_findings import mean_lines
 from consumers.commands import report
 from consumers.findings import newest

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from agent.packing import open_row, unpack_row
-from agent.panes import Row, merged
+from agent.panes import Row
 from agent.stacks import Stacks
 from agent.summaries import Counts, LogHistogram
+from agent.sums import merged
 
 
 def rows(rng: np.random.Generator, n: int = 40) -> list[Row]:
@@ -30,7 +31,12 @@ def rows(rng: np.random.Generator, n: int = 40) -> list[Row]:
 def test_the_sum_of_a_stack_is_the_sum_of_its_rows(rng: np.random.Generator) -> None:
     made = rows(rng)
     blobs = [row.to_bytes() for row in made]
-    assert Stacks([open_row(blob) for blob in blobs]).summed().to_bytes() == merged(blobs)
+    total = Row()
+    for row in made:
+        total.merge(row)
+    assert merged(blobs) == merged(blobs[::-1]) == total.to_bytes()
+    assert Stacks([open_row(blob) for blob in blobs]).summed().to_bytes() == total.to_bytes()
+    assert merged([]) == Row().to_bytes()
     summaries, calls, panels = unpack_row(blobs[7])
     assert (summaries, calls, panels) == (made[7].summaries, made[7].calls, made[7].panels)
 
@@ -54,7 +60,19 @@ def test_counts_of_every_width_come_back(n: int) -> None:
     row.bounded("x", 0, 1).add([(0, n), (256, 1)], n + 1, 1 << 90, -(1 << 70))
     back = Row.from_bytes(row.to_bytes()).summaries["x"]
     assert back == row.summaries["x"] and back.total == 1 << 90 and back.total_sq == -(1 << 70)
-    assert Stacks([open_row(row.to_bytes())]).summed().to_bytes() == row.to_bytes()
+    assert merged([row.to_bytes()]) == row.to_bytes()
+    twice = Row().merge(row).merge(row)
+    assert merged([row.to_bytes()] * 2) == twice.to_bytes()
+
+
+def test_rows_of_other_ranges_do_not_merge() -> None:
+    one, two, three = Row(), Row(), Row()
+    one.bounded("x", 0, 1)
+    two.bounded("x", -1, 1)
+    three.summaries["x"] = LogHistogram()
+    for other in (two, three):
+        with pytest.raises(ValueError, match="range"):
+            merged([one.to_bytes(), other.to_bytes()])
 
 
 def test_the_total_of_a_flag_is_read_row_by_row_beside_sums_of_any_size(

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, delete, func, select, update
 
 from agent.config import Config
 from agent.experiments import PAIRED
-from agent.panes import HOUR_S, MINUTE_S, merged, pane_of
+from agent.panes import HOUR_S, MINUTE_S, pane_of
 from agent.store import pairs, tickets
 from agent.store.judgements import judgements
 from agent.store.pairs import Span
@@ -30,6 +30,7 @@ from agent.store.tables import (
 from agent.store.ticket_tables import quotas, spent
 from agent.store.ticket_tables import tickets as asked
 from agent.store.writes import upsert
+from agent.sums import merged
 from agent.watermark import closable_through
 
 _DAY_S = 86_400.0

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from agent.panes import HOUR_S, Group, Row, RowKey
+from agent.panes import HOUR_S, Group, PackedRow, Row, RowKey
 from agent.record import DeadLetter
 from agent.store.tables import (
     attempts,
@@ -171,16 +171,15 @@ def closed_through(tx: Connection, sources: Iterable[str]) -> dict[str, float]:
     return {row.source: row.closed_through for row in tx.execute(query.with_for_update(read=True))}
 
 
-def put_panes(tx: Connection, position: Position, rows: Sequence[tuple[RowKey, Row]]) -> None:
+def put_panes(tx: Connection, position: Position, rows: Sequence[PackedRow]) -> None:
     """Overwrite this partition's open pane rows; their owner is the only writer."""
     here = {"topic": position.topic, "partition": position.partition, "source": position.source}
     upsert(
         tx,
         open_panes,
         [
-            {"pane": key.pane, **key.group._asdict(), **here}
-            | {"calls": row.calls.total(), "summaries": row.to_bytes()}
-            for key, row in rows
+            {"pane": key.pane, **key.group._asdict(), **here, "calls": calls, "summaries": blob}
+            for key, calls, blob in rows
         ],
     )
 
