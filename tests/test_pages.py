@@ -25,6 +25,12 @@ def test_a_page_and_its_numbers_are_answered_and_asked_again_by_tag(tmp_path: Pa
         }
 
 
+def test_the_words_of_who_asked_first_are_on_nobody_elses_page(tmp_path: Path) -> None:
+    with served(told(tmp_path)) as client:
+        page = client.get("/pipeline?letters=5&token=mine").text
+        assert "mine" not in page and 'href="/api/pipeline?letters=5"' in page
+
+
 def test_who_asks_within_a_moment_gets_the_same_copy() -> None:
     made, now = list[int](), [0.0]
     copies = Copies(2.0, lambda: now[0])

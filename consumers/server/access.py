@@ -25,7 +25,8 @@ from consumers.server.limits import Rates, network_of
 COOKIE = "vedette"
 # Probes of a supervisor, what a page needs before anybody is known, the way in and the way out.
 PROBES = ("/livez", "/readyz")
-OPEN = (*PROBES, "/static/", "/login", "/logout")
+OPEN = (*PROBES, "/login", "/logout")
+_MADE_OF = "/static/"
 INGEST = ("/ingest", "/ingest/litellm", "/v1/traces", "/v1/logs")
 # POST that changes nothing.
 ASKING = ("/evaluate",)
@@ -120,7 +121,7 @@ def is_loopback(host: str) -> bool:
 
 def role_for(method: str, path: str) -> Role | None:
     """The role that a request needs; None where it needs no token."""
-    if path.startswith(OPEN):
+    if path in OPEN or path.startswith(_MADE_OF):
         return None
     if path in INGEST:
         return "ingest"
@@ -138,7 +139,8 @@ class Access:
     def __init__(
         self, app: ASGIApp, keys: Keys, server: Server, note: Callable[[str, str], None]
     ) -> None:
-        self._app, self._keys, self._names = app, keys, frozenset(server.names)
+        self._app, self._keys = app, keys
+        self._names = frozenset(name.lower() for name in server.names)
         self._note = note
         self._rates = Rates(server.requests_per_s, server.burst)
         self._guesses, self._actions = Rates(*_GUESSES), Rates(*_ACTIONS)

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.errors import BadConfig, BadRecord, Overloaded, StoreDown
@@ -43,6 +44,8 @@ def build_app(desk: Desk, keys: Keys) -> FastAPI:
     """Everything that the server answers."""
     app = FastAPI(
         title="Vedette", version=version("vedette"), docs_url=None, redoc_url=None,
+        # A redirect would be to the host that the client says this is.
+        redirect_slashes=False,
         description="Scores, panes, findings and readouts of LLM services.",
         exception_handlers=_HANDLERS, responses=REFUSALS,
     )  # fmt: skip
@@ -103,6 +106,10 @@ def _full(_: Request, error: Any) -> JSONResponse:
     return JSONResponse({"error": str(error)}, 429, wait)
 
 
+def _gone(_: Request, __: Any) -> JSONResponse:
+    return JSONResponse({"error": "the client went away"}, 400)
+
+
 def _wrong(_: Request, error: Any) -> JSONResponse:
     return JSONResponse({"error": str(error)}, 422)
 
@@ -110,6 +117,7 @@ def _wrong(_: Request, error: Any) -> JSONResponse:
 _HANDLERS: dict[Any, Any] = {
     BadConfig: _wrong,
     BadRecord: _wrong,
+    ClientDisconnect: _gone,
     HTTPException: _refused,
     RequestValidationError: _unclear,
     StoreDown: _away,

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 
 from fastapi import Request
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
 from agent.errors import StoreDown
 from agent.serving import Server
@@ -58,12 +57,9 @@ def room_of(server: Server) -> Room:
 async def read_body(request: Request, share: Share) -> bytes:
     """The body as it was sent; raises StoreDown where there is no room for it."""
     parts = bytearray()
-    try:
-        async for part in request.stream():
-            share.take(len(part))
-            parts += part
-    except ClientDisconnect:
-        raise HTTPException(400, "the client went away") from None
+    async for part in request.stream():
+        share.take(len(part))
+        parts += part
     return bytes(parts)
 
 

@@ -63,7 +63,8 @@ class Sized:
         most = self._body_bytes if scope["path"] in self._large else SMALL_BYTES
         status, why = _too_large(scope, most)
         if status:
-            return await JSONResponse({"error": why}, status)(scope, receive, send)
+            refusal = JSONResponse({"error": why}, status, {"Connection": "close"})
+            return await refusal(scope, receive, send)
         await self._app(scope, _counted(receive, most), send)
 
 
@@ -72,7 +73,11 @@ def _too_large(scope: Scope, most: int) -> tuple[int, str]:
         return 414, f"an address has at most {_ADDRESS_BYTES} bytes"
     if sum(len(name) + len(value) for name, value in scope["headers"]) > _HEAD_BYTES:
         return 431, f"headers have at most {_HEAD_BYTES} bytes"
-    length = Headers(scope=scope).get("content-length", "0")
+    headers = Headers(scope=scope)
+    if "content-length" in headers and "transfer-encoding" in headers:
+        # A proxy in between that believes the other one sees another request behind this one.
+        return 400, "a body has a Content-Length or is chunked, not both"
+    length = headers.get("content-length", "0")
     # One that is no number is the protocol's to refuse; what arrives is counted all the same.
     if length.isdecimal() and int(length[:20]) > most:
         return 413, _body(most)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -76,10 +77,12 @@ class Press:
             "version": hashlib.blake2b(b"".join(self.static.values()), digest_size=6).hexdigest(),
         }
 
-    def page(self, view: View, asked: BaseModel, query: str, who: str, admin: bool) -> Copy:
+    def page(self, view: View, asked: BaseModel, who: str, admin: bool) -> Copy:
         """The page as HTML; only an admin gets the forms that change something."""
 
         def make() -> bytes:
+            # Not the words of who asked first: all who mean the same are shown this copy.
+            query = urlencode(asked.model_dump(mode="json", exclude_defaults=True))
             shown = self.templates.get_template(f"{view.name}.html").render(
                 view=view, asked=asked, found=self._read(view, asked), query=query, who=who,
                 admin=admin,
@@ -127,8 +130,8 @@ def routes_of(press: Press, views: Sequence[View]) -> APIRouter:
 
 def _add(router: APIRouter, press: Press, view: View) -> None:
     def page(request: Request, asked: Any) -> Response:
-        state, query = request.scope["state"], request.url.query
-        return answer(request, press.page(view, asked, query, state["who"], state["admin"]))
+        state = request.scope["state"]
+        return answer(request, press.page(view, asked, state["who"], state["admin"]))
 
     def data(request: Request, asked: Any) -> Response:
         return answer(request, press.data(view, asked))

@@ -109,7 +109,8 @@ def _serve(
 def settings_of(config: Config, app: ASGIApp) -> uvicorn.Config:
     """How connections are served."""
     return uvicorn.Config(
-        app, log_config=None, log_level="warning", access_log=False,
+        app, log_config=None, access_log=False,
+        log_level="error",  # anybody may cause a warning, and as many as they like
         server_header=False, proxy_headers=False,
         http=Connection, ws="none", limit_concurrency=_CONNECTIONS, lifespan="off",
         timeout_graceful_shutdown=_GRACE_S,

@@ -31,6 +31,6 @@ class Rehearsal:
             for view in self._press.views:
                 for asked in ({}, *_ASKED.get(view.name, ())):
                     if not self._stopped.is_set():
-                        self._press.page(view, view.asks(**asked), "", "nobody", False)
+                        self._press.page(view, view.asks(**asked), "nobody", False)
         except StoreDown as error:
             _log.warning("pages are first read when they are asked for: %s", error)
