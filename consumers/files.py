@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from agent.config import Format
-from agent.errors import BadConfig
+from agent.errors import BadConfig, BadRecord
 from consumers.formats import documents
 
 _GZIP = b"\x1f\x8b"
@@ -75,12 +75,16 @@ def _unpacked(stream: io.BufferedReader) -> io.BufferedReader:
     return io.BufferedReader(gzip.GzipFile(fileobj=stream))
 
 
-def split_records(stream: io.BufferedReader) -> Iterator[bytes]:
-    """The records of JSON text: its lines, the elements of an array, or its documents."""
+def split_records(stream: io.BufferedReader, most: int | None = None) -> Iterator[bytes]:
+    """The records of JSON text: its lines, the elements of an array, or its documents.
+
+    Raises BadRecord where no line is a record and there are more than `most` brackets, commas and
+    strings: each costs some 0.3 us.
+    """
     lines = _lines(stream)
     first = next(lines, b"")
     if first.startswith(b"[") or first.endswith(_OPEN_ENDS):
-        yield from _split(first + b"\n" + stream.read())
+        yield from _split(first + b"\n" + stream.read(), most)
         return
     if first:
         yield first
@@ -95,11 +99,13 @@ def _lines(stream: io.BufferedReader) -> Iterator[bytes]:
             yield line
 
 
-def _split(data: bytes) -> Iterator[bytes]:
+def _split(data: bytes, most: int | None) -> Iterator[bytes]:
     """The documents of a text; of one that is an array, its elements."""
     start = depth = 0
     base = 0  # the depth that a record stands at: 1 inside an array
-    for token in _TOKEN.finditer(data):
+    for count, token in enumerate(_TOKEN.finditer(data)):
+        if count == most:
+            raise BadRecord("too_large", f"more than {most} brackets, commas and strings")
         mark = token[0]
         if mark in (b"[", b"{"):
             if depth == 0:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from agent.errors import BadRecord
 from agent.tree import refusal
 from consumers.formats import documents
+from consumers.server.bodies import MARKS
 
 FORM = "application/x-www-form-urlencoded"
 _FIELDS_MOST, _DEPTH = 32, 16
@@ -34,6 +35,8 @@ def document_of(body: bytes, most: int) -> Any:
     """The JSON document of a body; 422 says why it is none."""
     try:
         documents.check_size(body, most)
+        if sum(map(body.count, (b"[", b"{", b","))) > MARKS:
+            raise BadRecord("too_large", f"more than {MARKS} brackets and commas")
         document, _ = documents.load(body)
         documents.check_depth(body, document, _DEPTH)
     except BadRecord as error:

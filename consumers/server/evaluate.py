@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Request
@@ -20,15 +21,17 @@ from agent.errors import BadRecord
 from agent.record import Call, Feedback, Score
 from consumers.formats import native
 from consumers.server.asking import body_of, document_of, told
-from consumers.server.bodies import unpacked
+from consumers.server.bodies import read_body, room_of, unpacked
 from consumers.server.desk import Desk
 from consumers.server.pages import as_json
-from consumers.server.scoring import Scoring
+from consumers.server.scoring import Answer, Scoring
 
 # What a score depends on; a native record may say more, which changes none.
 _READ = ("prompt", "response", "contexts", "reference")
 _UNSAID = {"id": "-", "at": 0, "model": "-"}
 _METRICS_MOST = 200
+# Bodies that are read at once: one may hold some hundred megabytes once it is.
+_THREADS = 2
 
 _TEXT = {"type": ["string", "null"]}
 _CONTENT = {"type": ["string", "null", "array"]}
@@ -90,6 +93,7 @@ _PACKED: dict[int | str, dict[str, Any]] = {
 def evaluation_of(desk: Desk) -> APIRouter:
     """The route."""
     router, scoring = APIRouter(tags=["evaluate"]), desk.scoring
+    room, threads = room_of(desk.config.server), ThreadPoolExecutor(_THREADS, "evaluate-read")
 
     @router.post(
         "/evaluate", response_model=list[Evaluated], summary="Score items now",
@@ -97,9 +101,15 @@ def evaluation_of(desk: Desk) -> APIRouter:
     )  # fmt: skip
     async def evaluate(request: Request) -> Response:
         """Scores in the order of the items; a score lately taken of the same text is repeated."""
-        body, encoding = await request.body(), request.headers.get("content-encoding", "")
-        calls, metrics = await asyncio.to_thread(_read, body, encoding, desk.config, scoring)
-        heard = scoring.ask(calls, metrics)
+        encoding, loop = request.headers.get("content-encoding", ""), asyncio.get_running_loop()
+        with room.share() as share:
+            body = await read_body(request, share)
+
+            def asked() -> tuple[list[Future[Answer]], list[str]]:
+                calls, metrics = _read(body, encoding, desk.config, scoring)
+                return scoring.ask(calls, metrics), metrics
+
+            heard, metrics = await loop.run_in_executor(threads, asked)
         answers = await asyncio.gather(*map(asyncio.wrap_future, heard))
         versions = scoring.panel().metric_versions
         return Response(as_json(_told(answers, metrics, versions)), media_type="application/json")

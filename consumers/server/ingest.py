@@ -18,17 +18,17 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from agent.config import Config, Format
-from agent.errors import StoreDown
+from agent.errors import BadRecord, StoreDown
 from agent.record import Call, Feedback, Half, Item, Reject
 from consumers.files import split_records
 from consumers.formats import otlp_answers, parse
 from consumers.formats.otlp_answers import JSON, PROTOBUF, Signal
-from consumers.server.bodies import read_body, room_of, unpacked
+from consumers.server.bodies import MARKS, read_body, room_of, unpacked
 from consumers.server.desk import Desk
 from consumers.server.pages import as_json
 from consumers.server.sinks import Batch
 
-# A body of brackets alone holds millions; so many take some seconds to read.
+# A body of small records holds millions; so many take some seconds to read.
 _RECORDS = 100_000
 # Refusals that an answer lists; the dead letters have them all.
 _LISTED = 100
@@ -108,8 +108,11 @@ class Found:
 
 def found_in(content: bytes, format: Format, config: Config, arrival: float) -> Found:
     """Records one call each, of NDJSON, of an array, or of one document."""
-    found = split_records(io.BufferedReader(io.BytesIO(content)))
-    values = list(itertools.islice(found, _RECORDS + 1))
+    found = split_records(io.BufferedReader(io.BytesIO(content)), MARKS)
+    try:
+        values = list(itertools.islice(found, _RECORDS + 1))
+    except BadRecord as error:
+        raise HTTPException(413, f"the body has {error.detail}; send a record a line") from None
     if not values:
         raise HTTPException(400, "the body holds no record")
     if len(values) > _RECORDS:
