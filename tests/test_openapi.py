@@ -16,6 +16,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from agent.score import Panel
 from agent.scoring import Options, load
+from consumers.server import access
 from consumers.server.scoring import Scoring
 from tests.serving import TOKENS, bearer, served
 from tests.shown import copied
@@ -31,8 +32,11 @@ def described(shown: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     config = copied(shown, tmp_path_factory.mktemp("asked"), server=server)
     panel = Future[Panel]()
     panel.set_result(Panel([(load("refusal", Options(models=False)), 1.0)]))
-    with served(config, scoring=Scoring(config, panel)) as client:
-        yield from_asgi("/openapi.json", client.app, headers=bearer("keeper"))
+    with pytest.MonkeyPatch.context() as patch:
+        # Otherwise most of what an admin asks would be too much at a time.
+        patch.setattr(access, "_ACTIONS", (1e6, 10**6))
+        with served(config, scoring=Scoring(config, panel)) as client:
+            yield from_asgi("/openapi.json", client.app, headers=bearer("keeper"))
 
 
 BOTH = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
@@ -46,7 +50,7 @@ def test_it_answers_as_it_says(described: Any, mode: GenerationMode) -> None:
 @pytest.mark.prove
 @pytest.mark.parametrize("mode", BOTH)
 def test_it_answers_as_it_says_at_length(described: Any, mode: GenerationMode) -> None:
-    assert min(ask_all(described, mode, 400).values()) > 20
+    assert min(ask_all(described, mode, 150).values()) > 20
 
 
 def ask_all(described: Any, mode: GenerationMode, examples: int) -> dict[str, int]:

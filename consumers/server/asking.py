@@ -53,7 +53,10 @@ def told(model: type[Told], document: Any) -> Told:
 
 
 def body_of(model: type[BaseModel], *, form: bool = False) -> dict[str, Any]:
-    """The description of such a body for OpenAPI."""
-    schema = {"schema": model.model_json_schema()}
-    kinds = ["application/json", *([FORM] if form else [])]
-    return {"requestBody": {"required": True, "content": dict.fromkeys(kinds, schema)}}
+    """The description of such a body for OpenAPI; a field of a form may be left empty."""
+    schema = model.model_json_schema()
+    content = {"application/json": {"schema": schema}}
+    if form:
+        fields = {name: {"type": "string"} for name in schema["properties"]}
+        content[FORM] = {"schema": schema | {"properties": fields}}
+    return {"requestBody": {"required": True, "content": content}}
