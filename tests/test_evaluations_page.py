@@ -1,5 +1,6 @@
 """The page of evaluations: the runs, one of them, two beside each other."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,5 +96,7 @@ def test_better_is_higher_and_cheaper_is_further_left() -> None:
     assert all(dot.left <= dot.x <= dot.right and dot.top <= dot.y <= dot.bottom
                for dot in plane.dots)  # fmt: skip
     assert all(0 <= place <= 100 for dot in plane.dots for place in (dot.x, dot.y))
+    cheap = replace(front, points=(_point("a", 0.5, 2e-5, True), _point("c", 0.8, 9e-5, True)))
+    assert [tick.text for tick in scattered(cheap).across][:3] == ["0", "0.00005", "0.0001"]
     # The line goes from one of the front to the next and leaves what is beaten aside.
     assert plane.steps.count("H") == 1

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from abtest.pages.scale import Scale, Tick, step_of
 from suites.analysis.pareto import Front
 
@@ -51,8 +53,8 @@ def scattered(front: Front) -> Scatter:
         )
         for point in front.points
     )  # fmt: skip
-    across = tuple(Tick(amounts.percent(v), f"{v:g}") for v in _round(amounts))
-    down = tuple(Tick(_down(quality, v), f"{v:g}") for v in _round(quality))
+    across = tuple(Tick(amounts.percent(v), _said(v)) for v in _round(amounts))
+    down = tuple(Tick(_down(quality, v), _said(v)) for v in _round(quality))
     return Scatter(dots, across, down, _steps(dots))
 
 
@@ -68,6 +70,11 @@ def _round(scale: Scale) -> list[float]:
     step = step_of(scale.high - scale.low, _TICKS)
     first, last = math.ceil(scale.low / step - 1e-9), math.floor(scale.high / step + 1e-9)
     return [round(n * step, 12) for n in range(first, last + 1)]
+
+
+def _said(value: float) -> str:
+    """Without an exponent, however cheap."""
+    return np.format_float_positional(value, trim="-")
 
 
 def _steps(dots: tuple[Dot, ...]) -> str:
