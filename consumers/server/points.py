@@ -124,7 +124,9 @@ class Points:
         size = _PANES * key[1]
         wanted = range(start // size * size, end, size)
         with self._lock:
-            held = {at: self._kept.get((*key, at)) for at in wanted}
+            # A store that was made anew may not have closed yet what is kept of the old one.
+            over = {at for at in wanted if at + size <= closed}
+            held = {at: self._kept.get((*key, at)) if at in over else None for at in wanted}
             for at in wanted:
                 if held[at] is not None:
                     self._kept.move_to_end((*key, at))
@@ -134,7 +136,7 @@ class Points:
             held |= made
             with self._lock:
                 # What is still open, or rolled up only in part, is read again.
-                self._kept |= {(*key, at): made[at] for at in absent if at + size <= closed}
+                self._kept |= {(*key, at): made[at] for at in absent if at in over}
                 while len(self._kept) > _BLOCKS:
                     self._kept.popitem(last=False)
         return [one for one in held.values() if one is not None and len(one.panes)]

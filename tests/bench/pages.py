@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,14 +29,16 @@ from agent.store import Store, Transaction, open_store, tables
 from agent.store.findings import put_findings
 from consumers.bench import make_records
 from consumers.inbox import Inbox
-from tests.boards import START, Closed, row_of
+from tests.boards import Closed, row_of
 from watch.keeping import keep_watch, rules_of, save
 from watch.series import Slots
 from watch.state import Watch
 
 DAYS, SERVICES, MODELS, CALLS = 30, 5, 4, 1_000_000
-END = START + DAYS * 24 * HOUR_S
-READERS, SCORED, REFRESH_S = 50, 12_000, 5.0
+# What is older than the configuration keeps would be deleted under the readers' eyes.
+END = int(time.time() // HOUR_S * HOUR_S)
+START = END - DAYS * 24 * HOUR_S
+READERS, SCORED, REFRESH_S = 50, 6_000, 5.0
 SCORES = [
     row.name
     for row in METRICS
@@ -189,11 +191,13 @@ def read_all(port: int, stop: threading.Event, seed: int) -> None:
     """One reader, as page.js asks: every few seconds, with the tag of what it shows."""
     tag, path = "", PAGES[seed % len(PAGES)]
     stop.wait(REFRESH_S * seed / READERS)
-    connection = HTTPConnection("127.0.0.1", port, timeout=60)
     while not stop.is_set():
-        connection.request("GET", path, headers={"If-None-Match": tag, "Accept-Encoding": "gzip"})
-        answer = connection.getresponse()
-        answer.read()
+        connection = HTTPConnection("127.0.0.1", port, timeout=60)
+        with closing(connection):
+            headers = {"If-None-Match": tag, "Accept-Encoding": "gzip"}
+            connection.request("GET", path, headers=headers)
+            answer = connection.getresponse()
+            answer.read()
         tag = answer.headers.get("ETag", "")
         stop.wait(REFRESH_S)
 

@@ -53,8 +53,8 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """One metric of a service, or of a model and variant of it. Segments and reasons are those of
-    the hours since `parts_since` (epoch seconds)."""
+    """One metric of a service, or of a model and variant of it; `others` are all of these that have
+    calls. Segments and reasons are those of the hours since `parts_since` (epoch seconds)."""
 
     service: str
     model: str
@@ -69,6 +69,7 @@ class Detail:
     course: Figure
     volume: Figure
     models: tuple[Figure, ...]
+    others: tuple[tuple[str, str], ...]
     watched: tuple[View, ...]
     segments: tuple[Segment, ...]
     missing: dict[str, int]
@@ -95,7 +96,8 @@ def detail_of(
         *whom, metric, row.help, "share" if row.kind == "flag" else row.unit, row.good,
         row.threshold, float(sums / n), int(n),
         _course(sheet, _curves(sheet, [mine], metric)[0], metric, series),
-        _volume(sheet, mine, at), _models(sheet, mine, metric), _views(series), segments, missing,
+        _volume(sheet, mine, at), _models(sheet, mine, metric),
+        tuple((one.model, one.variant) for one in sheet.groups), _views(series), segments, missing,
         since,
     )  # fmt: skip
 
