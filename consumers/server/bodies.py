@@ -12,8 +12,8 @@ from agent.serving import Server
 
 # Bodies of the largest size that are held at once.
 _BODIES = 4
-# Brackets and commas of a body that is read as one document: a kilobyte of gzip holds a million, and
-# each may come to 70 bytes once it is read.
+# Brackets and commas of a body that is read as one document: a kilobyte of gzip holds a million,
+# and each may come to 70 bytes once it is read.
 MARKS = 2_000_000
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
