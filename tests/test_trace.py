@@ -1,6 +1,7 @@
 """How evidence came about, made again from closed panes, against what the watch itself said."""
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,8 @@ def test_a_burn_rate_is_that_of_its_two_windows(any_store: Store) -> None:
     put(any_store, rows, START + 60 * 125)
     with any_store.reading() as tx:
         made = trace_burn(tx, "live", BURNS)
+        # One that is asked no longer has no target that its rates could be held against.
+        assert trace_burn(tx, "live", replace(BURNS, facts=())) is None
     assert made is not None and made.step_s == 60
     rates = {at: (made.values["5m"][n], made.values["1h"][n]) for n, at in enumerate(made.at)}
     assert rates[START + 60 * 110] == pytest.approx((0.0, 0.0))
