@@ -10,11 +10,14 @@ import pytest
 from starlette.testclient import TestClient
 
 from agent.catalog import metric_named
-from agent.store import Transaction, calls, open_store
+from agent.config import load_config
+from agent.store import Store, Transaction, calls, open_store
 from agent.store.calls import CallRow
 from consumers.cases import alike, gatherings_of, rank
 from consumers.server.recent import Recent
+from tests.road import native
 from tests.serving import served
+from tests.shadowing import flushed
 from tests.shown import START, copied
 
 
@@ -133,3 +136,26 @@ def test_a_call_is_read_once_while_it_is_looked_at(
         assert [one.at for one in found] == sorted((one.at for one in found), reverse=True)
         with store.reading() as tx:
             assert recent.newest(tx, START, found[10].at, 5) == found[10:15]
+
+
+def test_call_rows_are_the_same_on_both_databases(any_store: Store) -> None:
+    failed = {
+        "status": "error",
+        "error": "RateLimitError: user said their secret",
+        "response": None,
+    }
+    twin = {"id": "t1", "variant": "shadow:next", "origin": "shadow", "pair": "call-1"}
+    records = [native(0, **failed), native(1), native(2, **twin)]
+    flushed(any_store, load_config(models=False, store={"text_days": 1}), records)
+    with any_store.reading() as tx:
+        keys = calls.newest_keys(tx, 0, 4e9, 2)
+        found = calls.rows_of(tx, keys)
+        assert [found[key].id for key in keys] == ["t1", "call-1"]
+        (whole,) = calls.called(tx, "call-0")
+        assert whole.row.why["error"] == "RateLimitError" and whole.prompt == "Question 0?"
+        (production,) = calls.called(tx, "call-1")
+        assert [one.row.id for one in calls.twins_of(tx, production.row)] == ["t1"]
+        control = calls.controls_of(tx, [found[keys[0]]])
+        assert control == {keys[0]: found[keys[1]]}
+        assert calls.texts_of(tx, keys)[keys[1]] == ("Question 1?", "Answer 1.")
+        assert calls.newest_at(tx, 4e9) == found[keys[0]].at
