@@ -100,6 +100,17 @@ def test_a_burn_rate_is_that_of_its_two_windows(any_store: Store) -> None:
     assert rates[START + 60 * 125] == pytest.approx((10.0, 150 / 60))
 
 
+def test_an_hour_that_had_not_ended_when_it_rang_is_drawn(any_store: Store) -> None:
+    rows = [Closed(START + 3600 * at, MAIN, {"slo_fast": [1.0]}) for at in range(30)]
+    put(any_store, rows, START + 3600 * 30)
+    began = START + 3600 * 27 + 600
+    name = (*BURNS.name[:2], ("window", "2h/1d"))
+    with any_store.reading() as tx:
+        made = trace_burn(tx, "live", replace(BURNS, name=name, began=began, as_of=began))
+    assert made is not None and made.at[-1] == START + 3600 * 28
+    assert made.values["1d"][-1] == pytest.approx(10.0)
+
+
 def test_the_page_has_each_finding_under_its_key(tmp_path: Path) -> None:
     config = _config(tmp_path)
     with closing(open_store(config.store.url.get_secret_value())) as store:

@@ -183,7 +183,7 @@ def trace_burn(tx: Transaction, source: str, one: Finding) -> Trace | None:
     begin, end = first // level_s * level_s, min(one.as_of, one.began + _BURN_AFTER_S)
     rows = [row for row in reads.service_panes(tx, source, level_s, begin, max(end, one.began))
             if row[1] == name["service"]]  # fmt: skip
-    count = (max(end, one.began) - begin) // level_s
+    count = -(-(max(end, one.began) - begin) // level_s)  # the last one may end later
     totals = np.zeros((2, count + 1))
     for layer in Stacks([open_row(row[2]) for row in rows]).layers:
         if (series := f"slo_{name['objective']}") in layer.names:
