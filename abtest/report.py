@@ -32,7 +32,7 @@ from abtest.wording import (
     span,
     who,
 )
-from agent.catalog import BY_NAME, metric_named
+from agent.catalog import BY_NAME, is_flag, metric_named
 from agent.experiments import WIN, Experiment
 
 PAGES = Path(__file__).parent / "pages"
@@ -258,7 +258,7 @@ def _unit(experiment: Experiment) -> str:
     name = experiment.primary
     if name.endswith(WIN):
         return "share of pairs won minus lost"
-    if name.startswith("slo_") or (name in BY_NAME and BY_NAME[name].kind == "flag"):
+    if is_flag(name):
         return f"share of {samples(experiment)}"
     return "score, 0 to 1"
 

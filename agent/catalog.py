@@ -179,6 +179,11 @@ def part_of(name: str) -> tuple[str, str]:
     return metric, part
 
 
+def is_flag(name: str) -> bool:
+    """Whether this is a metric, or an objective, that is yes or no of each call."""
+    return name.startswith("slo_") or (name in BY_NAME and BY_NAME[name].kind == "flag")
+
+
 def metric_named(name: str) -> Metric:
     """The catalogue row of a metric, or of the one that a series is beside; `slo_<name>` rows exist
     for every configured objective, `judge_<name>` rows for every judge and rubric."""

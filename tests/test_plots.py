@@ -34,7 +34,7 @@ def test_every_point_is_a_row_that_can_be_read() -> None:
     band = {"lower": (0.1, 0.1), "upper": (0.3, 0.3), "band": "band"}
     made = drawn(figure(0.2, None, **band, level=Mark(0.9, "rings")))
     assert made is not None and made.columns == ["mean", "band"] and made.thinned == 0
-    assert [[text for _, text in one.cells] for one in made.readings] == [
+    assert [one.cells for one in made.readings] == [
         ["0.200", "0.100 to 0.300"], [DASH, "0.100 to 0.300"],
     ]  # fmt: skip
     assert made.readings[1].when == "2026-01-01 00:01:00Z"

@@ -76,11 +76,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One time of a figure: across, the time in words, and of each column down and the value."""
+    """One time of a figure: across, and in words the time and the value of each column."""
 
     across: float
     when: str
-    cells: list[tuple[float | None, str]]
+    cells: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,11 @@ class Spark:
 
     path: str
     band: tuple[int, int] | None
+
+
+def known(values: Iterable[float]) -> Values:
+    """Values of which those that are no numbers are missing."""
+    return tuple(value if math.isfinite(value) else None for value in values)
 
 
 def drawn(figure: Figure, small: bool = False) -> Drawing | None:
@@ -234,14 +239,10 @@ def _readings(figure: Figure, place: _Place) -> tuple[list[Reading], int]:
     places = range(len(figure.at) - 1, -1, -every)
     made = []
     for n in reversed(places):
-        cells: list[tuple[float | None, str]] = []
-        for one in figure.curves:
-            value = one.values[n]
-            down = None if value is None else place.down(value)
-            cells.append((down, shown(value, figure.unit)))
+        cells = [shown(one.values[n], figure.unit) for one in figure.curves]
         if figure.band:
             ends = shown(figure.lower[n], figure.unit), shown(figure.upper[n], figure.unit)
-            cells.append((None, f"{ends[0]} to {ends[1]}"))
+            cells.append(f"{ends[0]} to {ends[1]}")
         across = place.times.percent(figure.at[n])
         made.append(Reading(across, moment(figure.at[n]), cells))
     return made, every if every > 1 else 0

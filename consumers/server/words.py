@@ -5,6 +5,8 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
+from agent.catalog import Metric
+
 _STEPS = ((86_400, "d"), (3600, "h"), (60, "min"))
 _DASH = "\N{EN DASH}"
 
@@ -47,6 +49,11 @@ def shown(value: float | None, unit: str) -> str:
         return f"{value:,.0f}"
     behind = {"usd": " $", "seconds": " s"}.get(unit, "")
     return f"{_digits(value)}{behind}"
+
+
+def unit_of(metric: Metric) -> str:
+    """What the mean of a metric is in: of a flag it is a share."""
+    return "share" if metric.kind == "flag" else metric.unit
 
 
 def _percent(ratio: float) -> str:

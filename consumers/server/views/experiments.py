@@ -14,7 +14,7 @@ from agent.config import Config
 from agent.store import Transaction
 from consumers.server.desk import Desk
 from consumers.server.pages import View
-from consumers.server.plots import Values
+from consumers.server.plots import Values, known
 from consumers.server.sheet import Sheet
 
 # A small picture has at most so many points.
@@ -111,7 +111,7 @@ def _answer(
     return Answer(
         arm, conclusion(line, held), outlook(line, held), line.verdict, verdict_of(line).tone,
         effect(line), ends(line), line.n, len(doubts),
-        tuple(value if math.isfinite(value) else None for value in thin), line,
+        known(thin), line,
     )  # fmt: skip
 
 

@@ -7,14 +7,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agent.catalog import BY_NAME
+from agent.catalog import is_flag
 from agent.findings import Finding, Kind, State
 from agent.store import Transaction, examples
 from agent.store.findings import Kept, current_findings
 from consumers.findings import as_json
 from consumers.server.desk import Desk
 from consumers.server.pages import View
-from consumers.server.plots import Curve, Figure, Mark
+from consumers.server.plots import Curve, Figure, Mark, known
 from consumers.server.sheet import Sheet
 from watch.series import WHOLE
 
@@ -139,8 +139,8 @@ def _sum(before: float | None, effect: float) -> float | None:
 
 
 def _unit(one: Finding, held: dict[str, str]) -> str:
-    flag = held.get("metric", "") in BY_NAME and BY_NAME[held["metric"]].kind == "flag"
-    if one.kind == "burn rate" or held.get("view") in ("tail", "missing", "share") or flag:
+    counted = held.get("view") in ("tail", "missing", "share") or is_flag(held.get("metric", ""))
+    if one.kind == "burn rate" or counted:
         return "share"
     return "ratio"
 
@@ -159,8 +159,6 @@ def _evidence(desk: Desk, tx: Transaction, kept: Kept) -> Figure | None:
     found = desk.memory.trace(tx, desk.config, kept)
     if found is None:
         return None
-    values = {name: tuple(v if v == v else None for v in some)
-              for name, some in found.values.items()}  # fmt: skip
     title, unit = "Evidence (nats)", "nats"
     if one.kind == "burn rate":
         title, unit = "Burn rate (1: the budget lasts its period)", ""
@@ -168,9 +166,9 @@ def _evidence(desk: Desk, tx: Transaction, kept: Kept) -> Figure | None:
     gaps = (later - at for at, later in itertools.pairwise(found.at))
     step_s = max(gaps, default=found.step_s) if one.kind == "drift" else found.step_s
     marks = tuple(_marks(one))
-    return Figure(title, unit, found.at, step_s,
-                  tuple(Curve(_named(name, one), some) for name, some in values.items()),
-                  level=Mark(one.threshold, "rings from here on"), marks=marks)  # fmt: skip
+    curves = (Curve(_named(name, one), known(some)) for name, some in found.values.items())
+    level = Mark(one.threshold, "rings from here on")
+    return Figure(title, unit, found.at, step_s, tuple(curves), level=level, marks=marks)
 
 
 def _named(name: str, one: Finding) -> str:

@@ -15,9 +15,10 @@ from agent.stacks import Stacks
 from agent.store import Transaction, board
 from consumers.server.desk import Desk
 from consumers.server.memory import standing_of
-from consumers.server.plots import Curve, Figure, Values
+from consumers.server.plots import Curve, Figure, Values, known
 from consumers.server.points import QUANTILES, Sheet, quantiles
 from consumers.server.windows import Stretch, Window, stretch_of
+from consumers.server.words import unit_of
 from watch.series import WHOLE
 
 # Points of the large picture and of each small one, and how many of those there are at most.
@@ -93,8 +94,7 @@ def detail_of(
     n, sums = sheet.n[mine, at].sum(), sheet.sums[mine, at].sum()
     since, segments, missing = _parts(tx, there, whom, metric)
     return Detail(
-        *whom, metric, row.help, "share" if row.kind == "flag" else row.unit, row.good,
-        row.threshold, float(sums / n), int(n),
+        *whom, metric, row.help, unit_of(row), row.good, row.threshold, float(sums / n), int(n),
         _course(sheet, _curves(sheet, [mine], metric)[0], metric, series),
         _volume(sheet, mine, at), _models(sheet, mine, metric),
         tuple((one.model, one.variant) for one in sheet.groups), _views(series), segments, missing,
@@ -130,19 +130,15 @@ def _course(
     if band["lower"] is not None:
         lower, upper = ((band[end],) * len(sheet.at) for end in ("lower", "upper"))
     return Figure(
-        _titled(metric), _unit(metric), sheet.at, sheet.step_s, curves,
+        _titled(metric), unit_of(metric_named(metric)), sheet.at, sheet.step_s, curves,
         lower, upper, "baseline band" if lower else "",
     )  # fmt: skip
 
 
 def _titled(metric: str) -> str:
-    unit = {"share": "share of calls", "ratio": "0 to 1"}.get(_unit(metric), _unit(metric))
-    return f"{metric} ({unit})"
-
-
-def _unit(metric: str) -> str:
-    row = metric_named(metric)
-    return "share" if row.kind == "flag" else row.unit
+    unit = unit_of(metric_named(metric))
+    said = {"share": "share of calls", "ratio": "0 to 1"}.get(unit, unit)
+    return f"{metric} ({said})"
 
 
 def _curves(sheet: Sheet, sets: Sequence[list[int]], metric: str) -> list[tuple[Curve, ...]]:
@@ -152,18 +148,15 @@ def _curves(sheet: Sheet, sets: Sequence[list[int]], metric: str) -> list[tuple[
         held = [table[some].sum(0) for some in sets]
         return [
             tuple(
-                Curve(f"p{round(100 * q)}", _known(quantiles(amounts, one, q))) for q in (0.5, 0.95)
+                Curve(f"p{round(100 * q)}", known(quantiles(amounts, one, q).tolist()))
+                for q in (0.5, 0.95)
             )
             for one in held
         ]
     at = sheet.names.index(metric)
     with np.errstate(invalid="ignore"):
         means = [sheet.sums[some, at].sum(0) / sheet.n[some, at].sum(0) for some in sets]
-    return [(Curve("mean", _known(one)),) for one in means]
-
-
-def _known(values: Any) -> Values:
-    return tuple(None if one != one else one for one in values.tolist())
+    return [(Curve("mean", known(one.tolist())),) for one in means]
 
 
 def _volume(sheet: Sheet, mine: list[int], at: int) -> Figure:
@@ -178,9 +171,12 @@ def _models(sheet: Sheet, mine: list[int], metric: str) -> tuple[Figure, ...]:
         return ()
     sheet = sheet.coarser(-(-len(sheet.at) // _SMALL))
     places = sorted(mine, key=lambda one: -sheet.calls[one].sum())[:_MODELS]
-    curves = _curves(sheet, [[place] for place in places], metric)
+    curves, unit = (
+        _curves(sheet, [[place] for place in places], metric),
+        unit_of(metric_named(metric)),
+    )
     found = [
-        Figure(_named(sheet.groups[place]), _unit(metric), sheet.at, sheet.step_s, lines)
+        Figure(_named(sheet.groups[place]), unit, sheet.at, sheet.step_s, lines)
         for place, lines in zip(places, curves, strict=True)
     ]
     held = [v for one in found for line in one.curves for v in line.values if v is not None]

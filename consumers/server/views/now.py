@@ -15,11 +15,12 @@ from agent.store.findings import all_findings
 from consumers.server.desk import Desk
 from consumers.server.memory import Whose, standing_of
 from consumers.server.pages import View
-from consumers.server.plots import Values
+from consumers.server.plots import Values, known
 from consumers.server.points import Sheet, quantiles
 from consumers.server.views.metric import Detail, detail_of
 from consumers.server.views.series import SERIES
 from consumers.server.windows import Stretch, Window, stretch_of
+from consumers.server.words import unit_of
 from watch.series import WHOLE
 
 # A small picture has at most so many points.
@@ -252,23 +253,16 @@ class _Board:
                 held = self.watched.get((service, one.model, one.variant, name), {})
             value = float(sums.sum() / n.sum()) if n.any() else None
             ends = held.get("lower"), held.get("upper")
-            cells.append(Cell(value, int(n.sum()), ratios(sums, n), *ends, held.get("state", "")))
-        unit = "share" if row.kind == "flag" else row.unit
-        return Row(name, unit, row.help, tuple(cells))
-
-
-def ratios(sums: Any, n: Any) -> Values:
-    """Sums over numbers, None where there is nothing."""
-    with np.errstate(invalid="ignore"):
-        found = (sums / n).tolist()
-    return tuple(None if one != one else one for one in found)
+            with np.errstate(invalid="ignore"):
+                course = known((sums / n).tolist())
+            cells.append(Cell(value, int(n.sum()), course, *ends, held.get("state", "")))
+        return Row(name, unit_of(row), row.help, tuple(cells))
 
 
 def _quantile_cell(amounts: Any, table: Any, q: float) -> Cell:
     total = table.sum(0)
-    whole, each = float(quantiles(amounts, total, q)), quantiles(amounts, table, q).tolist()
-    over_time = tuple(None if one != one else one for one in each)
-    return Cell(None if whole != whole else whole, int(total.sum()), over_time)
+    (whole,) = known([float(quantiles(amounts, total, q))])
+    return Cell(whole, int(total.sum()), known(quantiles(amounts, table, q).tolist()))
 
 
 _TITLES = ("Objectives", "Quality", "Safety", "Robustness", "Fairness", "Efficiency", "Judges")
