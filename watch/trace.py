@@ -52,7 +52,7 @@ def trace_drift(
     level_s = _level(tx, source, facts["onset"], one.began, width_s)
     start = facts["onset"] - max(round(_BEFORE * lasted), _FEWEST * level_s)
     ends = start // level_s * level_s, one.began + level_s
-    rows = [row for row in board.service_panes(tx, source, level_s, ends, name.service)
+    rows = [row for row in board.panes_of(tx, source, level_s, ends, name.service)
             if not row[1].variant.startswith(ASIDE)]  # fmt: skip
     panes = np.array(sorted({row[0] for row in rows}), np.int64)
     sample = _viewed(watch, name, _counted(name, rows, panes, level_s)).ordered()

@@ -158,7 +158,9 @@ def _prepare(store: Store, writer: bool) -> None:
                 tx.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
             migrate(tx)
         elif not has_tables(tx):
-            raise BadConfig("store.url", "holds no Vedette tables yet")
+            raise BadConfig(
+                "store.url", "holds no Vedette tables yet; vedette run or watch makes them"
+            )
 
 
 def _sqlite_lock(database: str | None) -> IO[bytes] | None:

@@ -23,7 +23,7 @@ def group_panes(
     return [(row[0], Group(*row[1:5]), row[5], row[6]) for row in tx.execute(query)]
 
 
-def service_panes(
+def panes_of(
     tx: Connection, source: str, level_s: int, span: tuple[int, int], service: str
 ) -> list[tuple[int, Group, int, bytes]]:
     """Closed panes of one level of a service that begin within [start, end), parts of calls as

@@ -177,7 +177,8 @@ class Access:
         if method == "GET" and "text/html" in headers.get("accept", ""):
             query = scope["query_string"].decode("latin-1")
             return RedirectResponse(f"/login?to={quote(path + (query and f'?{query}'))}", 303)
-        return _refused(401, "needs a bearer token", {"WWW-Authenticate": "Bearer"})
+        why = "nobody has this token" if "authorization" in headers else "needs a bearer token"
+        return _refused(401, why, {"WWW-Authenticate": "Bearer"})
 
     def _wait_s(self, client: str, scope: Scope, needed: Role | None) -> float:
         """How long this client has to wait; a supervisor never does."""

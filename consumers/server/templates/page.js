@@ -50,10 +50,10 @@
         const text = await answer.text();
         if (tag !== null) put(text);
         tag = answer.headers.get("ETag");
-      }
+      } else if (answer.status !== 304) throw new Error(answer.status);
       fresh.textContent = "";
     } catch {
-      fresh.textContent = "The server does not answer; what stands here may be old.";
+      fresh.textContent = "The server does not answer as it should; what stands here may be old.";
     }
   }
 

@@ -55,6 +55,7 @@ class Report:
     weights: dict[str, float]
     items: dict[str, int]
     rejected: tuple[Lost, ...]
+    dimensions: tuple[str, ...]
     standings: tuple[Standing, ...]
     metrics: tuple[Measured, ...]
     contrasts: tuple[Contrast, ...]
@@ -119,10 +120,11 @@ def _analysis(desk: Desk, tx: Transaction, name: str) -> tuple[Analysis, float |
 
 
 def _report(run: Analysis, beside: str, before: tuple[Contrast, ...]) -> Report:
+    dimensions = dict.fromkeys(name for one in run.standings for name in one.dimensions)
     return Report(
         run.name, run.began, run.digest, run.alpha, {str(k): v for k, v in run.weights.items()},
-        run.items, run.rejected, run.standings, run.metrics, run.contrasts, run.fronts,
-        run.shares, run.examples, run.notes, beside, before,
+        run.items, run.rejected, tuple(dimensions), run.standings, run.metrics, run.contrasts,
+        run.fronts, run.shares, run.examples, run.notes, beside, before,
     )  # fmt: skip
 
 

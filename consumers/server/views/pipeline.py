@@ -76,11 +76,13 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage of the road in this process: batches, seconds, and what 95 % stayed within."""
+    """One stage of the road in this process: batches, their seconds, of one of them in the mean,
+    and what 95 % stayed within."""
 
     stage: str
     batches: int
     seconds: float
+    mean_s: float
     within_s: float
 
 
@@ -140,7 +142,11 @@ def _partition(tx: Transaction, row: dict[str, Any]) -> Partition:
 
 def _stages(desk: Desk) -> tuple[Stage, ...]:
     """What took longest first."""
-    found = [Stage(name, *row) for name, row in desk.tally.stages().items() if row[0]]
+    found = [
+        Stage(name, batches, seconds, seconds / batches, within_s)
+        for name, (batches, seconds, within_s) in desk.tally.stages().items()
+        if batches
+    ]
     return tuple(sorted(found, key=lambda one: (-one.seconds, one.stage)))
 
 
