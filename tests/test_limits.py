@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import BadConfig
+from consumers.server import access
 from consumers.server.access import SESSION_S, keys_of
 from consumers.server.limits import SMALL_BYTES, Rates, network_of
 from consumers.server.login import place
@@ -38,11 +39,11 @@ def test_an_address_is_told_by_its_network(client: object, network: str) -> None
 
 
 def test_who_asks_too_often_is_told_when_to_come_back(tmp_path: Path) -> None:
-    with served(told(tmp_path, tokens=TOKENS, requests_per_s=0.5, burst=3)) as client:
+    with served(told(tmp_path, tokens=TOKENS, requests_per_s=0.01, burst=3)) as client:
         for name in ("looker", "keeper"):  # each token has its own
             answers = [client.get("/api/pipeline", headers=bearer(name)) for _ in range(4)]
             assert [one.status_code for one in answers] == [200, 200, 200, 429]
-            assert answers[3].headers["retry-after"] == "2"
+            assert 90 <= int(answers[3].headers["retry-after"]) <= 100
         # Nor may tokens be tried at will, and a supervisor never waits.
         tried = [client.get("/metrics").status_code for _ in range(4)]
         assert tried == [401, 401, 401, 429]
@@ -86,11 +87,14 @@ def test_a_browser_signs_in_and_out(tmp_path: Path) -> None:
         assert "Secure" in answer.headers["set-cookie"]
 
 
-def test_tokens_cannot_be_guessed_at_the_form(tmp_path: Path) -> None:
+def test_tokens_cannot_be_guessed_at_the_form(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "_GUESSES", (0.01, 10))
     with served(told(tmp_path, tokens=TOKENS)) as client:
         tried = [client.post("/login", data={"token": f"guess{n}"}) for n in range(11)]
         assert [one.status_code for one in tried] == [401] * 10 + [429]
-        assert tried[-1].headers["retry-after"] == "5"
+        assert 90 <= int(tried[-1].headers["retry-after"]) <= 100
 
 
 @pytest.mark.parametrize(
