@@ -1,14 +1,18 @@
 """Who means harm: addresses, bodies and connections that are no use to anybody else."""
 
 import gzip
+import socket
+from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 
-from consumers.server import asking, evaluate, ingest
+from consumers.server import asking, connection, evaluate, ingest
 from consumers.server.access import role_for
 from consumers.server.bodies import Room
 from tests.serving import TOKENS, bearer, served, told
+from tests.test_connection import listening
 
 
 @pytest.mark.parametrize(
@@ -64,3 +68,17 @@ def test_bodies_to_be_evaluated_are_held_within_one_room(
             answer = client.post("/evaluate", content=b"x" * 1001)
             assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
         assert client.post("/evaluate", content=b"x" * 1000).status_code == 422
+
+
+def test_who_says_nothing_shuts_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "CONNECTIONS", 5)
+    with listening(told(tmp_path, port=0)) as port, ExitStack() as held:
+        silent = [
+            held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+            for _ in range(12)
+        ]
+        with httpx.Client() as client:
+            assert client.get(f"http://127.0.0.1:{port}/").text == "here"
+            assert silent[0].recv(1) == b""  # the oldest
+            silent[-1].sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert silent[-1].recv(4096).startswith(b"HTTP/1.1 200")

@@ -1,10 +1,15 @@
 """Pages and their JSON: one reading for both, one copy for all who ask within a moment."""
 
 import itertools
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from agent.errors import StoreDown
+from consumers.server import copies as module
 from consumers.server.copies import Copies
 from consumers.server.flow import flow_of
 from consumers.server.words import visible
@@ -42,6 +47,46 @@ def test_who_asks_within_a_moment_gets_the_same_copy() -> None:
     assert [copies.get("/", "text/html", make).body for _ in range(3)] == [b"page 1"] * 3
     now[0] = 2.0
     assert copies.get("/", "text/html", make).body == b"page 2"
+
+
+def test_copies_are_bounded_by_number_and_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_KEPT", 3)
+    monkeypatch.setattr(module, "_BYTES", 5_000)
+    made, copies = list[str](), Copies(60.0)
+
+    def ask(address: str, size: int) -> None:
+        def make() -> bytes:
+            made.append(address)
+            return os.urandom(size)
+
+        copies.get(address, "text/html", make)
+
+    for address, size in (("a", 1), ("b", 1), ("c", 1), ("a", 1), ("d", 1), ("a", 1), ("b", 1)):
+        ask(address, size)
+    assert made == ["a", "b", "c", "d", "b"]
+    for address, size in (("large", 5_000), ("e", 1), ("large", 5_000)):
+        ask(address, size)
+    assert made[5:] == ["large", "e", "large"]
+
+
+def test_so_many_pages_are_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAKERS", 1)
+    monkeypatch.setattr(module, "_WAIT_S", 0.05)
+    copies, began, go = Copies(60.0), threading.Event(), threading.Event()
+
+    def slow() -> bytes:
+        began.set()
+        assert go.wait(30)
+        return b"slow"
+
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(copies.get, "a", "text/html", slow)
+        assert began.wait(30)
+        with pytest.raises(StoreDown, match="no room: too many pages"):
+            copies.get("b", "text/html", lambda: b"quick")
+        go.set()
+        assert asked.result().body == b"slow"
+    assert copies.get("b", "text/html", lambda: b"quick").body == b"quick"
 
 
 def test_what_would_not_be_seen_is_written_out() -> None:

@@ -7,6 +7,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 # A request has arrived whole, and an answer was taken, within so many seconds.
 _SENT_S, _TAKEN_S = 60.0, 120.0
+# Connections beyond which one more shuts out the one that its client has kept waiting longest: the
+# oldest goes, not the newest, as who says nothing must shut nobody out.
+CONNECTIONS = 480
 _WHOLE = (h11.DONE, h11.MUST_CLOSE, h11.CLOSED, h11.ERROR)
 
 
@@ -18,6 +21,8 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
         """A client is there, and has yet to say something."""
         super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS:
+            self._make_room()
         self._wait()
 
     def data_received(self, data: bytes) -> None:
@@ -48,6 +53,16 @@ class Connection(H11Protocol):
 
     def _wait(self) -> None:
         self._late = self.loop.call_later(_SENT_S, self.transport.abort)
+
+    def _make_room(self) -> None:
+        waiting = [
+            (one._late.when(), id(one), one) for one in self.connections
+            if isinstance(one, Connection) and one._late is not None
+        ]  # fmt: skip
+        if waiting:
+            _, _, oldest = min(waiting)
+            oldest._stop()
+            oldest.transport.abort()
 
     def _stop(self) -> None:
         if self._late is not None:

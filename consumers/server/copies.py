@@ -8,8 +8,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-# Distinct addresses that are remembered; a page is some 100 kB.
-_KEPT = 256
+from agent.errors import StoreDown
+
+# Distinct addresses that are remembered, and bytes of what they gave; a page is some 100 kB.
+_KEPT, _BYTES = 256, 64 << 20
+# Answers that are made at once: who asks for everything must leave room for who scores and writes.
+_MAKERS, _WAIT_S = 4, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,11 @@ class _Shelf:
     made_at: float = -1e9
     copy: Copy | None = None
 
+    @property
+    def size(self) -> int:
+        """What it holds, in bytes."""
+        return 0 if self.copy is None else len(self.copy.body) + len(self.copy.packed)
+
 
 class Copies:
     """Answers by address, each made anew when it is older than `fresh_s`; thread-safe."""
@@ -36,22 +45,39 @@ class Copies:
         self._fresh_s, self._clock = fresh_s, clock
         self._lock = threading.Lock()
         self._shelves: OrderedDict[str, _Shelf] = OrderedDict()
+        self._makers = threading.BoundedSemaphore(_MAKERS)
 
     def get(self, address: str, content_type: str, make: Callable[[], bytes]) -> Copy:
-        """The copy of an address; who comes while it is made waits for that one."""
+        """The copy of an address; who comes while it is made waits for that one.
+
+        Raises StoreDown where too many others are being made.
+        """
         with self._lock:
             shelf = self._shelves.setdefault(address, _Shelf())
             self._shelves.move_to_end(address)
-            while len(self._shelves) > _KEPT:
-                self._shelves.popitem(last=False)
+            self._trim()
         with shelf.lock:
             if shelf.copy is None or self._clock() - shelf.made_at >= self._fresh_s:
-                body = make()
+                body = self._made(make)
                 tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
                 if shelf.copy is None or shelf.copy.tag != tag:
                     shelf.copy = Copy(body, gzip.compress(body, 1, mtime=0), tag, content_type)
                 shelf.made_at = self._clock()
             return shelf.copy
+
+    def _made(self, make: Callable[[], bytes]) -> bytes:
+        if not self._makers.acquire(timeout=_WAIT_S):
+            raise StoreDown("no room: too many pages are being made", _WAIT_S)
+        try:
+            return make()
+        finally:
+            self._makers.release()
+
+    def _trim(self) -> None:
+        """Forget what was asked for longest ago, where that is too much."""
+        size = sum(one.size for one in self._shelves.values())
+        while len(self._shelves) > _KEPT or (size > _BYTES and len(self._shelves) > 1):
+            size -= self._shelves.popitem(last=False)[1].size
 
     def forget(self) -> None:
         """Make everything anew: something was changed by hand."""

@@ -25,14 +25,14 @@ def probes_of(desk: Desk) -> APIRouter:
         return Response(body, media_type=content_type, headers={"Cache-Control": "no-store"})
 
     @router.get("/livez", response_class=PlainTextResponse, responses=_NOT_NOW)
-    def livez() -> Response:
+    async def livez() -> Response:  # without a thread: those may all wait for a store
         """Whether the process makes progress."""
         alive = health.alive(desk.works())
         said = "ok" if alive else "no progress while work waits"
         return PlainTextResponse(f"{said}\n", 200 if alive else 503)
 
     @router.get("/readyz", response_class=PlainTextResponse, responses=_NOT_NOW)
-    def readyz() -> Response:
+    async def readyz() -> Response:
         """Whether what it depends on answers."""
         ready, why = health.state
         return PlainTextResponse(

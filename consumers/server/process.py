@@ -30,8 +30,8 @@ _log = logging.getLogger("vedette.server")
 
 # A stop waits so long for requests that are being answered.
 _GRACE_S = 10
-# Connections beyond which one more is answered with 503: a process has 1,024 files by default.
-_CONNECTIONS = 512
+# Requests beyond which one more is answered with 503: a process has 1,024 files by default.
+_REQUESTS = 512
 
 
 class Feed(Protocol):
@@ -112,7 +112,7 @@ def settings_of(config: Config, app: ASGIApp) -> uvicorn.Config:
         app, log_config=None, access_log=False,
         log_level="error",  # anybody may cause a warning, and as many as they like
         server_header=False, proxy_headers=False,
-        http=Connection, ws="none", limit_concurrency=_CONNECTIONS, lifespan="off",
+        http=Connection, ws="none", limit_concurrency=_REQUESTS, lifespan="off",
         timeout_graceful_shutdown=_GRACE_S,
         ssl_certfile=config.server.cert_file, ssl_keyfile=config.server.key_file,
     )  # fmt: skip
