@@ -32,7 +32,12 @@ from consumers.cli_shadow import shadow
 from consumers.cli_slo import slo
 from consumers.cli_terminal import AsJson, ConfigFile, Form, err, out, print_json, progress, who
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+_HELP = (
+    "Vedette watches LLM services: it scores their logs, keeps sums, and says what changed.\n\n"
+    "Results go to stdout, words for people to stderr. "
+    "Exit codes: 0 done, 1 a finding, 2 bad usage or configuration, 3 a dependency is away."
+)
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=_HELP)
 app.command()(demo)
 app.command()(readout)
 app.command()(findings)
@@ -52,6 +57,7 @@ def main() -> None:
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
     logging.getLogger("kafka").setLevel(logging.ERROR)
+    logging.getLogger("torch").setLevel(logging.WARNING)  # it tells of its caches at the end
     try:
         app()
     except BadConfig as error:

@@ -18,7 +18,13 @@ from tests.evaluated import right_and_wrong, run_suite, suite_tree, sums, write_
 from tests.serving import served, told
 
 
-def _runs(folder: Path) -> tuple[Run, Run]:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def runs(folder: Path) -> tuple[Run, Run]:
     """Two runs of one suite, in the second of which `small` has become better."""
     write_lines(folder / "sums.jsonl", sums(60))
     store = open_store(f"sqlite:///{folder}/v.db")
@@ -34,9 +40,9 @@ def _runs(folder: Path) -> tuple[Run, Run]:
     return made[0], made[1]
 
 
-def test_a_run_and_what_became_of_it_since_another(tmp_path: Path) -> None:
-    first, second = _runs(tmp_path)
-    with served(told(tmp_path)) as client:
+def test_a_run_and_what_became_of_it_since_another(folder: Path, runs: tuple[Run, Run]) -> None:
+    first, second = runs
+    with served(told(folder)) as client:
         rows = client.get("/api/evaluations").json()["runs"]
         names = [(row["name"], row["before"]) for row in rows]
         assert names == [("arithmetic#2", "arithmetic#1"), ("arithmetic#1", "")]
@@ -63,6 +69,7 @@ def test_a_run_and_what_became_of_it_since_another(tmp_path: Path) -> None:
         assert "Since arithmetic#1" in page and "Quality against cost" in page
 
 
+@pytest.mark.usefixtures("runs")
 @pytest.mark.parametrize(
     ("asked", "problem"),
     [
@@ -70,11 +77,8 @@ def test_a_run_and_what_became_of_it_since_another(tmp_path: Path) -> None:
         ({"run": "arithmetic", "beside": "<b>"}, "no finished run &lt;b&gt;"),
     ],
 )
-def test_a_run_that_is_not_there_is_said(
-    tmp_path: Path, asked: dict[str, Any], problem: str
-) -> None:
-    _runs(tmp_path)
-    with served(told(tmp_path)) as client:
+def test_a_run_that_is_not_there_is_said(folder: Path, asked: dict[str, Any], problem: str) -> None:
+    with served(told(folder)) as client:
         answer = client.get("/evaluations", params=asked)
         assert answer.status_code == 200 and problem in answer.text
 

@@ -52,9 +52,12 @@ def _watched(store: Store, config: Config) -> list[Kept]:
         return current_findings(tx, START + WIDTH * PANES, 0.0, 100)
 
 
-def test_evidence_made_again_is_that_of_the_watch(any_store: Store, tmp_path: Path) -> None:
+def test_evidence_made_again_is_that_of_the_watch_while_its_panes_are_kept(
+    any_store: Store, tmp_path: Path
+) -> None:
     config = _config(tmp_path)
-    found = [one.finding for one in _watched(any_store, config)]
+    kept = _watched(any_store, config)
+    found = [one.finding for one in kept]
     views = {dict(one.name).get("view", "level") for one in found}
     assert views >= {"level", "rank", "missing", "share"}
     with any_store.reading() as tx:
@@ -68,15 +71,9 @@ def test_evidence_made_again_is_that_of_the_watch(any_store: Store, tmp_path: Pa
             assert evidence[-1] == pytest.approx(one.statistic, abs=1.0), one.summary
             assert evidence[-1] >= one.threshold - 1.0 > evidence[0]
             assert made.at[0] < dict(one.facts)["onset"]
-
-
-def test_a_past_that_is_gone_is_not_drawn(any_store: Store, tmp_path: Path) -> None:
-    config = _config(tmp_path)
-    (first, *_) = _watched(any_store, config)
-    put(any_store, [], START + WIDTH * PANES)
-    with any_store.transaction() as tx:
+    with any_store.transaction() as tx:  # a past that is gone is not drawn
         tx.exec_driver_sql("DELETE FROM panes")
-        assert Memory().trace(tx, config, first) is None
+        assert Memory().trace(tx, config, kept[0]) is None
 
 
 BURNS = Finding(
