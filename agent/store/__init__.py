@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 from sqlalchemy.engine import make_url
 
 from agent.errors import BadConfig, BadRecord, StoreDown
-from agent.store.migrations import has_tables, migrate
+from agent.store.migrations import migrate, unseen
 
 # A worker that is stopped inside its transaction must not hold its rows for longer than this.
 _IDLE_TRANSACTION_S = 10
@@ -23,6 +23,8 @@ _ANSWER_S = 12
 # What a connection's next transaction is: one that writes nothing, one that outlives a power cut.
 _READS, _DURABLE = "vedette_reads", "vedette_durable"
 _MIGRATION_LOCK = 7_364_201  # any number, the same in every worker
+# What PostgreSQL says to who may not, and of tables and columns that are not there.
+_REFUSALS = ("42501", "42P01", "42703")
 
 
 Transaction = Connection
@@ -46,9 +48,13 @@ class _Patient(psycopg.Connection[Any]):
 class Store:
     """One database; every change goes through `transaction`."""
 
-    def __init__(self, engine: Engine, lock: IO[bytes] | None = None) -> None:
+    def __init__(
+        self, engine: Engine, lock: IO[bytes] | None = None, file: str | None = None
+    ) -> None:
         self._engine = engine
         self._lock = lock
+        # Of SQLite the file that is written to, and which one it was.
+        self._file, self._inode = file, 0
         self.sqlite = engine.dialect.name == "sqlite"
 
     @contextmanager
@@ -65,8 +71,22 @@ class Store:
                 connection.info[_DURABLE] = durable
                 with connection.begin():
                     yield connection
+                    if durable:
+                        self.see_file()
             finally:
                 connection.close()
+
+    def see_file(self) -> None:
+        """Raise StoreDown where what is written would go to a file that nobody finds again."""
+        if self._file is None:
+            return
+        try:
+            inode = os.stat(self._file).st_ino
+        except OSError:
+            inode = -1
+        self._inode = self._inode or inode
+        if inode != self._inode:
+            raise StoreDown("database: its file was taken away; start this process again", 30.0)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -104,7 +124,11 @@ def translated() -> Iterator[None]:
         raise StoreDown(f"database: {_plainly(error.orig)}") from error
     except (exc.DataError, UnicodeEncodeError) as error:
         raise BadRecord("unstorable", type(error).__name__) from error
+    except exc.TimeoutError as error:
+        raise StoreDown("database: all connections are in use") from error
     except exc.DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) in _REFUSALS:
+            raise StoreDown(f"database: {_plainly(error.orig)}") from error
         if error.connection_invalidated:
             raise StoreDown("database: connection lost") from error
         if type(error) is exc.DatabaseError:  # a file that is no database, or is not whole
@@ -141,9 +165,10 @@ def open_store(url: str, *, writer: bool = True) -> Store:
         engine = _sqlite_engine(str(parsed))
     else:
         engine = _postgres_engine(parsed)
-    store = Store(engine, lock)
+    store = Store(engine, lock, parsed.database if lock is not None else None)
     try:
         _prepare(store, writer)
+        store.see_file()
     except BaseException:
         store.close()
         raise
@@ -152,15 +177,19 @@ def open_store(url: str, *, writer: bool = True) -> Store:
 
 def _prepare(store: Store, writer: bool) -> None:
     """Make or migrate the tables, or see that they are there."""
-    with store.transaction() as tx:
-        if writer:
+    if writer:
+        with store.transaction() as tx:
             if not store.sqlite:
                 tx.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
             migrate(tx)
-        elif not has_tables(tx):
-            raise BadConfig(
-                "store.url", "holds no Vedette tables yet; vedette run or watch makes them"
-            )
+        return
+    with store.reading() as tx:
+        missing = unseen(tx)
+    if missing is None:
+        raise BadConfig("store.url", "holds no Vedette tables yet; vedette run or watch makes them")
+    if missing:
+        said = f"was made by an older version; start what writes to it first ({missing[0]})"
+        raise BadConfig("store.url", said)
 
 
 def _sqlite_lock(database: str | None) -> IO[bytes] | None:

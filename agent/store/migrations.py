@@ -126,13 +126,16 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
 def migrate(connection: Connection) -> None:
     """Apply, in order, what this database has not seen; each is recorded by its name."""
     migrations.create(connection, checkfirst=True)
-    done = set(connection.scalars(select(migrations.c.name)))
+    missing = unseen(connection) or ()
     for migration in MIGRATIONS:
-        if migration.__name__ not in done:
+        if migration.__name__ in missing:
             migration(connection)
             connection.execute(insert(migrations).values(name=migration.__name__))
 
 
-def has_tables(connection: Connection) -> bool:
-    """Whether a database was ever used by Vedette."""
-    return inspect(connection).has_table("migrations")
+def unseen(connection: Connection) -> list[str] | None:
+    """What a database has not seen, in order; None where Vedette never used it."""
+    if not inspect(connection).has_table("migrations"):
+        return None
+    done = set(connection.scalars(select(migrations.c.name)))
+    return [one.__name__ for one in MIGRATIONS if one.__name__ not in done]
