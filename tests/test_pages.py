@@ -1,6 +1,8 @@
 """Pages and their JSON: one reading for both, one copy for all who ask within a moment."""
 
 import itertools
+import sqlite3
+from contextlib import closing
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -111,6 +113,15 @@ def test_the_pipeline_shows_where_everything_went(shown: Path, tmp_path: Path) -
         assert "calls are not accounted for" not in page
         for name, n in found["ends"].items():
             assert (f">{n:,}</tspan> {name.replace('_', ' ')}" in page) == (n > 0)
+
+
+def test_what_is_missing_in_the_sum_is_said(shown: Path, tmp_path: Path) -> None:
+    config = copied(shown, tmp_path)
+    with closing(sqlite3.connect(tmp_path / "shown.db")) as db, db:
+        db.execute("UPDATE offsets SET scored = scored - 3")
+    with served(config) as client:
+        assert client.get("/api/pipeline").json()["gap"] == 3
+        assert "3 calls are not accounted for" in client.get("/pipeline").text
 
 
 def test_a_flow_is_as_thick_as_its_share_and_its_labels_stand_apart() -> None:
