@@ -1,11 +1,11 @@
 """Pages and their JSON: one reading for both, one copy for all who ask within a moment."""
 
 import itertools
-import sqlite3
-from contextlib import closing
 import os
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
