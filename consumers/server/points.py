@@ -1,6 +1,7 @@
 """Closed panes as points over time: each stored row is read once, as what it says never changes.
 
-2026-11-26: 30 days of 20 models by the hour are 14,400 rows, 0.5 s to read and 10 ms to add up.
+2026-11-26: 30 days of 20 models by the hour are 14,400 rows; a page of them takes four times as
+long the first time (tests/bench/pages.py).
 """
 
 import threading
