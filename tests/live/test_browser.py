@@ -146,12 +146,34 @@ def test_a_choice_is_kept_in_the_address_and_going_back_undoes_it(
 
 def test_what_is_new_comes_without_loading_the_page_again(site: Site, browser: Browser) -> None:
     page, bad = _open(browser)
+    page.clock.install()
     page.goto(f"{site.url}/calls?metric=latency")
     page.evaluate("window.kept = 1")
-    page.wait_for_timeout(5500)  # what stands there first is asked for once, with its tag
+    _refresh(page)  # what stands there first is asked for once, with its tag
     watch_records(site.config, site.store, site.panel, [(time.time(), _slow())])
-    expect(page.get_by_role("link", name="brand-new")).to_be_visible(timeout=15_000)
+    _refresh(page)
+    expect(page.get_by_role("link", name="brand-new")).to_be_visible()
     assert page.evaluate("window.kept") == 1
+    assert bad == []
+    page.route("**/calls?*", lambda route: route.fulfill(status=503, body="{}"))
+    _refresh(page)
+    expect(page.get_by_role("status")).to_contain_text("may be old")
+    page.context.close()
+
+
+def _refresh(page: Page) -> None:
+    with page.expect_response("**/calls?*"):
+        page.clock.run_for(5_000)
+
+
+def test_what_an_alert_links_to_is_shown_beyond_the_list(site: Site, browser: Browser) -> None:
+    page, bad = _open(browser)
+    page.goto(f"{site.url}/findings")
+    key = page.locator("article.found").last.get_attribute("id")
+    page.goto(f"{site.url}/findings?limit=1#{key}")
+    page.wait_for_url(f"**key={key}**")
+    expect(page.locator("article.found")).to_have_count(1)
+    assert page.locator("article.found").get_attribute("id") == key
     page.context.close()
     assert bad == []
 
