@@ -2,7 +2,10 @@
 
 import gzip
 import socket
-from contextlib import ExitStack
+import ssl
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -12,7 +15,7 @@ from consumers.server import asking, connection, evaluate, ingest
 from consumers.server.access import role_for
 from consumers.server.bodies import Room
 from tests.serving import TOKENS, bearer, served, told
-from tests.test_connection import listening
+from tests.test_connection import certificate, listening
 
 
 @pytest.mark.parametrize(
@@ -82,3 +85,34 @@ def test_who_says_nothing_shuts_nobody_out(tmp_path: Path, monkeypatch: pytest.M
             assert silent[0].recv(1) == b""  # the oldest
             silent[-1].sendall(b"GET / HTTP/1.0\r\n\r\n")
             assert silent[-1].recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def test_who_is_one_too_many_is_hung_up_on_before_tls_is_spoken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(connection, "ACCEPTED", 3)
+    cert, key = certificate(tmp_path)
+    with (
+        listening(told(tmp_path, port=0, cert_file=cert, key_file=key)) as port,
+        ExitStack() as held,
+        httpx.Client(verify=ssl.create_default_context(cafile=str(cert))) as client,
+    ):
+        silent = [
+            held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+            for _ in range(5)
+        ]
+        assert [one.recv(1) for one in silent[3:]] == [b"", b""]
+        with pytest.raises(httpx.ConnectError):
+            client.get(f"https://localhost:{port}/")
+        silent[0].close()
+        until(lambda: client.get(f"https://localhost:{port}/").text == "here")
+    assert not caplog.messages
+
+
+def until(holds: Callable[[], bool]) -> None:
+    for _ in range(100):
+        with suppress(httpx.ConnectError):
+            if holds():
+                return
+        time.sleep(0.05)
+    raise AssertionError("it never came to be")

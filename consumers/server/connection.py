@@ -1,6 +1,8 @@
 """A connection that waits for its client only so long: to send a request, to take an answer."""
 
 import asyncio
+import socket
+from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -10,7 +12,27 @@ _SENT_S, _TAKEN_S = 60.0, 120.0
 # Connections beyond which one more shuts out the one that its client has kept waiting longest: the
 # oldest goes, not the newest, as who says nothing must shut nobody out.
 CONNECTIONS = 480
+# Those that have yet to finish the handshake of TLS count here only; 1,024 files are a process's.
+ACCEPTED = 700
 _WHOLE = (h11.DONE, h11.MUST_CLOSE, h11.CLOSED, h11.ERROR)
+
+
+class Listener(socket.socket):
+    """Hangs up on who is one too many: where no file is left, asyncio says so 2,000 times a try."""
+
+    def __init__(self, *kind: int) -> None:
+        super().__init__(*kind)
+        self._open: list[socket.socket] = []
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Who comes next; raises BlockingIOError, as where nobody does, for one too many."""
+        made, address = super().accept()
+        self._open = [one for one in self._open if one.fileno() >= 0]
+        if len(self._open) >= ACCEPTED:
+            made.close()
+            raise BlockingIOError
+        self._open.append(made)
+        return made, address
 
 
 class Connection(H11Protocol):

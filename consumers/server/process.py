@@ -17,7 +17,7 @@ from agent.store import Store, open_store
 from consumers.recorder import instruments
 from consumers.server.access import Keys, keys_of
 from consumers.server.app import build_app
-from consumers.server.connection import Connection
+from consumers.server.connection import Connection, Listener
 from consumers.server.desk import Desk
 from consumers.server.embedded import Embedded
 from consumers.server.rehearsal import Rehearsal
@@ -28,6 +28,8 @@ from shadow.candidates import Model
 
 _log = logging.getLogger("vedette.server")
 
+# Clients that wait to be accepted, and how many are in a turn of the loop.
+_BACKLOG = 128
 # A stop waits so long for requests that are being answered.
 _GRACE_S = 10
 # Requests beyond which one more is answered with 503: a process has 1,024 files by default.
@@ -112,7 +114,7 @@ def settings_of(config: Config, app: ASGIApp) -> uvicorn.Config:
         app, log_config=None, access_log=False,
         log_level="error",  # anybody may cause a warning, and as many as they like
         server_header=False, proxy_headers=False,
-        http=Connection, ws="none", limit_concurrency=_REQUESTS, lifespan="off",
+        http=Connection, ws="none", backlog=_BACKLOG, limit_concurrency=_REQUESTS, lifespan="off",
         timeout_graceful_shutdown=_GRACE_S,
         ssl_certfile=config.server.cert_file, ssl_keyfile=config.server.key_file,
     )  # fmt: skip
@@ -123,7 +125,7 @@ def bound(config: Config) -> socket.socket:
     host, port = config.server.host, config.server.port
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        made = socket.socket(family, kind, proto)
+        made = Listener(family, kind, proto)
         try:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             made.bind(address)
