@@ -1,8 +1,10 @@
 """A store that goes away, that is older, or that may only be read, beneath a server."""
 
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -10,8 +12,10 @@ from sqlalchemy.engine import make_url
 from starlette.testclient import TestClient
 
 from agent.config import load_config
-from agent.errors import BadConfig
-from agent.store import open_store
+from agent.errors import BadConfig, StoreDown
+from agent.store import Store, open_store
+from consumers.exporter import Health
+from consumers.server.pulse import Pulse
 from tests.road import native
 from tests.serving import TOKENS, bearer, made, served, told
 
@@ -26,6 +30,29 @@ def test_nothing_is_taken_into_a_file_that_nobody_finds_again(tmp_path: Path) ->
         assert answer.status_code == 503 and "its file was taken away" in answer.text
         open_store(config.store.url.get_secret_value()).close()  # another one in its place
         assert client.post("/ingest", json=native(3)).status_code == 503
+
+
+def test_a_server_without_a_worker_says_when_its_store_does_not_answer(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(_: Store) -> NoReturn:
+        raise StoreDown("database: connection lost")
+
+    health = Health()
+    with closing(open_store(sqlite_url)) as store, closing(Pulse(store, health, every_s=0.01)):
+        assert health.state == (True, "")
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "reading", lost)
+            _await(health, False)
+            assert health.state[1] == "database: connection lost"
+        _await(health, True)
+
+
+def _await(health: Health, ready: bool) -> None:
+    given_up = time.monotonic() + 20
+    while health.state[0] != ready:
+        assert time.monotonic() < given_up
+        time.sleep(0.01)
 
 
 def test_a_reader_does_not_wait_for_who_writes(tmp_path: Path, sqlite_url: str) -> None:

@@ -20,6 +20,7 @@ from consumers.server.app import build_app
 from consumers.server.connection import Connection, Listener
 from consumers.server.desk import Desk
 from consumers.server.embedded import Embedded
+from consumers.server.pulse import Pulse
 from consumers.server.rehearsal import Rehearsal
 from consumers.server.scoring import Scoring, begin_loading
 from consumers.server.sinks import InboxSink, Shut, Sink, TopicSink
@@ -64,7 +65,7 @@ def run_server(
             if feed is not None:
                 held.enter_context(closing(feed(store)))
         else:
-            health.ready(True)
+            held.enter_context(closing(Pulse(store, health)))
         works = embedded.works if embedded else lambda: False
         stall_s = config.limits.stall_s
         held.enter_context(watched(lambda: works() and not health.alive(True), stall_s))
