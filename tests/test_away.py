@@ -1,19 +1,22 @@
 """A store that goes away, that is older, or that may only be read, beneath a server."""
 
 import sqlite3
+import threading
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, exc, text
 from sqlalchemy.engine import make_url
 from starlette.testclient import TestClient
 
 from agent.config import load_config
 from agent.errors import BadConfig, StoreDown
-from agent.store import Store, open_store
+from agent.store import Store, Transaction, open_store, translated
 from consumers.exporter import Health
 from consumers.server.pulse import Pulse
 from tests.road import native
@@ -105,3 +108,31 @@ def test_a_role_that_may_only_read_is_enough_for_pages(postgres_url: str) -> Non
         with closing(open_store(postgres_url)) as store, store.transaction() as tx:
             tx.execute(text("DROP OWNED BY onlooker"))
             tx.execute(text("DROP ROLE onlooker"))
+
+
+def test_a_supervisor_is_answered_while_every_thread_waits_for_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, reading = threading.Event(), Store.reading
+
+    @contextmanager
+    def hung(store: Store) -> Iterator[Transaction]:
+        assert go.wait(60)
+        with reading(store) as tx:
+            yield tx
+
+    monkeypatch.setattr(Store, "reading", hung)
+    with served(told(tmp_path)) as client, ThreadPoolExecutor(45) as threads:
+        asked = [threads.submit(client.get, f"/api/pipeline?letters={n}") for n in range(1, 43)]
+        try:
+            for path in ("/livez", "/readyz"):
+                assert threads.submit(client.get, path).result(8).status_code == 200
+            assert not any(one.done() for one in asked)
+        finally:
+            go.set()
+        assert {one.result().status_code for one in asked} == {200}
+
+
+def test_a_store_without_a_free_connection_is_away() -> None:
+    with pytest.raises(StoreDown, match="all connections are in use"), translated():
+        raise exc.TimeoutError
