@@ -38,6 +38,20 @@ def test_the_words_of_who_asked_first_are_on_nobody_elses_page(tmp_path: Path) -
         assert "mine" not in page and 'href="/api/pipeline?letters=5"' in page
 
 
+@pytest.mark.parametrize(
+    ("path", "status", "why"),
+    [("/nothing", 404, "Not Found"), ("/pipeline?letters=%3Cb%3E", 422, "query.letters: Input")],
+)
+def test_a_browser_is_told_by_a_page_what_is_wrong_and_a_program_by_a_line(
+    tmp_path: Path, path: str, status: int, why: str
+) -> None:
+    with served(told(tmp_path)) as client:
+        page = client.get(path, headers={"Accept": "text/html,*/*"})
+        assert page.status_code == status and f"<p>{why}" in page.text and "<b>" not in page.text
+        assert '<a href="/calls">' in page.text
+        assert client.get(path).json()["error"].startswith(why)
+
+
 def test_who_asks_within_a_moment_gets_the_same_copy() -> None:
     made, now = list[int](), [0.0]
     copies = Copies(2.0, lambda: now[0])

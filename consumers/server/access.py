@@ -8,7 +8,6 @@ import asyncio
 import hashlib
 import hmac
 import ipaddress
-import math
 import time
 from collections.abc import Callable, Mapping
 from http.cookies import CookieError, SimpleCookie
@@ -21,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from agent.errors import BadConfig
 from agent.serving import Role, Server, Token, check_secret
 from consumers.server.limits import Rates, network_of
+from consumers.server.problems import later
 
 COOKIE = "vedette"
 # Probes of a supervisor, what a page needs before anybody is known, the way in and the way out.
@@ -167,8 +167,7 @@ class Access:
         state = scope.setdefault("state", {})
         state["who"], state["admin"] = (who[0], who[1] == "admin") if who else ("nobody", False)
         if wait_s := self._wait_s(who[0] if who else network_of(scope), scope, needed):
-            wait = {"Retry-After": str(math.ceil(wait_s))}
-            return _refused(429, "too many requests; try again later", wait)
+            return _refused(429, "too many requests; try again later", later(wait_s))
         if needed is None or (who is not None and who[1] in (needed, "admin")):
             return None
         if who is not None:

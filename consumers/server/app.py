@@ -2,16 +2,10 @@
 
 from functools import partial
 from importlib.metadata import version
-from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from agent.errors import BadConfig, BadRecord, Overloaded, StoreDown
 from consumers.server.access import ASKING, INGEST, Access, Keys
 from consumers.server.actions import actions_of, note_refusal
 from consumers.server.described import BEARER, REFUSALS, describe
@@ -22,6 +16,7 @@ from consumers.server.limits import Sized
 from consumers.server.login import login_of
 from consumers.server.pages import Press, routes_of
 from consumers.server.probes import probes_of
+from consumers.server.problems import PROBLEMS
 from consumers.server.timing import Timed
 from consumers.server.views import VIEWS
 
@@ -47,7 +42,7 @@ def build_app(desk: Desk, keys: Keys) -> FastAPI:
         # A redirect would be to the host that the client says this is.
         redirect_slashes=False,
         description="Scores, panes, findings and readouts of LLM services.",
-        exception_handlers=_HANDLERS, responses=REFUSALS,
+        exception_handlers=PROBLEMS, responses=REFUSALS,
     )  # fmt: skip
     app.include_router(probes_of(desk))
     app.include_router(ingest_of(desk), dependencies=[BEARER])
@@ -84,42 +79,3 @@ class Guarded:
             await send(message)
 
         await self._app(scope, receive, sent)
-
-
-def _refused(_: Request, error: Any) -> JSONResponse:
-    return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
-
-
-def _unclear(_: Request, error: Any) -> JSONResponse:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return JSONResponse({"error": f"{where}: {first['msg']}"}, 422)
-
-
-def _away(_: Request, error: Any) -> JSONResponse:
-    wait = {"Retry-After": str(max(1, round(error.retry_after_s)))}
-    return JSONResponse({"error": str(error)}, 503, wait)
-
-
-def _full(_: Request, error: Any) -> JSONResponse:
-    wait = {"Retry-After": str(max(1, round(error.retry_after_s)))}
-    return JSONResponse({"error": str(error)}, 429, wait)
-
-
-def _gone(_: Request, __: Any) -> JSONResponse:
-    return JSONResponse({"error": "the client went away"}, 400)
-
-
-def _wrong(_: Request, error: Any) -> JSONResponse:
-    return JSONResponse({"error": str(error)}, 422)
-
-
-_HANDLERS: dict[Any, Any] = {
-    BadConfig: _wrong,
-    BadRecord: _wrong,
-    ClientDisconnect: _gone,
-    HTTPException: _refused,
-    RequestValidationError: _unclear,
-    StoreDown: _away,
-    Overloaded: _full,
-}

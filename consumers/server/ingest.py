@@ -26,6 +26,7 @@ from consumers.formats.otlp_answers import JSON, PROTOBUF, Signal
 from consumers.server.bodies import MARKS, read_body, room_of, unpacked
 from consumers.server.desk import Desk
 from consumers.server.pages import as_json
+from consumers.server.problems import later
 from consumers.server.sinks import Batch
 
 # A body of small records holds millions; so many take some seconds to read.
@@ -226,8 +227,9 @@ async def _otlp(intake: Intake, request: Request, signal: Signal) -> Response:
         body = otlp_answers.status(encoding, error.detail)
         return Response(body, error.status_code, error.headers, encoding)
     except StoreDown as error:
-        wait = {"Retry-After": str(max(1, round(error.retry_after_s)))}
-        return Response(otlp_answers.status(encoding, str(error)), 503, wait, encoding)
+        return Response(
+            otlp_answers.status(encoding, str(error)), 503, later(error.retry_after_s), encoding
+        )
     why = "; ".join(sorted({f"{r.reason} {r.detail}".strip() for r in found.taken.rejected}))
     if found.unread:
         return Response(otlp_answers.status(encoding, why), 400, media_type=encoding)
