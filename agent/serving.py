@@ -61,7 +61,8 @@ class Server(Tree):
     evaluate_calls: int = Field(default=512, ge=1)
     evaluate_cached_s: float = Field(default=3600.0, ge=0)
     # How old what a page shows may be; every reader in between gets the same copy.
-    refresh_s: float = Field(default=2.0, ge=0)
+    # A page asks for itself as often; a shorter time makes it anew for readers who came between.
+    refresh_s: float = Field(default=5.0, ge=0)
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Server":

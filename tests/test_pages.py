@@ -7,10 +7,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.errors import StoreDown
+from agent.store import board, open_store
 from consumers.server import copies as module
 from consumers.server.copies import Copies
 from consumers.server.flow import flow_of
@@ -146,3 +148,40 @@ def test_a_flow_is_as_thick_as_its_share_and_its_labels_stand_apart() -> None:
     assert min(b - a for a, b in itertools.pairwise(places)) >= 20
     assert flow.top + flow.bar <= flow.height and places[-1] < flow.height
     assert flow_of({}).ribbons == ()
+
+
+def test_what_did_not_move_is_not_made_anew_for_half_a_minute() -> None:
+    made, now, moved = list[int](), [0.0], [1]
+    copies = Copies(5.0, lambda: now[0])
+
+    def make() -> bytes:
+        made.append(1)
+        return b"page %d" % len(made)
+
+    def seen_at(at: float) -> bytes:
+        now[0] = at
+        return copies.get("/", "text/html", make, lambda: moved[0]).body
+
+    assert [seen_at(at) for at in (0.0, 6.0, 29.0)] == [b"page 1"] * 3
+    moved[0] = 2
+    assert [seen_at(at) for at in (34.0, 38.0, 63.0)] == [b"page 2"] * 3
+    assert seen_at(69.0) == b"page 3"
+
+
+def test_the_stamp_moves_with_closed_panes_and_findings(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/v.db")
+    stamps = list[Any]()
+    for query in (
+        "INSERT INTO closing VALUES ('live', 10.0)",
+        "UPDATE closing SET closed_through = 20.0",
+        "INSERT INTO findings VALUES"
+        " ('live', x'01', 'drift', 'warning', 'firing', 1, '', '', NULL, 3)",
+        "UPDATE findings SET state = 'resolved', stored_at = 4",
+        "INSERT INTO paired VALUES ('live', 10.0)",
+    ):
+        with store.transaction() as tx:
+            stamps.append(board.stamp(tx))
+            tx.exec_driver_sql(query)
+            stamps.append(board.stamp(tx))
+            assert stamps[-1] != stamps[-2]
+    store.close()

@@ -5,10 +5,23 @@ from sqlalchemy import Connection, and_, func, select
 from agent.experiments import PAIRED, PROBE
 from agent.panes import HOUR_S, Group
 from agent.store.reads import ON_TIME
-from agent.store.tables import panes
+from agent.store.tables import closing, findings, panes, runs, watches
+from agent.store.ticket_tables import paired
 
 # Of calls, which pairs are not.
 _CALLED = and_(*(func.substr(panes.c.variant, 1, len(one)) != one for one in (PAIRED, PROBE)))
+
+
+def stamp(tx: Connection) -> tuple[tuple[object, ...], ...]:
+    """What moves when anything moves that closed panes are asked for: equal until then."""
+    asked = (
+        select(closing.c.source, closing.c.closed_through),
+        select(paired.c.source, paired.c.paired_through),
+        select(watches.c.source, watches.c.version),
+        select(runs.c.experiment, runs.c.run, runs.c.version),
+        select(func.count(), func.max(findings.c.stored_at)),
+    )
+    return tuple(tuple(row) for query in asked for row in tx.execute(query))
 
 
 def group_panes(

@@ -5,7 +5,7 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 from agent.errors import StoreDown
@@ -14,6 +14,9 @@ from agent.errors import StoreDown
 _KEPT, _BYTES = 256, 64 << 20
 # Answers that are made at once: who asks for everything must leave room for who scores and writes.
 _MAKERS, _WAIT_S = 4, 10.0
+
+# A page says how long ago things were, and some of what it shows moves without a sign.
+_UNMOVED_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class Copy:
 class _Shelf:
     lock: threading.Lock = field(default_factory=threading.Lock)
     made_at: float = -1e9
+    looked_at: float = -1e9
+    stamp: Hashable = None
     copy: Copy | None = None
 
     @property
@@ -47,23 +52,40 @@ class Copies:
         self._shelves: OrderedDict[str, _Shelf] = OrderedDict()
         self._makers = threading.BoundedSemaphore(_MAKERS)
 
-    def get(self, address: str, content_type: str, make: Callable[[], bytes]) -> Copy:
+    def get(
+        self,
+        address: str,
+        content_type: str,
+        make: Callable[[], bytes],
+        stamp: Callable[[], Hashable] = lambda: None,
+    ) -> Copy:
         """The copy of an address; who comes while it is made waits for that one.
 
-        Raises StoreDown where too many others are being made.
+        A copy that is too old is kept while the `stamp` of what it was made of is the same, half a
+        minute at most; None is never the same. Raises StoreDown where too many others are made.
         """
         with self._lock:
             shelf = self._shelves.setdefault(address, _Shelf())
             self._shelves.move_to_end(address)
             self._trim()
         with shelf.lock:
-            if shelf.copy is None or self._clock() - shelf.made_at >= self._fresh_s:
-                body = self._made(make)
-                tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
-                if shelf.copy is None or shelf.copy.tag != tag:
-                    shelf.copy = Copy(body, gzip.compress(body, 1, mtime=0), tag, content_type)
-                shelf.made_at = self._clock()
+            now = self._clock()
+            if shelf.copy is None or now - shelf.looked_at >= self._fresh_s:
+                # Before the making: what moves meanwhile makes the next one.
+                seen = stamp()
+                same = seen is not None and seen == shelf.stamp
+                if shelf.copy is None or not same or now - shelf.made_at >= _UNMOVED_S:
+                    shelf.copy = self._anew(shelf.copy, content_type, make)
+                    shelf.made_at, shelf.stamp = self._clock(), seen
+                shelf.looked_at = self._clock()
             return shelf.copy
+
+    def _anew(self, before: Copy | None, content_type: str, make: Callable[[], bytes]) -> Copy:
+        body = self._made(make)
+        tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+        if before is not None and before.tag == tag:
+            return before
+        return Copy(body, gzip.compress(body, 1, mtime=0), tag, content_type)
 
     def _made(self, make: Callable[[], bytes]) -> bytes:
         if not self._makers.acquire(timeout=_WAIT_S):

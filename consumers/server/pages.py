@@ -7,7 +7,7 @@ stream of events would hold a connection a reader and say no more.
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,6 +46,7 @@ class View:
 
     `read` returns a frozen dataclass of plain values; the template `<name>.html` shows it,
     `/api/<name>` is the same as JSON and, where there is a `sheet`, `/api/<name>.csv` its table.
+    `stamp` is what moves when the page would: without one it is always made anew.
     """
 
     name: str
@@ -55,6 +56,7 @@ class View:
     answers: type
     read: Callable[[Desk, Transaction, Any], Any]
     sheet: Sheet | None = None
+    stamp: Callable[[Transaction], Hashable] = lambda _: None
 
     @property
     def path(self) -> str:
@@ -89,7 +91,8 @@ class Press:
             )  # fmt: skip
             return shown.encode(errors="replace")
 
-        return self.copies.get(f"{view.path}?{_address(asked)}&{who}", _HTML, make)
+        address = f"{view.path}?{_address(asked)}&{who}"
+        return self.copies.get(address, _HTML, make, lambda: self._stamp(view))
 
     def data(self, view: View, asked: BaseModel) -> Copy:
         """The numbers of the page as JSON."""
@@ -97,7 +100,8 @@ class Press:
         def make() -> bytes:
             return as_json(asdict(self._read(view, asked)))
 
-        return self.copies.get(f"/api/{view.name}?{_address(asked)}", _JSON, make)
+        address = f"/api/{view.name}?{_address(asked)}"
+        return self.copies.get(address, _JSON, make, lambda: self._stamp(view))
 
     def table(self, view: View, sheet: Sheet, asked: BaseModel) -> Copy:
         """The table of the page as CSV."""
@@ -106,6 +110,10 @@ class Press:
             return as_csv(sheet, self._read(view, asked))
 
         return self.copies.get(f"/api/{view.name}.csv?{_address(asked)}", _CSV, make)
+
+    def _stamp(self, view: View) -> Hashable:
+        with self._desk.store.reading() as tx:
+            return view.stamp(tx)
 
     def _read(self, view: View, asked: BaseModel) -> Any:
         with self._desk.store.reading() as tx:

@@ -33,6 +33,8 @@ _log = logging.getLogger("vedette.server")
 _BACKLOG = 128
 # A stop waits so long for requests that are being answered.
 _GRACE_S = 10
+# A page asks for itself every 5 s, on the connection that it has.
+_KEPT_S = 20
 # Requests beyond which one more is answered with 503: a process has 1,024 files by default.
 _REQUESTS = 512
 
@@ -116,7 +118,7 @@ def settings_of(config: Config, app: ASGIApp) -> uvicorn.Config:
         log_level="error",  # anybody may cause a warning, and as many as they like
         server_header=False, proxy_headers=False,
         http=Connection, ws="none", backlog=_BACKLOG, limit_concurrency=_REQUESTS, lifespan="off",
-        timeout_graceful_shutdown=_GRACE_S,
+        timeout_graceful_shutdown=_GRACE_S, timeout_keep_alive=_KEPT_S,
         ssl_certfile=config.server.cert_file, ssl_keyfile=config.server.key_file,
     )  # fmt: skip
 

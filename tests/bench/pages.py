@@ -181,7 +181,7 @@ def measure_pages(port: int) -> dict[str, list[tuple[float, float, int]]]:
     for path in PAGES:
         first, anew = timed(port, path), list[tuple[float, float, int]]()
         for _ in range(3):
-            time.sleep(2.1)
+            time.sleep(1.1)
             anew.append(timed(port, path))
         found[path] = [first, sorted(anew)[1], timed(port, path)]
     return found
@@ -191,15 +191,14 @@ def read_all(port: int, stop: threading.Event, seed: int) -> None:
     """One reader, as page.js asks: every few seconds, with the tag of what it shows."""
     tag, path = "", PAGES[seed % len(PAGES)]
     stop.wait(REFRESH_S * seed / READERS)
-    while not stop.is_set():
-        connection = HTTPConnection("127.0.0.1", port, timeout=60)
-        with closing(connection):
+    with closing(HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        while not stop.is_set():
             headers = {"If-None-Match": tag, "Accept-Encoding": "gzip"}
             connection.request("GET", path, headers=headers)
             answer = connection.getresponse()
             answer.read()
-        tag = answer.headers.get("ETag", "")
-        stop.wait(REFRESH_S)
+            tag = answer.headers.get("ETag", "")
+            stop.wait(REFRESH_S)
 
 
 def scored_per_s(folder: Path, readers: int) -> float:
@@ -258,7 +257,7 @@ def main() -> None:
         store.close()
         size = os.path.getsize(folder / "v.db") / 1e6
         print(f"store: {size:.0f} MB, made in {time.perf_counter() - began:.0f} s")
-        with serving(folder, ingest="off") as port:
+        with serving(folder, ingest="off", refresh_s=1) as port:
             found = measure_pages(port)
         print(f"first byte / whole page, ms; bars {FIRST_BYTE_MS} / {WHOLE_MS}")
         for path, rows in found.items():

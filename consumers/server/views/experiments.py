@@ -11,7 +11,7 @@ from abtest.pages.rows import verdict_of
 from abtest.run import Point
 from abtest.wording import conclusion, effect, ends, outlook
 from agent.config import Config
-from agent.store import Transaction
+from agent.store import Transaction, board
 from consumers.server.desk import Desk
 from consumers.server.pages import View
 from consumers.server.plots import Values, known
@@ -125,5 +125,5 @@ def _lines(found: Experiments) -> Iterator[Line]:
 
 EXPERIMENTS = View(
     "experiments", "Experiments", "Effects, intervals and verdicts that hold at every look.",
-    Asked, Experiments, read, Sheet(Line, _lines),
+    Asked, Experiments, read, Sheet(Line, _lines), board.stamp,
 )  # fmt: skip

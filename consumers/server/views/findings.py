@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agent.catalog import is_flag
 from agent.findings import Finding, Kind, State
-from agent.store import Transaction, examples
+from agent.store import Transaction, board, examples
 from agent.store.findings import Kept, current_findings
 from consumers.findings import as_json
 from consumers.server.desk import Desk
@@ -185,5 +185,5 @@ def _marks(one: Finding) -> Iterator[Mark]:
 FINDINGS = View(
     "findings", "Findings", "What left its baseline, spends its budget or differs, with evidence.",
     Asked, Findings, read,
-    Sheet(Found, lambda found: found.findings, frozenset({"examples", "evidence"})),
+    Sheet(Found, lambda found: found.findings, frozenset({"examples", "evidence"})), board.stamp,
 )  # fmt: skip

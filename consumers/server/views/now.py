@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from agent.catalog import METRICS, metric_named
 from agent.experiments import ASIDE
 from agent.panes import Group
-from agent.store import Transaction
+from agent.store import Transaction, board
 from agent.store.findings import all_findings
 from consumers.server.desk import Desk
 from consumers.server.memory import Whose, standing_of
@@ -276,5 +276,5 @@ def _title(name: str) -> str:
 
 NOW = View(
     "now", "Now", "Scores, budgets and traffic of every service and model, and what rings.",
-    Asked, Now, read, SERIES,
+    Asked, Now, read, SERIES, board.stamp,
 )  # fmt: skip
