@@ -13,12 +13,12 @@ from abtest.wording import moment
 from agent.catalog import BY_NAME, metric_named
 from agent.config import load_config
 from agent.errors import BadConfig
+from agent.plain import plain
 from agent.store import judgements
 from agent.store.judgements import Scope
 from consumers.cli_judge import cells
 from consumers.cli_terminal import AsJson, ConfigFile, bare_table, print_json, say, wide
 from consumers.readouts import open_reader
-from suites.report.files import plain
 
 # The weight of the interval that holds at every look: it must not depend on the data.
 _FIXED_WEIGHT = 0.5

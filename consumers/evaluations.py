@@ -9,6 +9,7 @@ import numpy as np
 
 from agent.buckets import Floats
 from agent.errors import BadConfig
+from agent.plain import plain
 from agent.scoring import Options
 from agent.scoring.engine import Engine
 from agent.scoring.models import load_embedder
@@ -24,7 +25,7 @@ from suites.gate.verdicts import verdicts
 from suites.keeping import find_run, read_run
 from suites.record import Run
 from suites.report.aside import Aside
-from suites.report.files import check_folder, plain, write_report
+from suites.report.files import check_folder, write_report
 from suites.report.page import amount, change
 from suites.suite import Suite
 

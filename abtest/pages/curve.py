@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from abtest.line import Line
-from abtest.pages.scale import Scale, Tick, apart, time_scale, time_ticks, value_ticks
+from abtest.pages.scale import Frame, Scale, Tick, apart, time_scale, time_ticks, value_ticks
 from abtest.run import Point
 from abtest.wording import number
 
@@ -69,16 +69,7 @@ def curve_of(
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    times: Scale
-    values: Scale
-
-    def down(self, value: float) -> float:
-        return round(100 - self.values.percent(value), 3)
-
-    def _at(self, across: float, value: float) -> str:
-        return f"{10 * across:.1f} {10 * self.down(value):.1f}"
-
+class _Place(Frame):
     def _beside(self, part: Sequence[Point]) -> list[tuple[float, Point]]:
         across = [(self.times.percent(point.at), point) for point in part]
         if len(part) > 1:
@@ -88,19 +79,19 @@ class _Place:
     def band(self, part: Sequence[Point]) -> str:
         """The area between the ends of the intervals."""
         both = self._beside(part)
-        there = [self._at(x, point.upper) for x, point in both]
-        back = [self._at(x, point.lower) for x, point in reversed(both)]
+        there = [self.point(x, point.upper) for x, point in both]
+        back = [self.point(x, point.lower) for x, point in reversed(both)]
         return f"M{'L'.join(there + back)}Z"
 
     def edges(self, part: Sequence[Point]) -> str:
         """The lines of the upper and the lower ends."""
         both = self._beside(part)
-        upper = "L".join(self._at(x, point.upper) for x, point in both)
-        return f"M{upper}M" + "L".join(self._at(x, point.lower) for x, point in both)
+        upper = "L".join(self.point(x, point.upper) for x, point in both)
+        return f"M{upper}M" + "L".join(self.point(x, point.lower) for x, point in both)
 
     def middle(self, part: Sequence[Point]) -> str:
         """The line of the estimates."""
-        return "M" + "L".join(self._at(x, point.estimate) for x, point in self._beside(part))
+        return "M" + "L".join(self.point(x, point.estimate) for x, point in self._beside(part))
 
 
 def _has_interval(point: Point) -> bool:

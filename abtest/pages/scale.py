@@ -42,6 +42,22 @@ class Scale:
         return round(100 * min(max(share, -1.0), 2.0), 3)
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The two axes of a picture."""
+
+    times: Scale
+    values: Scale
+
+    def down(self, value: float) -> float:
+        """How far below the upper edge a value lies, in percent."""
+        return round(100 - self.values.percent(value), 3)
+
+    def point(self, across: float, value: float) -> str:
+        """A point of a path, in thousandths; `across` is in percent."""
+        return f"{10 * across:.1f} {10 * self.down(value):.1f}"
+
+
 def step_of(width: float, most: int) -> float:
     """The smallest of 1, 2, 5 times a power of ten that cuts a width into at most so many."""
     power = 10.0 ** math.floor(math.log10(width / most))

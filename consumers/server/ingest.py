@@ -10,7 +10,7 @@ import io
 import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -195,13 +195,13 @@ def ingest_of(desk: Desk) -> APIRouter:
         """Native records, as NDJSON, an array or one object; 400 where none of them can be read."""
         found = await intake.take(request, "native", found_in)
         status = 200 if found.taken.accepted else 400
-        return Response(as_json(asdict(found.taken)), status, media_type=JSON)
+        return Response(as_json(found.taken), status, media_type=JSON)
 
     @router.post("/ingest/litellm", openapi_extra=_lines(_PAYLOAD), responses=_ANSWERS)
     async def litellm(request: Request) -> Response:
         """What LiteLLM's generic_api callback posts: NDJSON, an array or one payload."""
         found = await intake.take(request, "litellm", found_in)
-        return Response(as_json(asdict(found.taken)), media_type=JSON)
+        return Response(as_json(found.taken), media_type=JSON)
 
     @router.post("/v1/traces", openapi_extra=_MESSAGES, responses=_OTLP_ANSWERS)
     async def traces(request: Request) -> Response:

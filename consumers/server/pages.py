@@ -6,9 +6,8 @@ stream of events would hold a connection a reader and say no more.
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -20,6 +19,7 @@ from pydantic import BaseModel
 
 from abtest.report import PAGES, page_of, signed
 from abtest.wording import moment
+from agent.plain import plain
 from agent.store import Transaction
 from consumers.server.copies import Copies, Copy
 from consumers.server.desk import Desk
@@ -98,7 +98,7 @@ class Press:
         """The numbers of the page as JSON."""
 
         def make() -> bytes:
-            return as_json(asdict(self._read(view, asked)))
+            return as_json(self._read(view, asked))
 
         address = f"/api/{view.name}?{_address(asked)}"
         return self.copies.get(address, _JSON, make, lambda: self._stamp(view))
@@ -184,18 +184,8 @@ def answer(request: Request, copy: Copy) -> Response:
 
 
 def as_json(value: Any) -> bytes:
-    """JSON with null for what is no number."""
-    return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False).encode(errors="replace")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return value
+    """Records as JSON, with null for what is no number."""
+    return json.dumps(plain(value), ensure_ascii=False, allow_nan=False).encode(errors="replace")
 
 
 def _address(asked: BaseModel) -> str:

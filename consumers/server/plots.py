@@ -8,14 +8,14 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from abtest.pages.scale import Scale, Tick, apart, time_scale, time_ticks, value_ticks
+from abtest.pages.scale import Frame, Scale, Tick, apart, time_scale, time_ticks, value_ticks
 from abtest.wording import moment
 from consumers.server.words import shown
 
 Values = tuple[float | None, ...]
 
-# Half the width of a point with no neighbour, in thousandths.
-_LONE = 6.0
+# Half the width of a point with no neighbour, in percent.
+_LONE = 0.6
 # Above and below what is drawn stays so much of its height free.
 _SPARE = 0.08
 _TICKS = 5
@@ -167,36 +167,27 @@ def value_scale(values: Sequence[float]) -> Scale:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    times: Scale
-    values: Scale
-
-    def down(self, value: float) -> float:
-        return round(100 - self.values.percent(value), 3)
-
-    def _at(self, across: float, value: float) -> str:
-        return f"{across:.1f} {10 * self.down(value):.1f}"
-
+class _Place(Frame):
     def path(self, points: Iterable[tuple[float, float | None]], step: float) -> str:
         """The line through points, broken where one is missing."""
         return "".join(self._stroke(part) for part in _stretches(points, step))
 
     def _stroke(self, part: Sequence[tuple[float, float]]) -> str:
-        across = [(10 * self.times.percent(at), value) for at, value in part]
+        across = [(self.times.percent(at), value) for at, value in part]
         if len(across) == 1:
             ((x, value),) = across
             across = [(x - _LONE, value), (x + _LONE, value)]
-        return "M" + "L".join(self._at(x, value) for x, value in across)
+        return "M" + "L".join(self.point(x, value) for x, value in across)
 
     def band(self, figure: Figure) -> str:
         """The area between `lower` and `upper`."""
         made = ""
         edges = zip(figure.at, figure.lower, figure.upper, strict=True) if figure.lower else ()
         for known, some in itertools.groupby(edges, key=lambda one: None not in one[1:]):
-            part = [(10 * self.times.percent(at), low, high) for at, low, high in some]
+            part = [(self.times.percent(at), low, high) for at, low, high in some]
             if known:
-                there = [self._at(x, high or 0.0) for x, _, high in part]
-                back = [self._at(x, low or 0.0) for x, low, _ in reversed(part)]
+                there = [self.point(x, high or 0.0) for x, _, high in part]
+                back = [self.point(x, low or 0.0) for x, low, _ in reversed(part)]
                 made += f"M{'L'.join(there + back)}Z"
         return made
 

@@ -1,14 +1,13 @@
 """A report as files in a folder: report.html, report.json, junit.xml and the pictures as PNG."""
 
 import json
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from agent.errors import BadConfig
+from agent.plain import plain
 from suites.analysis.whole import Analysis, Measured
 from suites.gate import Verdict
 from suites.report.aside import Aside
@@ -67,19 +66,6 @@ def as_tree(aside: Aside) -> dict[str, Any]:
         "labels_rejected": dict(aside.rejected),
         "compliance": plain(aside.findings),
     }
-
-
-def plain(value: Any) -> Any:
-    """Records as objects, tuples as lists, no number as None."""
-    if is_dataclass(value):
-        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
-    if isinstance(value, tuple | list):
-        return [plain(one) for one in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def as_junit(analysis: Analysis, verdicts: Sequence[Verdict] = ()) -> bytes:
