@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from consumers.server import asking, connection, evaluate, ingest
+from agent.serving import Server
+from consumers.server import app, asking, connection, ingest
 from consumers.server.access import role_for
 from consumers.server.bodies import Room
 from tests.serving import TOKENS, bearer, served, told
@@ -65,12 +66,20 @@ def test_a_body_of_brackets_and_commas_is_not_read_to_its_end(
 def test_bodies_to_be_evaluated_are_held_within_one_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluate, "room_of", lambda _: Room(1000))
+    rooms = list[Room]()
+
+    def room_of(_: Server) -> Room:
+        rooms.append(Room(1000))
+        return rooms[-1]
+
+    monkeypatch.setattr(app, "room_of", room_of)
     with served(told(tmp_path)) as client:
         for _ in range(3):  # what was refused is given back
             answer = client.post("/evaluate", content=b"x" * 1001)
             assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
         assert client.post("/evaluate", content=b"x" * 1000).status_code == 422
+        assert client.post("/ingest", content=b"x" * 1001).status_code == 503
+    assert len(rooms) == 1  # with that of ingest
 
 
 def test_who_says_nothing_shuts_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from consumers.server.access import ASKING, INGEST, Access, Keys
 from consumers.server.actions import actions_of, note_refusal
+from consumers.server.bodies import room_of
 from consumers.server.described import BEARER, REFUSALS, describe
 from consumers.server.desk import Desk
 from consumers.server.evaluate import evaluation_of
@@ -45,8 +46,9 @@ def build_app(desk: Desk, keys: Keys) -> FastAPI:
         exception_handlers=PROBLEMS, responses=REFUSALS,
     )  # fmt: skip
     app.include_router(probes_of(desk))
-    app.include_router(ingest_of(desk), dependencies=[BEARER])
-    app.include_router(evaluation_of(desk), dependencies=[BEARER])
+    room = room_of(desk.config.server)  # one for all bodies: together they must not fill the memory
+    app.include_router(ingest_of(desk, room), dependencies=[BEARER])
+    app.include_router(evaluation_of(desk, room), dependencies=[BEARER])
     press, server = Press(desk, VIEWS), desk.config.server
     app.state.press = press
     app.include_router(login_of(press, keys))

@@ -21,7 +21,7 @@ from agent.errors import BadRecord
 from agent.record import Call, Feedback, Score
 from consumers.formats import native
 from consumers.server.asking import body_of, document_of, told
-from consumers.server.bodies import read_body, room_of, unpacked
+from consumers.server.bodies import Room, read_body, unpacked
 from consumers.server.desk import Desk
 from consumers.server.pages import as_json
 from consumers.server.scoring import Answer, Scoring
@@ -90,10 +90,10 @@ _PACKED: dict[int | str, dict[str, Any]] = {
 }
 
 
-def evaluation_of(desk: Desk) -> APIRouter:
+def evaluation_of(desk: Desk, room: Room) -> APIRouter:
     """The route."""
     router, scoring = APIRouter(tags=["evaluate"]), desk.scoring
-    room, threads = room_of(desk.config.server), ThreadPoolExecutor(_THREADS, "evaluate-read")
+    threads = ThreadPoolExecutor(_THREADS, "evaluate-read")
 
     @router.post(
         "/evaluate", response_model=list[Evaluated], summary="Score items now",

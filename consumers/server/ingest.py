@@ -23,7 +23,7 @@ from agent.record import Call, Feedback, Half, Item, Reject
 from consumers.files import split_records
 from consumers.formats import otlp_answers, parse
 from consumers.formats.otlp_answers import JSON, PROTOBUF, Signal
-from consumers.server.bodies import MARKS, read_body, room_of, unpacked
+from consumers.server.bodies import MARKS, Room, read_body, unpacked
 from consumers.server.desk import Desk
 from consumers.server.pages import as_json
 from consumers.server.problems import later
@@ -153,9 +153,8 @@ def _key(items: list[Item], value: bytes) -> bytes:
 class Intake:
     """Takes bodies apart and puts what is in them where it is durable."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._room = room_of(desk.config.server)
+    def __init__(self, desk: Desk, room: Room) -> None:
+        self._desk, self._room = desk, room
         self._threads = ThreadPoolExecutor(_THREADS, "ingest")
 
     async def take(self, request: Request, format: Format, read: Read) -> Found:
@@ -186,9 +185,9 @@ class Intake:
             self._desk.tally.count("vedette_ingest_calls_total", (format, outcome), n)
 
 
-def ingest_of(desk: Desk) -> APIRouter:
+def ingest_of(desk: Desk, room: Room) -> APIRouter:
     """The routes that take logs in."""
-    router, intake = APIRouter(tags=["ingest"]), Intake(desk)
+    router, intake = APIRouter(tags=["ingest"]), Intake(desk, room)
 
     @router.post("/ingest", openapi_extra=_lines(_CALL), responses=_ANSWERS)
     async def native(request: Request) -> Response:
