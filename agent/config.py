@@ -90,6 +90,8 @@ class Store(Tree):
     """The database and how long it keeps what."""
 
     url: SecretStr = SecretStr("sqlite:///vedette.db")
+    # False: only `vedette migrate` makes tables; who needs newer ones waits for them.
+    migrate: bool = True
     # A repeated id is recognised for this long; a replay of older records counts again.
     seen_days: float = Field(default=7.0, gt=0)
     calls_days: float = Field(default=30.0, gt=0)

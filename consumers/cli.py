@@ -15,7 +15,6 @@ from agent.catalog import METRICS
 from agent.config import Config, load_config
 from agent.errors import BadConfig, StoreDown
 from agent.exposed import metric_table
-from agent.store import open_store
 from consumers import actions, commands
 from consumers.actions import By
 from consumers.cli_demo import demo, ledger_line
@@ -24,6 +23,7 @@ from consumers.cli_fairness import fairness
 from consumers.cli_findings import findings
 from consumers.cli_judged import judge
 from consumers.cli_measured import all_passed, show_engine, show_int8
+from consumers.cli_migrate import migrate
 from consumers.cli_readout import readout
 from consumers.cli_rebaseline import rebaseline
 from consumers.cli_rules import rules
@@ -31,6 +31,7 @@ from consumers.cli_serve import serve
 from consumers.cli_shadow import shadow
 from consumers.cli_slo import slo
 from consumers.cli_terminal import AsJson, ConfigFile, Form, err, out, print_json, progress, who
+from consumers.stores import open_writer
 
 _HELP = (
     "Vedette watches LLM services: it scores their logs, keeps sums, and says what changed.\n\n"
@@ -47,6 +48,7 @@ app.command()(slo)
 app.command()(fairness)
 app.command()(judge)
 app.command()(shadow)
+app.command()(migrate)
 app.command()(serve)
 app.command("evaluate")(evaluate_suite)
 
@@ -221,7 +223,7 @@ def dead_letters(
     """What was set aside, newest first, and why."""
     if replay:
         told, by = load_config(config), By(who(), "command", time.time())
-        with closing(open_store(told.store.url.get_secret_value())) as store:
+        with closing(open_writer(told)) as store:
             print_json(actions.replay(store, told, by, reason))
         return
     for row in commands.dead_letters(load_config(config), limit):

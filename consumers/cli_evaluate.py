@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from abtest.wording import moment
 from agent.config import Config, load_config
 from agent.errors import BadConfig
-from agent.store import Store, open_store
+from agent.store import Store
 from consumers.cli_judge import aside_of, show_aside
 from consumers.cli_terminal import AsJson, ConfigFile, bare_table, err, print_json, say, wide
 from consumers.evaluations import (
@@ -24,6 +24,7 @@ from consumers.evaluations import (
     show_broken,
     show_conclusion,
 )
+from consumers.stores import open_reader, open_writer
 from suites.compliance.finding import failed
 from suites.datasets import HUB
 from suites.intervals import Figure
@@ -135,13 +136,12 @@ def as_rows(run: Run) -> dict[str, Any]:
 
 def _open(config: Config) -> Store:
     """The store: its tables made where nobody writes to it, and else as they are."""
-    url = config.store.url.get_secret_value()
     try:
-        open_store(url).close()
+        open_writer(config).close()
     except BadConfig as error:
         if _BUSY not in str(error):
             raise
-    return open_store(url, writer=False)
+    return open_reader(config)
 
 
 def _chosen(

@@ -12,7 +12,7 @@ from agent.config import Config, load_config
 from agent.errors import BadConfig
 from agent.store import Store
 from consumers.cli_terminal import AsJson, ConfigFile, bare_table, print_json, say, wide
-from consumers.readouts import open_reader
+from consumers.stores import open_reader
 from watch.fairness import FEW, GAP, UNKNOWN, Gap, look, newest_hour
 from watch.hours import Hours
 

@@ -12,7 +12,7 @@ from agent.errors import BadConfig
 from agent.sla import targeted
 from consumers.cli_terminal import AsJson, ConfigFile, bare_table, print_json, say, wide
 from consumers.findings import newest, watched
-from consumers.readouts import open_reader
+from consumers.stores import open_reader
 
 
 def findings(

@@ -18,7 +18,7 @@ from agent.store import judgements
 from agent.store.judgements import Scope
 from consumers.cli_judge import cells
 from consumers.cli_terminal import AsJson, ConfigFile, bare_table, print_json, say, wide
-from consumers.readouts import open_reader
+from consumers.stores import open_reader
 
 # The weight of the interval that holds at every look: it must not depend on the data.
 _FIXED_WEIGHT = 0.5

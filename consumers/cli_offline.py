@@ -6,7 +6,8 @@ from contextlib import closing
 from agent.config import Config
 from agent.errors import BadConfig
 from consumers.cli_terminal import bare_table, print_json, say, wide
-from consumers.readouts import open_reader, period_of
+from consumers.readouts import period_of
+from consumers.stores import open_reader
 from suites.beside import Beside, Side, beside, read_live
 from suites.keeping import read_run
 

@@ -23,12 +23,12 @@ from consumers.readouts import (
     BETWEEN,
     looked_back,
     names_of,
-    open_reader,
     read_levels,
     read_lines,
     read_plan,
     write_report,
 )
+from consumers.stores import open_reader
 
 _WATCH_S = 5.0
 _SECTIONS = (

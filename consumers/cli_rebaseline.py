@@ -9,11 +9,11 @@ import typer
 from abtest.wording import moment
 from agent.config import Config, load_config
 from agent.errors import BadConfig
-from agent.store import open_store
 from consumers import actions
 from consumers.actions import By
 from consumers.cli_terminal import AsJson, ConfigFile, print_json, say, who
 from consumers.rebaselines import decided, period_of
+from consumers.stores import open_writer
 from watch.rebaseline import Period
 
 _Part = Annotated[str | None, typer.Option()]
@@ -52,7 +52,7 @@ def rebaseline(
 
 
 def _taken(told: Config, by: By, wanted: dict[str, str], period: Period | None) -> dict[str, Any]:
-    with closing(open_store(told.store.url.get_secret_value())) as store:
+    with closing(open_writer(told)) as store:
         return actions.rebaseline(store, told, by, wanted, period)
 
 

@@ -16,8 +16,8 @@ from agent.shadows import Candidate
 from consumers.actions import By, switch_candidate
 from consumers.candidates import candidate_states
 from consumers.cli_terminal import AsJson, ConfigFile, bare_table, print_json, say, who, wide
-from consumers.readouts import open_reader
 from consumers.shadowing import run_shadow, shadow_of
+from consumers.stores import open_reader
 
 
 def shadow(

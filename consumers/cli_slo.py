@@ -11,7 +11,7 @@ from agent.errors import BadConfig
 from agent.sla import WINDOWS_S, span, targeted
 from consumers.budgets import read_budgets
 from consumers.cli_terminal import AsJson, ConfigFile, bare_table, print_json, say, wide
-from consumers.readouts import open_reader
+from consumers.stores import open_reader
 
 
 def slo(config: ConfigFile = None, as_json: AsJson = False) -> None:

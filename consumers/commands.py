@@ -19,13 +19,14 @@ from agent.panes import HOUR_S
 from agent.record import Call, Half
 from agent.score import load_panel, options_of
 from agent.scoring.novelty import FEWEST_TEXTS, Novelty
-from agent.store import Store, letters, open_store, positions, reads
+from agent.store import Store, letters, positions, reads
 from consumers.files import read_records
 from consumers.formats import parse
 from consumers.pump.admin import create_topics, retention_s, topic_states
 from consumers.pump.sender import Sender
 from consumers.service import arrivals, watch_records
 from consumers.shadowing import embedded, open_models
+from consumers.stores import open_reader, open_writer
 from consumers.telling import ways_of
 
 _SCORE_BATCH = 256
@@ -38,7 +39,7 @@ def watch(config: Config, file: str, heard: Callable[[int], None]) -> dict[str, 
     history = (*config.backfill, source)
     config = config.model_copy(update={"inbox": told, "backfill": history})
     values, ways = read_records(file, config.inbox.format), ways_of(config, broker=False)
-    store = open_store(config.store.url.get_secret_value())  # models take longer to load
+    store = open_writer(config)  # models take longer to load
     try:
         records = arrivals(values, config)
         shadow = config.shadow
@@ -178,7 +179,7 @@ def _tried(what: str, action: Any) -> dict[str, Any]:
 
 
 def _store_state(config: Config) -> str:
-    open_store(config.store.url.get_secret_value()).close()
+    open_writer(config).close()
     return "reachable, tables are there"
 
 
@@ -201,7 +202,7 @@ def topics(
 ) -> list[dict[str, Any]]:
     """The configured topics; makes or restarts them when asked."""
     if restart is not None:
-        store = open_store(config.store.url.get_secret_value())
+        store = open_writer(config)
         with store.transaction() as tx:
             moved = positions.restart_topic(tx, restart)
         store.close()
@@ -215,7 +216,7 @@ def topics(
 
 def dead_letters(config: Config, limit: int) -> list[dict[str, Any]]:
     """The newest dead letters, without their bytes."""
-    store = open_store(config.store.url.get_secret_value(), writer=False)
+    store = open_reader(config)
     with store.transaction() as tx:
         rows = reads.letters(tx, limit)
     store.close()
@@ -225,7 +226,7 @@ def dead_letters(config: Config, limit: int) -> list[dict[str, Any]]:
 
 def forget(config: Config, unit: str) -> dict[str, int]:
     """Delete what is stored of a subject."""
-    store = open_store(config.store.url.get_secret_value())
+    store = open_writer(config)
     with store.transaction() as tx:
         done = letters.forget(tx, unit)
     store.close()

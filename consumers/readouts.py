@@ -13,7 +13,7 @@ from abtest.report import render
 from agent.config import Config
 from agent.errors import BadConfig
 from agent.experiments import instant
-from agent.store import Store, open_store
+from agent.store import Store
 
 BETWEEN = "between"
 
@@ -69,11 +69,6 @@ def names_of(config: Config, name: str | None) -> list[str]:
     if name is not None and name not in known:
         raise BadConfig("readout", f"unknown experiment {name}; known are {', '.join(known)}")
     return known if name is None else [name]
-
-
-def open_reader(config: Config) -> Store:
-    """The store, to read from."""
-    return open_store(config.store.url.get_secret_value(), writer=False)
 
 
 def read_lines(store: Store, config: Config, names: Sequence[str], now: float) -> list[Line]:

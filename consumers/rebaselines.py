@@ -7,7 +7,7 @@ from agent.config import Config
 from agent.errors import BadConfig
 from agent.experiments import instant
 from agent.store import Store, reads, watches
-from consumers.readouts import open_reader
+from consumers.stores import open_reader
 from watch.rebaseline import Decision, Period, rebaseline
 
 

@@ -16,7 +16,7 @@ from agent.errors import StoreDown
 from agent.monitor import Monitor
 from agent.record import Call, Half
 from agent.score import Panel, load_panel
-from agent.store import Store, open_store
+from agent.store import Store
 from consumers.courier import Way
 from consumers.exporter import Health, serve
 from consumers.formats import parse
@@ -27,6 +27,7 @@ from consumers.pump.sender import Sender
 from consumers.recorder import Recorder, instruments
 from consumers.requests import RequestsTopic
 from consumers.scored import ScoredTopic
+from consumers.stores import open_writer
 from consumers.telling import ways_of
 from consumers.worker import Worker
 from shadow.asks import to_bytes
@@ -57,9 +58,9 @@ def run_worker(config: Config) -> None:
         # The port first: who waits for models or a database can be asked why.
         endpoint = serve(tally, health, config.exporter.host, config.exporter.port)
         server = held.enter_context(closing(endpoint))
-        panel, url = load_panel(config), config.store.url.get_secret_value()
+        panel = load_panel(config)
         panel.engine.on_time = tally.stage
-        store = held.enter_context(closing(patiently(health, lambda: open_store(url))))
+        store = held.enter_context(closing(patiently(health, lambda: open_writer(config))))
         # The worker's thread sends: a missing topic may cost it a second in twenty, no more.
         letters, scored, asked = (
             held.enter_context(closing(Sender(kafka, block_s=1.0))) for _ in range(3)

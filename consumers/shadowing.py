@@ -14,7 +14,7 @@ from agent.config import Config
 from agent.errors import BadConfig, StoreDown
 from agent.record import Answer
 from agent.shadows import Candidate, Shadow
-from agent.store import Store, Transaction, budgets, open_store
+from agent.store import Store, Transaction, budgets
 from consumers.exporter import Health, serve
 from consumers.inbox import Inbox
 from consumers.metrics import Tally
@@ -22,6 +22,7 @@ from consumers.pump.connection import settings
 from consumers.pump.sender import Sender
 from consumers.pump.unread import Unread
 from consumers.service import Cast, patiently, stopping, watched, worker_name
+from consumers.stores import open_writer
 from shadow.candidates import Model
 from shadow.client import Endpoint
 from shadow.dispatcher import Dispatcher, Sink
@@ -218,8 +219,7 @@ def run_shadow(config: Config) -> None:
     with ExitStack() as held:
         endpoint = serve(tally, health, config.exporter.host, config.exporter.port)
         server = held.enter_context(closing(endpoint))
-        url = config.store.url.get_secret_value()
-        store = held.enter_context(closing(patiently(health, lambda: open_store(url))))
+        store = held.enter_context(closing(patiently(health, lambda: open_writer(config))))
         unread = held.enter_context(closing(Unread(kafka, shadow.group, shadow.requests, topics)))
         sender = held.enter_context(closing(Sender(kafka)))
         sender.open()

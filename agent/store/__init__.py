@@ -24,7 +24,8 @@ _ANSWER_S = 12
 _READS, _DURABLE = "vedette_reads", "vedette_durable"
 _MIGRATION_LOCK = 7_364_201  # any number, the same in every worker
 # What PostgreSQL says to who may not, and of tables and columns that are not there.
-_REFUSALS = ("42501", "42P01", "42703")
+_MAY_NOT = "42501"
+_REFUSALS = (_MAY_NOT, "42P01", "42703")
 
 
 Transaction = Connection
@@ -145,11 +146,42 @@ def _plainly(error: BaseException | None) -> str:
     return f"refused ({type(error).__name__})"
 
 
-def open_store(url: str, *, writer: bool = True) -> Store:
-    """Open a database, making or migrating its tables when `writer`.
+def open_store(url: str, *, writer: bool = True, migrates: bool = True) -> Store:
+    """Open a database; a `writer` that `migrates` makes or migrates its tables.
 
-    Raises BadConfig for a bad address, or when another process writes to the same SQLite file,
-    and StoreDown when the server is away.
+    Raises BadConfig for a bad address, when another process writes to the same SQLite file, or to
+    a reader where tables are missing; StoreDown when the server is away, or where a writer needs
+    tables that it does not or may not make: they may come.
+    """
+    store = reach(url, lock=writer)
+    try:
+        if writer and migrates:
+            _migrated(store)
+        elif lacking := lack(store):
+            raise StoreDown(lacking) if writer else BadConfig("store.url", lacking)
+        store.see_file()
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def migrate_store(url: str) -> list[str]:
+    """Make or migrate the tables, beside whoever writes or migrates; what was run, by name.
+
+    Raises BadConfig for a bad address, and StoreDown when the server is away or refuses.
+    """
+    store = reach(url)
+    try:
+        return _migrated(store)
+    finally:
+        store.close()
+
+
+def reach(url: str, *, lock: bool = False) -> Store:
+    """A database that may be away and may have no tables; with `lock`, who alone writes to a file.
+
+    Raises BadConfig for a bad address, or when another process writes to the same SQLite file.
     """
     try:
         parsed = make_url(url)
@@ -159,37 +191,36 @@ def open_store(url: str, *, writer: bool = True) -> Store:
             raise BadConfig("store.url", "must be a sqlite: or postgresql: address")
     except exc.ArgumentError:
         raise BadConfig("store.url", "is not a database address") from None
-    lock = None
-    if parsed.get_backend_name() == "sqlite":
-        lock = _sqlite_lock(parsed.database) if writer else None
-        engine = _sqlite_engine(str(parsed))
-    else:
-        engine = _postgres_engine(parsed)
-    store = Store(engine, lock, parsed.database if lock is not None else None)
-    try:
-        _prepare(store, writer)
-        store.see_file()
-    except BaseException:
-        store.close()
-        raise
-    return store
+    if parsed.get_backend_name() != "sqlite":
+        return Store(_postgres_engine(parsed))
+    held = _sqlite_lock(parsed.database) if lock else None
+    file = parsed.database if held is not None else None
+    return Store(_sqlite_engine(str(parsed)), held, file)
 
 
-def _prepare(store: Store, writer: bool) -> None:
-    """Make or migrate the tables, or see that they are there."""
-    if writer:
-        with store.transaction() as tx:
-            if not store.sqlite:
-                tx.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
-            migrate(tx)
-        return
+def lack(store: Store) -> str:
+    """What the tables lack and what mends it, in one line; nothing where they are current.
+
+    Raises StoreDown when the database is away.
+    """
     with store.reading() as tx:
         missing = unseen(tx)
     if missing is None:
-        raise BadConfig("store.url", "holds no Vedette tables yet; vedette run or watch makes them")
-    if missing:
-        said = f"was made by an older version; start what writes to it first ({missing[0]})"
-        raise BadConfig("store.url", said)
+        return "tables are missing: vedette migrate"
+    return f"tables are older than this version: vedette migrate ({missing[0]})" if missing else ""
+
+
+def _migrated(store: Store) -> list[str]:
+    with store.transaction() as tx:
+        if not store.sqlite:
+            tx.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+        try:
+            return migrate(tx)
+        except exc.ProgrammingError as error:
+            if getattr(error.orig, "sqlstate", None) != _MAY_NOT:
+                raise
+            problem = "tables are missing or older: vedette migrate, by a role that may make them"
+            raise StoreDown(problem) from None
 
 
 def _sqlite_lock(database: str | None) -> IO[bytes] | None:

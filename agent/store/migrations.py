@@ -123,14 +123,15 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
 )
 
 
-def migrate(connection: Connection) -> None:
+def migrate(connection: Connection) -> list[str]:
     """Apply, in order, what this database has not seen; each is recorded by its name."""
     migrations.create(connection, checkfirst=True)
-    missing = unseen(connection) or ()
+    missing = unseen(connection) or []
     for migration in MIGRATIONS:
         if migration.__name__ in missing:
             migration(connection)
             connection.execute(insert(migrations).values(name=migration.__name__))
+    return missing
 
 
 def unseen(connection: Connection) -> list[str] | None:

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from agent.config import Config
 from agent.errors import BadConfig
-from agent.store import Store, open_store
+from agent.store import Store, reach
 from consumers.recorder import instruments
 from consumers.server.access import Keys, keys_of
 from consumers.server.app import build_app
@@ -25,6 +25,7 @@ from consumers.server.rehearsal import Rehearsal
 from consumers.server.scoring import Scoring, begin_loading
 from consumers.server.sinks import InboxSink, Shut, Sink, TopicSink
 from consumers.service import stopping, watched
+from consumers.stores import open_writer
 from shadow.candidates import Model
 
 _log = logging.getLogger("vedette.server")
@@ -164,18 +165,19 @@ def _check_certificate(config: Config) -> None:
 def store_of(config: Config) -> tuple[Store, str]:
     """The store, and why this process may not write to it where it should.
 
-    On SQLite one process writes: beside it pages are still shown.
+    On SQLite one process writes: beside it pages are still shown. Who only reads answers from the
+    start, and is ready once the store is.
     """
     url = config.store.url.get_secret_value()
     if config.server.ingest != "inbox":
-        return open_store(url, writer=False), ""
+        return reach(url), ""
     try:
-        return open_store(url), ""
+        return open_writer(config), ""
     except BadConfig as error:
         if "another process is writing" not in str(error):
             raise
         _log.warning("%s: pages only, nothing is taken in here", error)
-        return open_store(url, writer=False), f"{error}: pages only, nothing is taken in here"
+        return reach(url), f"{error}: pages only, nothing is taken in here"
 
 
 def sink_of(config: Config, store: Store, busy: str) -> Sink:

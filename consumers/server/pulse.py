@@ -1,9 +1,9 @@
-"""Whether the store still answers, asked every few seconds where no worker says it."""
+"""Whether the store answers and has its tables, asked every few seconds where no worker says it."""
 
 import threading
 
 from agent.errors import StoreDown
-from agent.store import Store, reads
+from agent.store import Store, lack
 from consumers.exporter import Health
 
 _EVERY_S = 5.0
@@ -15,7 +15,6 @@ class Pulse:
     def __init__(self, store: Store, health: Health, every_s: float = _EVERY_S) -> None:
         self._store, self._health, self._every_s = store, health, every_s
         self._stopped = threading.Event()
-        health.ready(True)
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
         self._thread.start()
 
@@ -25,11 +24,11 @@ class Pulse:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopped.wait(self._every_s):
+        while True:
             try:
-                with self._store.reading() as tx:
-                    reads.closed_times(tx)
+                lacking = lack(self._store)
             except StoreDown as error:
-                self._health.ready(False, str(error))
-            else:
-                self._health.ready(True)
+                lacking = str(error)
+            self._health.ready(not lacking, lacking)
+            if self._stopped.wait(self._every_s):
+                return
