@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fmt prove bench heads card clean
+.PHONY: help install demo test check fmt docs prove bench heads card clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ check: $(READY) ## ruff and mypy; writes nothing
 fmt: $(READY) ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: $(READY) ## write docs/reference from the code again
+	$(BIN)/python -m deploy.reference
 
 prove: $(READY) ## long simulations and crash campaigns
 	$(BIN)/python -m pytest -m prove --timeout 3600

@@ -1,4 +1,4 @@
-"""THE list of metrics, as data: what the README, `vedette catalog` and the exporter are made of."""
+"""THE list of metrics, as data: what `vedette catalog` and the exporter are made of."""
 
 from dataclasses import dataclass
 from typing import Literal

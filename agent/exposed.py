@@ -1,4 +1,4 @@
-"""THE list of Prometheus series, as data, and both lists as the README shows them."""
+"""THE list of Prometheus series, as data, and both lists as the reference shows them."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -164,7 +164,7 @@ SERIES: tuple[Series, ...] = (
 
 
 def metric_table() -> str:
-    """Both lists as Markdown tables, as the README shows them."""
+    """Both lists as Markdown tables, as the reference shows them."""
     metrics = [
         f"| `{row.name}` | {row.dimension} | {row.text} | {row.kind} | {row.unit} | {row.good} |"
         f" {'' if row.threshold is None else row.threshold} | {row.cost} | {row.help} |"

@@ -175,7 +175,7 @@ def check(config: ConfigFile = None, as_json: AsJson = False) -> None:
 @app.command()
 def catalog(
     as_json: AsJson = False,
-    markdown: Annotated[bool, typer.Option(help="The README's tables.")] = False,
+    markdown: Annotated[bool, typer.Option(help="As the reference has it.")] = False,
 ) -> None:
     """The list of metrics."""
     if markdown:

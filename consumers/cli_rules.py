@@ -25,7 +25,7 @@ def rules(
         float,
         typer.Option(min=1, help="Divide every time by this, for a rehearsal; 1 s at least."),
     ] = 1.0,
-    markdown: Annotated[bool, typer.Option(help="The README's table of alerts.")] = False,
+    markdown: Annotated[bool, typer.Option(help="Every alert, as the reference has it.")] = False,
 ) -> None:
     """Recording and alerting rules for what the configuration asks for."""
     if not math.isfinite(scale):
@@ -48,7 +48,7 @@ def rule_text(config: Config, form: RuleForm = RuleForm.prometheus, scale: float
 
 
 def alert_table() -> str:
-    """Every alert that there is as a Markdown table, as the README shows it."""
+    """Every alert that there is as a Markdown table, as the reference shows it."""
     rows = [
         f"| `{alert.name}` | {alert.severity} | {alert.when} |"
         f" {'' if alert.hold == '0m' else alert.hold} | {needs} |"

@@ -1,4 +1,4 @@
-"""The README says what is there: its tables are the catalogue's, its files are the repository's."""
+"""What the README and the pages show is there: the files, and code and configuration that work."""
 
 import asyncio
 import re
@@ -13,7 +13,6 @@ import pytest
 
 import agent.scoring
 from agent.config import load_config
-from agent.exposed import metric_table
 from agent.record import Call, Feedback
 from consumers.formats import parse
 from consumers.simulate import bad_day, simulate
@@ -22,17 +21,13 @@ from tests.test_litellm import payload
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def test_the_tables_of_metrics_are_printed_from_the_catalogue() -> None:
-    shown = README.partition("<!-- metrics -->\n")[2].partition("<!-- /metrics -->")[0]
-    assert shown == metric_table(), "paste what `vedette catalog --markdown` prints"
+DOCS = ROOT / "docs"
 
 
 def test_the_tree_names_every_module_and_no_other() -> None:
-    section = README.partition("## The files")[2].partition("\n## ")[0]
+    tree = (DOCS / "reference" / "files.md").read_text(encoding="utf-8")
     folder, named = "", set()
-    for line in section.splitlines():
+    for line in tree.splitlines():
         if found := re.match(r"    (  )?([\w/]+(?:\.py)?)\s{2,}\S", line):
             folder = folder if found[1] else found[2]
             named.add(folder + found[2] if found[1] else found[2])
@@ -45,18 +40,29 @@ def test_the_tree_names_every_module_and_no_other() -> None:
             elif path.suffix == ".py" and path.name != "__init__.py":
                 there.add(f"{top}/{path.name}")
     assert named == there
+    tops = {name for name in there if name.count("/") == 1 and name.endswith("/")}
+    assert tops == set(re.findall(r"^    (\w+/)  +\S", README, re.M))
 
 
 def test_the_ledger_of_the_demo_is_that_of_its_default_day() -> None:
-    shown = re.search(r"received (\d+) = ", README)
-    answers = re.search(r"(\d+) of these are answers of understudy", README)
-    assert shown is not None and answers is not None
-    assert int(shown[1]) - int(answers[1]) == len(simulate(bad_day(0.0)))
+    for page in (README, (DOCS / "demo.md").read_text(encoding="utf-8")):
+        shown = re.search(r"received (\d+) = ", page)
+        answers = re.search(r"(\d+) of these are answers of understudy", page)
+        assert shown is not None and answers is not None
+        assert int(shown[1]) - int(answers[1]) == len(simulate(bad_day(0.0)))
+
+
+def test_what_the_readme_shows_of_the_demo_is_on_its_page() -> None:
+    page = (DOCS / "demo.md").read_text(encoding="utf-8")
+    for line in block("received ").splitlines():
+        assert line in page, line
 
 
 def test_the_experiments_that_it_shows_are_accepted(tmp_path: Path) -> None:
     file = tmp_path / "vedette.yaml"
-    file.write_text(block("slo: {fast: {metric: latency, at_most: 8}}"), encoding="utf-8")
+    file.write_text(
+        block("slo: {fast: {metric: latency, at_most: 8}}", "experiments.md"), encoding="utf-8"
+    )
     experiments = load_config(file).experiments
     assert [one.design for one in experiments.values()] == ["split", "paired"]
     assert experiments["rewrite"].epochs()[1][1] == {"production": 0.5, "canary": 0.5}
@@ -64,15 +70,15 @@ def test_the_experiments_that_it_shows_are_accepted(tmp_path: Path) -> None:
 
 def test_the_alerts_that_it_shows_are_accepted(tmp_path: Path) -> None:
     file = tmp_path / "vedette.yaml"
-    file.write_text(block("alerts:"), encoding="utf-8")
+    file.write_text(block("alerts:", "alerts.md"), encoding="utf-8")
     told = load_config(file)
     assert [one.way for one in ways_of(told)] == ["webhook", "topic"]
     assert told.alerts.labels == {"team": "llm"}
 
 
-def block(first: str) -> str:
-    """The indented block of the README that begins with a line."""
-    lines = README.splitlines()
+def block(first: str, page: str = "../README.md") -> str:
+    """The indented block of a page under docs, or of the README, that begins with a line."""
+    lines = (DOCS / page).read_text(encoding="utf-8").splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("    " + first))
     taken = []
     for line in lines[start:]:
@@ -94,15 +100,16 @@ def test_the_native_record_and_the_judgement_are_read() -> None:
 
 def test_the_candidate_that_it_shows_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / "vedette.yaml"
-    path.write_text(block("shadow:"))
+    path.write_text(block("shadow:", "asking.md"))
     shown = load_config(path).shadow
     assert shown is not None and list(shown.candidates) == ["next"]
 
 
 def test_the_configuration_is_one(tmp_path: Path) -> None:
     path = tmp_path / "vedette.yaml"
-    path.write_text(block("kafka:"))
-    assert set(load_config(path).kafka.topics) == {"llm-calls", "otlp_spans", "otlp_logs"}
+    for page in ("../README.md", "run.md"):
+        path.write_text(block("kafka:", page))
+        assert set(load_config(path).kafka.topics) == {"llm-calls", "otlp_spans", "otlp_logs"}
 
 
 def test_the_scorer_of_the_example_scores() -> None:

@@ -186,9 +186,3 @@ def test_the_shipped_rules_and_the_routing_are_right() -> None:
         for name in re.findall(r"Vedette\w+", matcher)
     }
     assert named <= {alert.name for alert, _ in every_alert()} and named
-
-
-def test_the_readme_shows_the_alerts() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = readme.partition("<!-- alerts -->\n")[2].partition("<!-- /alerts -->")[0]
-    assert shown == alert_table(), "paste what `vedette rules --markdown` prints"

@@ -175,9 +175,8 @@ def test_the_row_of_a_call_says_its_flags_and_why_one_is_missing(any_store: Stor
     assert versions["slo_fast"] == "latency 1"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/slo.md"])
-def test_the_objectives_that_the_pages_show_are_accepted(tmp_path: Path, page: str) -> None:
-    text = (Path(__file__).parents[1] / page).read_text(encoding="utf-8")
+def test_the_objectives_that_the_page_shows_are_accepted(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "slo.md").read_text(encoding="utf-8")
     shown = re.search(r"^    slo:\n(?:      .+\n)+", text, re.M)
     assert shown is not None
     (tmp_path / "v.yaml").write_text(textwrap.dedent(shown[0]))

@@ -2,8 +2,8 @@
 
 from agent.rules.rule import PRODUCTION, Alert, Group, Record
 
-# Of kind texts the shipped head flags 6.2 % at most, in six of the seven sources of the README; the
-# seventh is tweets.
+# Of kind texts the shipped head flags 6.2 % at most, in six of the seven sources of
+# docs/heads.md; the seventh is tweets.
 _TOXIC_SHARE = 0.1
 _FEWEST_TOXIC = 10
 # What the closer says goes on while another process takes over from it.
