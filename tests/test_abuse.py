@@ -96,10 +96,53 @@ def test_who_says_nothing_shuts_nobody_out(tmp_path: Path, monkeypatch: pytest.M
             assert silent[-1].recv(4096).startswith(b"HTTP/1.1 200")
 
 
-def test_who_is_one_too_many_is_hung_up_on_before_tls_is_spoken(
+def test_who_does_not_finish_a_handshake_shuts_nobody_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(connection, "ACCEPTED", 3)
+    monkeypatch.setattr(connection, "ACCEPTED", 40)
+    cert, key = certificate(tmp_path)
+    with (
+        listening(told(tmp_path, port=0, cert_file=cert, key_file=key)) as port,
+        ExitStack() as held,
+        httpx.Client(verify=ssl.create_default_context(cafile=str(cert))) as client,
+    ):
+
+        def get() -> str:
+            return client.get(f"https://localhost:{port}/").text
+
+        assert get() == "here"
+        silent = [
+            held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=4))
+            for _ in range(50)
+        ]
+        with httpx.Client(verify=ssl.create_default_context(cafile=str(cert))) as newcomer:
+            assert newcomer.get(f"https://localhost:{port}/").text == "here"
+        assert [one.recv(1) for one in silent[:10]] == [b""] * 10  # the oldest went
+        assert get() == "here"  # on the connection that was there before
+        silent[-1].setblocking(False)
+        with pytest.raises(BlockingIOError):
+            silent[-1].recv(1)
+    assert not caplog.messages
+
+
+def test_a_handshake_lasts_some_seconds_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(connection, "_GREETED_S", 0.5)
+    cert, key = certificate(tmp_path)
+    with (
+        listening(told(tmp_path, port=0, cert_file=cert, key_file=key)) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=10) as silent,
+    ):
+        assert silent.recv(1) == b""
+    assert not caplog.messages
+
+
+def test_where_files_run_out_the_newcomer_is_hung_up_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("ACCEPTED", "_FILES"):
+        monkeypatch.setattr(connection, name, 3)
     cert, key = certificate(tmp_path)
     with (
         listening(told(tmp_path, port=0, cert_file=cert, key_file=key)) as port,
@@ -107,7 +150,7 @@ def test_who_is_one_too_many_is_hung_up_on_before_tls_is_spoken(
         httpx.Client(verify=ssl.create_default_context(cafile=str(cert))) as client,
     ):
         silent = [
-            held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+            held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=4))
             for _ in range(5)
         ]
         assert [one.recv(1) for one in silent[3:]] == [b"", b""]

@@ -1,11 +1,14 @@
 """Who may ask the server for what: no token, a wrong one, one with another role, another site."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from agent.errors import BadConfig
+from agent.store import open_store
 from consumers.server.access import keys_of
 from consumers.server.views import VIEWS
 from tests.serving import TOKENS, bearer, served, told
@@ -59,6 +62,44 @@ def test_a_browser_without_a_token_is_led_to_the_way_in(tmp_path: Path) -> None:
         answer = client.get("/pipeline?letters=5", headers={"Accept": "text/html"})
         assert answer.status_code == 303
         assert answer.headers["location"] == "/login?to=/pipeline%3Fletters%3D5"
+
+
+def test_a_browser_is_told_on_a_page_that_a_role_is_not_enough(tmp_path: Path) -> None:
+    with served(told(tmp_path, tokens=TOKENS)) as client:
+        client.post("/login", data={"token": TOKENS["sender"]["secret"]})
+        page = client.get("/pipeline?letters=5", headers={"Accept": "text/html"})
+        assert page.status_code == 403 and page.headers["content-type"].startswith("text/html")
+        assert "needs a token with the role read" in page.text
+        assert "Signed in as sender" in page.text and 'action="/logout"' in page.text
+        assert 'name="to" value="/pipeline?letters=5"' in page.text
+        answer = client.get("/pipeline", headers={"Accept": "application/json"})
+        assert answer.json() == {"error": "needs a token with the role read"}
+
+
+def test_head_is_answered_as_get_without_a_body(tmp_path: Path) -> None:
+    with served(told(tmp_path, tokens=TOKENS)) as client:
+        for path in (*(view.path for view in VIEWS), "/api/pipeline", "/livez", "/static/page.css"):
+            whole = client.get(path, headers=bearer("looker"))
+            head = client.head(path, headers=bearer("looker"))
+            assert (head.status_code, head.content) == (200, b""), path
+            for name in ("content-type", "content-security-policy"):
+                assert head.headers[name] == whole.headers[name]
+            assert int(head.headers["content-length"]) > 0
+        assert client.head("/ingest", headers=bearer("sender")).status_code == 405
+        assert client.head("/pipeline").status_code == 401
+
+
+def test_who_signs_out_while_the_store_is_away_is_told_what_stays(tmp_path: Path) -> None:
+    with served(told(tmp_path, tokens=TOKENS)) as client:
+        client.post("/login", data={"token": TOKENS["looker"]["secret"]})
+        other = open_store(f"sqlite:///{tmp_path}/v.db", writer=False)
+        with closing(other), other.transaction() as tx:
+            tx.execute(text("DROP TABLE ended_sessions"))
+        assert client.get("/api/pipeline").status_code == 503
+        answer = client.post("/logout")
+        assert answer.status_code == 503 and "a copy of the cookie is good" in answer.text
+        assert 'vedette=""' in answer.headers["set-cookie"]
+        assert client.get("/login").status_code == 200
 
 
 def test_tokens_are_required_off_loopback(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Connections as they are: TLS, clients that are slow on purpose, and starts that are refused."""
 
-import asyncio
 import logging
 import socket
 import ssl
@@ -19,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from agent.config import Config
 from agent.errors import BadConfig
 from consumers.server import connection
-from consumers.server.process import bound, run_server, settings_of
+from consumers.server.process import answer, bound, run_server, settings_of
 from tests.serving import told
 
 
@@ -33,8 +32,8 @@ def listening(config: Config, body: str = "here") -> Iterator[int]:
         await PlainTextResponse(body)(scope, receive, send)
 
     with closing(bound(config)) as listener:
-        server = uvicorn.Server(settings_of(config, app))
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
+        server = uvicorn.Server(settings_of(config, app, listener))
+        thread = threading.Thread(target=answer, args=(server, listener))
         thread.start()
         try:
             yield listener.getsockname()[1]

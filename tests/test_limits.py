@@ -78,8 +78,15 @@ def test_a_browser_signs_in_and_out(tmp_path: Path) -> None:
         assert client.get("/api/pipeline").status_code == 200
         assert client.get("/login?to=/pipeline").headers["location"] == "/pipeline"
         assert client.post("/api/nothing").status_code == 403  # the role of its token
-        client.post("/logout")
+        copied = {"Cookie": f"vedette={client.cookies['vedette']}"}
+        answer = client.post("/logout", data={"to": "/pipeline?letters=5"})
+        assert answer.headers["location"] == "/login?to=/pipeline%3Fletters%3D5"
         assert client.get("/api/pipeline").status_code == 401
+        assert client.get("/api/pipeline", headers=copied).status_code == 401
+        assert client.get("/login", headers=copied).status_code == 200  # and not sent on
+        client.post("/login", data={"token": secret})
+        assert client.get("/api/pipeline").status_code == 200  # another session of the same token
+        client.cookies.clear()
         answer = client.post("/login", data={"token": f"{secret}x"})
         assert answer.status_code == 401 and "No token is this one." in answer.text
         private = {"X-Forwarded-Proto": "https"}
@@ -114,12 +121,14 @@ def test_the_way_on_is_a_place_of_ours(tmp_path: Path, to: str, goes: str) -> No
 
 def test_a_session_opens_what_its_token_opens_until_it_ends(tmp_path: Path) -> None:
     keys = keys_of(told(tmp_path, tokens=TOKENS).server)
-    session = keys.session("looker", 1000.0)
+    session = keys.session("looker", 1000.0, "0a")
+    assert session != keys.session("looker", 1000.0, "0b")
     assert keys.visitor(session, 1000.0) == ("looker", "read")
     assert keys.visitor(session, 1000.0 + SESSION_S) is None
-    name, ends, seal = session.split(".")
-    for forged in (f"keeper.{ends}.{seal}", f"{name}.{int(ends) + 9}.{seal}", f"{name}.{ends}.",
-                   f"{name}.{ends}.{seal[:-1]}ü", f"{name}.²2.{seal}", "..", ""):  # fmt: skip
+    name, ends, mark, seal = session.split(".")
+    for forged in (f"keeper.{ends}.{mark}.{seal}", f"{name}.{int(ends) + 9}.{mark}.{seal}",
+                   f"{name}.{ends}.0b.{seal}", f"{name}.{ends}.{mark}.{seal[:-1]}ü",
+                   f"{name}.²2.{mark}.{seal}", f"{name}.{ends}.{seal}", "...", ""):  # fmt: skip
         assert keys.visitor(forged, 1000.0) is None
     other = keys_of(told(tmp_path, tokens=TOKENS | {"looker": {
         "role": "read", "secret": "another-0123456789"}}).server)  # fmt: skip

@@ -12,6 +12,7 @@ from agent.store.audit import audit
 from agent.store.evaluations import TABLES, evaluations
 from agent.store.findings import row_of
 from agent.store.judgements import judgements
+from agent.store.sessions import ended_sessions
 from agent.store.tables import BY_PAIR, BY_START, BY_TIME, META, findings
 from agent.store.ticket_tables import tickets
 
@@ -107,6 +108,11 @@ def m012_formats(connection: Connection) -> None:
         connection.execute(text("ALTER TABLE inbox ADD COLUMN format VARCHAR(16)"))
 
 
+def m013_ended_sessions(connection: Connection) -> None:
+    """Sessions of browsers that were ended before their time."""
+    META.create_all(connection, [ended_sessions])
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     m001_first_tables,
     m002_experiments,
@@ -120,6 +126,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     m010_scorers_of_evaluations,
     m011_audit,
     m012_formats,
+    m013_ended_sessions,
 )
 
 

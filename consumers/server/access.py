@@ -10,22 +10,23 @@ import hmac
 import ipaddress
 import time
 from collections.abc import Callable, Mapping
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import SplitResult, quote, urlsplit
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from agent.errors import BadConfig
+from agent.errors import BadConfig, StoreDown
 from agent.serving import Role, Server, Token, check_secret
 from consumers.server.limits import Rates, network_of
-from consumers.server.problems import later
+from consumers.server.problems import asked_for, later, said
 
 COOKIE = "vedette"
 # Probes of a supervisor, what a page needs before anybody is known, the way in and the way out.
 PROBES = ("/livez", "/readyz")
-OPEN = (*PROBES, "/login", "/logout")
+_IN = "/login"
+OPEN = (*PROBES, _IN, "/logout")
 _MADE_OF = "/static/"
 INGEST = ("/ingest", "/ingest/litellm", "/v1/traces", "/v1/logs")
 # POST that changes nothing.
@@ -58,28 +59,30 @@ class Keys:
                 found = (name, role)
         return found
 
-    def session(self, name: str, now: float) -> str:
-        """What a browser keeps instead of a secret: it opens the same until it ends."""
-        ends = int(now + SESSION_S)
+    def session(self, name: str, now: float, mark: str) -> str:
+        """What a browser keeps instead of a secret: it opens the same until it ends; `mark` (hex)
+        tells it from another of the same moment."""
+        said = f"{name}.{int(now + SESSION_S)}.{mark}"
         digest = next(digest for held, _, digest in self._held if held == name)
-        return f"{name}.{ends}.{_seal(digest, name, ends)}"
+        return f"{said}.{_seal(digest, said)}"
 
     def visitor(self, session: str, now: float) -> tuple[str, Role] | None:
         """Whose session this is."""
         said, _, seal = session.rpartition(".")
-        name, _, ends = said.rpartition(".")
+        name, _, ends = said.rpartition(".")[0].rpartition(".")
         if not (ends.isascii() and ends.isdecimal() and len(ends) < 12 and now < int(ends)):
             return None
         found = None
         for held, role, digest in self._held:
-            wanted = _seal(digest, held, int(ends))
+            wanted = _seal(digest, said)
             if hmac.compare_digest(wanted.encode(), seal.encode(errors="replace")) and held == name:
                 found = (held, role)
         return found
 
 
-def _seal(digest: bytes, name: str, ends: int) -> str:
-    return hmac.new(digest, f"session {name} {ends}".encode(), hashlib.sha256).hexdigest()
+def _seal(digest: bytes, said: str) -> str:
+    session = f"session {said}".encode(errors="surrogatepass")
+    return hmac.new(digest, session, hashlib.sha256).hexdigest()
 
 
 def _digest(secret: str) -> bytes:
@@ -125,7 +128,7 @@ def role_for(method: str, path: str) -> Role | None:
         return None
     if path in INGEST:
         return "ingest"
-    return "read" if method in ("GET", "HEAD") or path in ASKING else "admin"
+    return "read" if method == "GET" or path in ASKING else "admin"
 
 
 class Access:
@@ -133,80 +136,95 @@ class Access:
 
     Who asks is left in `scope["state"]`: `who` is the name of the token, or "local" where there
     are none, and `admin` whether all is open to them. `note` hears who asked for what only an
-    admin may, and on which path.
+    admin may, and on which path; `ended` says whether a session was ended.
     """
 
     def __init__(
-        self, app: ASGIApp, keys: Keys, server: Server, note: Callable[[str, str], None]
+        self,
+        app: ASGIApp,
+        keys: Keys,
+        server: Server,
+        note: Callable[[str, str], None],
+        ended: Callable[[str], bool],
     ) -> None:
         self._app, self._keys = app, keys
         self._names = frozenset(name.lower() for name in server.names)
-        self._note = note
+        self._note, self._ended = note, ended
         self._rates = Rates(server.requests_per_s, server.burst)
         self._guesses, self._actions = Rates(*_GUESSES), Rates(*_ACTIONS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "http":
-            refusal = self._refusal(scope)
+            refusal = await self._refusal(Request(scope))
             if refusal is not None:
                 if scope.get("state", {}).get("reached"):
                     await asyncio.to_thread(self._note, scope["state"]["who"], scope["path"])
                 return await refusal(scope, receive, send)
         await self._app(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> Response | None:
-        headers, path, method = Headers(scope=scope), scope["path"], scope["method"]
+    async def _refusal(self, request: Request) -> Response | None:
+        scope, headers, path = request.scope, request.headers, request.scope["path"]
         host = _place(f"//{headers.get('host', '')}").hostname or ""
         # A page elsewhere whose name was bent to this machine has no token to steal, if none are.
         if not self._keys and not (is_loopback(host) or host in self._names):
-            return _refused(421, "this host name is not in server.names")
-        if method not in ("GET", "HEAD") and _is_foreign(headers):
-            return _refused(403, "a page elsewhere may not ask for that")
-        needed, who = role_for(method, path), self._who(headers)
+            return said(request, 421, "this host name is not in server.names")
+        if request.method != "GET" and self._is_foreign(headers):
+            return said(request, 403, "a page elsewhere may not ask for that")
+        needed, who = role_for(request.method, path), self._who(request)
+        if wait_s := self._wait_s(who[0] if who else network_of(scope), scope, needed):
+            return said(request, 429, "too many requests; try again later", later(wait_s))
+        if who is not None and (needed is not None or path == _IN):
+            try:
+                who = await self._still(request, who)
+            except StoreDown as error:
+                return said(request, 503, str(error), later(error.retry_after_s))
         state = scope.setdefault("state", {})
         state["who"], state["admin"] = (who[0], who[1] == "admin") if who else ("nobody", False)
-        if wait_s := self._wait_s(who[0] if who else network_of(scope), scope, needed):
-            return _refused(429, "too many requests; try again later", later(wait_s))
         if needed is None or (who is not None and who[1] in (needed, "admin")):
             return None
         if who is not None:
             state["reached"] = needed == "admin"
-            return _refused(403, f"needs a token with the role {needed}")
-        if method == "GET" and "text/html" in headers.get("accept", ""):
-            query = scope["query_string"].decode("latin-1")
-            return RedirectResponse(f"/login?to={quote(path + (query and f'?{query}'))}", 303)
+            return said(request, 403, f"needs a token with the role {needed}")
+        if request.method == "GET" and "text/html" in headers.get("accept", ""):
+            return RedirectResponse(f"{_IN}?to={quote(asked_for(request))}", 303)
         why = "nobody has this token" if "authorization" in headers else "needs a bearer token"
-        return _refused(401, why, {"WWW-Authenticate": "Bearer"})
+        return said(request, 401, why, {"WWW-Authenticate": "Bearer"})
 
     def _wait_s(self, client: str, scope: Scope, needed: Role | None) -> float:
         """How long this client has to wait; a supervisor never does."""
         if scope["path"] in PROBES:
             return 0.0
-        if scope["method"] == "POST" and scope["path"] == "/login":
+        if scope["method"] == "POST" and scope["path"] == _IN:
             # Whoever they are: a token that is known must not be what guesses others.
             return self._guesses.take(network_of(scope))
         return self._rates.take(client) or (self._actions.take(client) if needed == "admin" else 0)
 
-    def _who(self, headers: Headers) -> tuple[str, Role] | None:
+    def _who(self, request: Request) -> tuple[str, Role] | None:
         if not self._keys:
             return ("local", "admin")
-        scheme, _, secret = headers.get("authorization", "").partition(" ")
+        scheme, _, secret = request.headers.get("authorization", "").partition(" ")
         if scheme:
             return self._keys.bearer(secret.strip()) if scheme.lower() == "bearer" else None
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        except CookieError:
-            return None
-        return self._keys.visitor(cookie.value, time.time()) if cookie else None
+        session = request.cookies.get(COOKIE)
+        return None if session is None else self._keys.visitor(session, time.time())
 
+    async def _still(self, request: Request, who: tuple[str, Role]) -> tuple[str, Role] | None:
+        """Who it is, unless by a session that was ended; raises StoreDown where nobody can say."""
+        session = request.cookies.get(COOKIE)
+        if not self._keys or session is None or "authorization" in request.headers:
+            return who
+        return None if await asyncio.to_thread(self._ended, session) else who
 
-def _is_foreign(headers: Headers) -> bool:
-    """Whether a browser says that another site's page asks."""
-    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        return True
-    origin = headers.get("origin")
-    return origin is not None and _place(origin).netloc != headers.get("host")
+    def _is_foreign(self, headers: Headers) -> bool:
+        """Whether a browser says that another site's page asks."""
+        if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            return True
+        if (origin := headers.get("origin")) is None:
+            return False
+        # A proxy in between may call this server by another name than its readers do.
+        from_here = _place(origin)
+        return from_here.netloc != headers.get("host") and from_here.hostname not in self._names
 
 
 def _place(url: str) -> SplitResult:
@@ -214,7 +232,3 @@ def _place(url: str) -> SplitResult:
         return urlsplit(url)
     except ValueError:  # half an IPv6 address
         return urlsplit("")
-
-
-def _refused(status: int, why: str, headers: Mapping[str, str] | None = None) -> Response:
-    return JSONResponse({"error": why}, status, headers)

@@ -14,7 +14,7 @@ from consumers.server.desk import Desk
 from consumers.server.evaluate import evaluation_of
 from consumers.server.ingest import ingest_of
 from consumers.server.limits import Sized
-from consumers.server.login import login_of
+from consumers.server.login import is_ended, login_of
 from consumers.server.pages import Press, routes_of
 from consumers.server.probes import probes_of
 from consumers.server.problems import PROBLEMS
@@ -51,14 +51,16 @@ def build_app(desk: Desk, keys: Keys) -> FastAPI:
     app.include_router(evaluation_of(desk, room), dependencies=[BEARER])
     press, server = Press(desk, VIEWS), desk.config.server
     app.state.press = press
-    app.include_router(login_of(press, keys))
+    app.include_router(login_of(desk, press, keys))
     app.include_router(actions_of(desk, press), dependencies=[BEARER])
     app.include_router(routes_of(press, VIEWS), dependencies=[BEARER])
     describe(app)
-    app.add_middleware(Access, keys=keys, server=server, note=partial(note_refusal, desk))
+    note, ended = partial(note_refusal, desk), partial(is_ended, desk)
+    app.add_middleware(Access, keys=keys, server=server, note=note, ended=ended)
     app.add_middleware(Sized, body_bytes=server.body_bytes, large=(*INGEST, *ASKING))
     app.add_middleware(Guarded)
     app.add_middleware(Timed, tally=desk.tally)
+    app.add_middleware(Bodiless)
     return app
 
 
@@ -81,3 +83,22 @@ class Guarded:
             await send(message)
 
         await self._app(scope, receive, sent)
+
+
+class Bodiless:
+    """Answers HEAD as GET, without the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            return await self._app(scope, receive, send)
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self._app({**scope, "method": "GET"}, receive, sent)

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from contextlib import suppress
 from typing import Any
 
 import h11
@@ -12,8 +13,11 @@ _SENT_S, _TAKEN_S = 60.0, 120.0
 # Connections beyond which one more shuts out the one that its client has kept waiting longest: the
 # oldest goes, not the newest, as who says nothing must shut nobody out.
 CONNECTIONS = 480
-# Those that have yet to finish the handshake of TLS count here only; 1,024 files are a process's.
-ACCEPTED = 700
+# Those in the handshake of TLS count here only: beyond it the one that has been longest in it goes.
+# Its file is free a turn of the loop later; 1,024 are a process's.
+ACCEPTED, _FILES = 700, 800
+# A handshake is two messages of each side; asyncio by itself waits a minute for them.
+_GREETED_S = 5.0
 _WHOLE = (h11.DONE, h11.MUST_CLOSE, h11.CLOSED, h11.ERROR)
 
 
@@ -23,26 +27,54 @@ class Listener(socket.socket):
     def __init__(self, *kind: int) -> None:
         super().__init__(*kind)
         self._open: list[socket.socket] = []
+        self._greeting: dict[int, socket.socket] = {}
 
     def accept(self) -> tuple[socket.socket, Any]:
         """Who comes next; raises BlockingIOError, as where nobody does, for one too many."""
         made, address = super().accept()
         self._open = [one for one in self._open if one.fileno() >= 0]
-        if len(self._open) >= ACCEPTED:
+        self._greeting = {n: one for n, one in self._greeting.items() if one.fileno() == n}
+        if len(self._open) >= ACCEPTED and not self._make_room():
             made.close()
             raise BlockingIOError
         self._open.append(made)
+        self._greeting[made.fileno()] = made
         return made, address
+
+    def greeted(self, file: int) -> None:
+        """The handshake of this file is over."""
+        self._greeting.pop(file, None)
+
+    def _make_room(self) -> bool:
+        """Hang up on who has been longest in the handshake, where there is one and a file left."""
+        if not self._greeting or len(self._open) >= _FILES:
+            return False
+        oldest = self._greeting.pop(next(iter(self._greeting)))
+        with suppress(OSError):
+            oldest.shutdown(socket.SHUT_RDWR)  # closing it is for who waits on it
+        return True
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """asyncio's, with less patience for a handshake than uvicorn lets anybody say."""
+
+    async def create_server(self, *args: Any, **how: Any) -> asyncio.Server:
+        """Listen."""
+        if how.get("ssl") is not None:
+            how["ssl_handshake_timeout"] = _GREETED_S
+        return await super().create_server(*args, **how)
 
 
 class Connection(H11Protocol):
     """uvicorn's connection, which by itself waits for the end of a request for good."""
 
+    listener: Listener
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
         """A client is there, and has yet to say something."""
         super().connection_made(transport)
+        self.listener.greeted(transport.get_extra_info("socket").fileno())
         if len(self.connections) > CONNECTIONS:
             self._make_room()
         self._wait()
@@ -90,3 +122,8 @@ class Connection(H11Protocol):
         if self._late is not None:
             self._late.cancel()
             self._late = None
+
+
+def connections_of(listener: Listener) -> type[Connection]:
+    """The connections that a listener accepts, which tell it when they have begun."""
+    return type("Connection", (Connection,), {"listener": listener})

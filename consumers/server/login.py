@@ -1,21 +1,27 @@
 """The way in for a browser: a token is exchanged for a session, and a session ends."""
 
+import asyncio
 import re
+import secrets
 import time
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from agent.errors import StoreDown
+from agent.store import sessions
 from consumers.server.access import COOKIE, SESSION_S, Keys
 from consumers.server.asking import fields_of
+from consumers.server.desk import Desk
 from consumers.server.pages import Press
+from consumers.server.problems import later, said
 
 # A place of ours: `//elsewhere` and `/\\elsewhere` are places of others.
 _HERE = re.compile(r"/(?![/\\])[!-\[\]-~]*", re.ASCII)
 
 
-def login_of(press: Press, keys: Keys) -> APIRouter:
+def login_of(desk: Desk, press: Press, keys: Keys) -> APIRouter:
     """The form, what it is sent to, and the way out."""
     router = APIRouter(include_in_schema=False)
 
@@ -29,10 +35,8 @@ def login_of(press: Press, keys: Keys) -> APIRouter:
         return _entered(press, keys, request, await request.body())
 
     @router.post("/logout")
-    def leave() -> Response:
-        answer = RedirectResponse("/login", 303)
-        answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
-        return answer
+    async def leave(request: Request) -> Response:
+        return await asyncio.to_thread(_left, desk, keys, request, await request.body())
 
     return router
 
@@ -43,16 +47,39 @@ def _form(press: Press, to: str, problem: str = "") -> Response:
 
 
 def _entered(press: Press, keys: Keys, request: Request, body: bytes) -> Response:
-    said = fields_of(body)
-    to, who = place(said.get("to", "/")), keys.bearer(said.get("token", "").strip())
+    told = fields_of(body)
+    to, who = place(told.get("to", "/")), keys.bearer(told.get("token", "").strip())
     if who is None:
         return _form(press, to, "No token is this one.")
     answer = RedirectResponse(to, 303, {"Cache-Control": "no-store"})
+    session = keys.session(who[0], time.time(), secrets.token_hex(8))
     answer.set_cookie(
-        COOKIE, keys.session(who[0], time.time()), max_age=SESSION_S, httponly=True,
-        samesite="strict", secure=_is_private(request),
+        COOKIE, session, max_age=SESSION_S, httponly=True, samesite="strict",
+        secure=_is_private(request),
     )  # fmt: skip
     return answer
+
+
+def _left(desk: Desk, keys: Keys, request: Request, body: bytes) -> Response:
+    """To the form again; who has a copy of the cookie is sent there too, by every server."""
+    to, session = place(fields_of(body).get("to", "/")), request.cookies.get(COOKIE, "")
+    answer: Response = RedirectResponse(f"/login?to={quote(to)}" if to != "/" else "/login", 303)
+    now = time.time()
+    if keys.visitor(session, now) is not None:  # what is none would fill the table
+        try:
+            with desk.store.transaction() as tx:
+                sessions.end(tx, session, now + SESSION_S, now)
+        except StoreDown as error:
+            why = f"signed out here, but a copy of the cookie is good for its 12 hours: {error}"
+            answer = said(request, 503, why, later(error.retry_after_s))
+    answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return answer
+
+
+def is_ended(desk: Desk, session: str) -> bool:
+    """Whether somebody signed out of a session; raises StoreDown where the store cannot say."""
+    with desk.store.reading() as tx:
+        return sessions.is_ended(tx, session)
 
 
 def place(to: str) -> str:

@@ -18,39 +18,48 @@ def later(seconds: float) -> dict[str, str]:
     return {"Retry-After": str(max(1, math.ceil(seconds)))}
 
 
-def _said(
+def said(
     request: Request, status: int, why: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    if request.method != "GET" or "text/html" not in request.headers.get("accept", ""):
+    """Why not, in the form that its reader can read."""
+    if "text/html" not in request.headers.get("accept", ""):
         return JSONResponse({"error": why}, status, headers)
+    who = request.scope.get("state", {}).get("who", "nobody")
     made = request.app.state.press.templates.get_template("problem.html")
-    return HTMLResponse(made.render(status=status, why=why), status, headers)
+    shown = made.render(status=status, why=why, who=who, here=asked_for(request))
+    return HTMLResponse(shown, status, headers)
+
+
+def asked_for(request: Request) -> str:
+    """The path and the query of a request, as its client sent them."""
+    query = request.scope["query_string"].decode("latin-1")
+    return str(request.scope["path"]) + (query and f"?{query}")
 
 
 def _refused(request: Request, error: Any) -> Response:
-    return _said(request, error.status_code, str(error.detail), error.headers)
+    return said(request, error.status_code, str(error.detail), error.headers)
 
 
 def _unclear(request: Request, error: Any) -> Response:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
-    return _said(request, 422, f"{where}: {first['msg']}")
+    return said(request, 422, f"{where}: {first['msg']}")
 
 
 def _away(request: Request, error: Any) -> Response:
-    return _said(request, 503, str(error), later(error.retry_after_s))
+    return said(request, 503, str(error), later(error.retry_after_s))
 
 
 def _full(request: Request, error: Any) -> Response:
-    return _said(request, 429, str(error), later(error.retry_after_s))
+    return said(request, 429, str(error), later(error.retry_after_s))
 
 
 def _gone(request: Request, _: Any) -> Response:
-    return _said(request, 400, "the client went away")
+    return said(request, 400, "the client went away")
 
 
 def _wrong(request: Request, error: Any) -> Response:
-    return _said(request, 422, str(error))
+    return said(request, 422, str(error))
 
 
 PROBLEMS: dict[Any, Any] = {

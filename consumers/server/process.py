@@ -17,7 +17,7 @@ from agent.store import Store, reach
 from consumers.recorder import instruments
 from consumers.server.access import Keys, keys_of
 from consumers.server.app import build_app
-from consumers.server.connection import Connection, Listener
+from consumers.server.connection import Listener, Loop, connections_of
 from consumers.server.desk import Desk
 from consumers.server.embedded import Embedded
 from consumers.server.pulse import Pulse
@@ -100,31 +100,38 @@ class _Server(uvicorn.Server):
 
 
 def _serve(
-    config: Config, desk: Desk, keys: Keys, listener: socket.socket, ended: Callable[[], bool]
+    config: Config, desk: Desk, keys: Keys, listener: Listener, ended: Callable[[], bool]
 ) -> None:
     host, port = listener.getsockname()[:2]
     scheme = "https" if config.server.cert_file else "http"
     shown = f"[{host}]" if ":" in host else host
     _log.info("pages on %s://%s:%d/", scheme, shown, port)
     app = build_app(desk, keys)
-    server = _Server(settings_of(config, app), ended)
+    server = _Server(settings_of(config, app, listener), ended)
     with stopping(server.stop), closing(Rehearsal(app.state.press)):
-        asyncio.run(server.serve(sockets=[listener]))
+        answer(server, listener)
 
 
-def settings_of(config: Config, app: ASGIApp) -> uvicorn.Config:
+def answer(server: uvicorn.Server, listener: Listener) -> None:
+    """Serve who comes until the server is told to end."""
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(server.serve(sockets=[listener]))
+
+
+def settings_of(config: Config, app: ASGIApp, listener: Listener) -> uvicorn.Config:
     """How connections are served."""
     return uvicorn.Config(
         app, log_config=None, access_log=False,
         log_level="error",  # anybody may cause a warning, and as many as they like
         server_header=False, proxy_headers=False,
-        http=Connection, ws="none", backlog=_BACKLOG, limit_concurrency=_REQUESTS, lifespan="off",
+        http=connections_of(listener), ws="none", lifespan="off",
+        backlog=_BACKLOG, limit_concurrency=_REQUESTS,
         timeout_graceful_shutdown=_GRACE_S, timeout_keep_alive=_KEPT_S,
         ssl_certfile=config.server.cert_file, ssl_keyfile=config.server.key_file,
     )  # fmt: skip
 
 
-def bound(config: Config) -> socket.socket:
+def bound(config: Config) -> Listener:
     """The port before anything slow: who waits can already be told why."""
     host, port = config.server.host, config.server.port
     try:
