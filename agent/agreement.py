@@ -13,6 +13,11 @@ def check(config: "Config") -> None:
     """Raise BadConfig where two parts do not go together, with one line that names the key."""
     if targeted(config.slo) and config.panes.minute_hours < 8:
         raise BadConfig("panes.minute_hours", "burn rates of objectives need 8 at least")
+    if config.panes.hour_days * 24 < config.panes.minute_hours:
+        raise BadConfig("panes.hour_days", "is shorter than panes.minute_hours")
+    for name, objective in targeted(config.slo).items():
+        if config.panes.hour_days < objective.window_days:
+            raise BadConfig("panes.hour_days", f"is shorter than window_days of slo.{name}")
     if config.experiments and config.panes.allowed_lateness_s < config.panes.request_timeout_s:
         why = "is shorter than request_timeout_s: experiments would lose slow answers"
         raise BadConfig("panes.lateness_s", why)

@@ -98,6 +98,9 @@ class Store(Tree):
     # 0 keeps no text at all; above, redacted text is kept that long.
     text_days: float = Field(default=0.0, ge=0)
     dead_letter_days: float = Field(default=14.0, gt=0)
+    # What was found and is over, and what people did by hand: thirteen months.
+    finding_days: float = Field(default=400.0, gt=0)
+    audit_days: float = Field(default=400.0, gt=0)
 
 
 class Panes(Tree):
@@ -109,6 +112,7 @@ class Panes(Tree):
     lateness_s: float | None = Field(default=None, ge=0)
     fine_hours: float = Field(default=1.0, ge=0)
     minute_hours: float = Field(default=48.0, ge=0)
+    hour_days: float = Field(default=400.0, ge=1)
     # Groups (service, model, variant, segment) beyond this many fold into "other".
     groups_max: int = Field(default=500, ge=1)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from agent.config import Config
 from agent.intake import Reading
 from agent.monitor import Fenced, Monitor
-from agent.store import Store, closing, halves, positions, reads, tickets
+from agent.store import Store, closing, halves, positions, reads, retention, tickets
 from agent.store.positions import Attempt
 from agent.store.writes import Position
 from consumers.listener import Listener
@@ -110,7 +110,7 @@ class House:
         self._check_ledger()
         if time.monotonic() >= self._next_prune:
             with self.store.transaction() as tx:
-                more = closing.prune(tx, self.config, now)
+                more = retention.prune(tx, self.config, now)
             self._next_prune = 0.0 if more else time.monotonic() + _PRUNE_S
 
     def _check_ledger(self) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from agent.asking import REASONS, share_for
 from agent.config import load_config
 from agent.errors import BadConfig
-from agent.store import Store, closing, open_store
+from agent.store import Store, open_store, retention
 from agent.store.ticket_tables import TICKET_STATES, quotas
 from tests.road import InboxRoad, as_bytes, native
 from tests.shadowing import asking, at_once, flushed, rows, send, states
@@ -193,7 +193,7 @@ def test_a_call_that_comes_back_after_its_days_is_not_asked_again(any_store: Sto
     config = asking(more={"inbox": {"source": "backfill"}, "store": {"calls_days": 400}})
     road = flushed(any_store, config, [native(1)])
     with any_store.transaction() as tx:
-        closing.prune(tx, config, time.time() + 8 * DAY_S)
+        retention.prune(tx, config, time.time() + 8 * DAY_S)
     send(road, [native(1), native(2)])
     assert [ask.call.id for ask in road.listener.asks] == ["call-1", "call-2"]
     assert states(any_store) == ["owed", "owed"]

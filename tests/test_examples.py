@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from agent.config import Config, load_config
 from agent.record import Call, Score
 from agent.score import Panel
-from agent.store import Store, closing, letters, open_store
+from agent.store import Store, letters, open_store, retention
 from agent.store.examples import Example
 from agent.store.tables import examples
 from consumers.cli import app
@@ -118,14 +118,14 @@ def test_examples_end_with_their_days_and_with_their_subject(store: Store) -> No
     assert first.key not in {row.key for row in held(store)}
     for now, left in ((1.9, True), (2.1, False)):
         with store.transaction() as tx:
-            closing.prune(tx, config, time.time() + now * DAY_S)
+            retention.prune(tx, config, time.time() + now * DAY_S)
         assert bool(held(store)) is left
 
 
 def test_who_no_longer_asks_for_examples_keeps_none(store: Store) -> None:
     travel(store, configured(per_pane=3))
     with store.transaction() as tx:
-        closing.prune(tx, configured(), time.time() + 1)
+        retention.prune(tx, configured(), time.time() + 1)
     assert held(store) == []
 
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from agent.config import Config, load_config
-from agent.store import Store, closing, letters, open_store, reads
+from agent.store import Store, letters, open_store, reads, retention
 from agent.store.tables import META, calls, dead_letters, halves, seen, texts
 from tests.conftest import Clock
 from tests.road import InboxRoad, as_bytes, native
@@ -68,7 +68,7 @@ def test_kept_texts_are_redacted_and_end_with_their_days(store_url: str) -> None
     now = time.time()
     for days, left in ((1.9, 1), (2.1, 0)):
         with store.transaction() as tx:
-            closing.prune(tx, way.config, now + days * DAY_S)
+            retention.prune(tx, way.config, now + days * DAY_S)
         assert count(store, texts) == left
     assert CANARY not in dump(store)
     assert count(store, calls) == 1
@@ -94,10 +94,10 @@ def test_rows_end_with_their_days(
     for config, days in ((way.config, default), (shorter(way.config, key), 0.5)):
         assert count(store, table) == 1
         with store.transaction() as tx:
-            closing.prune(tx, config, clock.now + days * DAY_S - 60)
+            retention.prune(tx, config, clock.now + days * DAY_S - 60)
         assert count(store, table) == 1
     with store.transaction() as tx:
-        closing.prune(tx, way.config, clock.now + default * DAY_S + 60)
+        retention.prune(tx, way.config, clock.now + default * DAY_S + 60)
     assert count(store, table) == 0
     store.close()
 
@@ -108,7 +108,7 @@ def test_an_id_that_comes_back_after_its_days_counts_again(store_url: str) -> No
     way.inbox.append(as_bytes([native(1)]))
     way.drain()
     with store.transaction() as tx:
-        closing.prune(tx, way.config, time.time() + 8 * DAY_S)
+        retention.prune(tx, way.config, time.time() + 8 * DAY_S)
     way.inbox.append(as_bytes([native(1), native(2)]))
     way.drain()
     with store.transaction() as tx:
@@ -125,7 +125,7 @@ def shorter(config: Config, key: str) -> Config:
 def test_retention_deletes_a_bounded_number_at_once(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(closing, "_ROWS_AT_ONCE", 10)
+    monkeypatch.setattr(retention, "_ROWS_AT_ONCE", 10)
     store = open_store(sqlite_url)
     way = road(store)
     way.inbox.append(as_bytes(native(i) for i in range(25)))
@@ -133,7 +133,7 @@ def test_retention_deletes_a_bounded_number_at_once(
     later, turns = time.time() + 31 * DAY_S, []
     for _ in range(4):
         with store.transaction() as tx:
-            turns.append(closing.prune(tx, way.config, later))
+            turns.append(retention.prune(tx, way.config, later))
     assert turns == [True, True, False, False]
     assert count(store, calls) == count(store, seen) == 0
     store.close()

@@ -11,7 +11,7 @@ from agent.config import Config
 from agent.pairs import CANDIDATE_FAILED, LATE, PAIR, REPEATED, beside
 from agent.panes import Group
 from agent.score import load_panel
-from agent.store import Store, closing, open_store, reads
+from agent.store import Store, closing, open_store, reads, retention
 from agent.store.ticket_tables import tickets as table
 from tests.road import InboxRoad, native
 from tests.shadowing import (
@@ -217,7 +217,7 @@ def test_fine_panes_stay_until_their_pairs_are_rolled_up(any_store: Store) -> No
         send(road, [answer(ask) for ask in more])
         closed(any_store, road)
         with any_store.transaction() as tx:
-            closing.prune(tx, config, time.time() + 60)
+            retention.prune(tx, config, time.time() + 60)
             fine = reads.pane_rows(tx, 0, 4e9, 10)
         left.append(min((pane for pane, *_ in fine), default=None))
     assert left == [START + 180, None]

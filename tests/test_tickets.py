@@ -12,7 +12,7 @@ from agent.buckets import event_key
 from agent.pairs import PAIR
 from agent.panes import Group
 from agent.record import Ask
-from agent.store import Store, closing, letters, open_store, positions, tickets
+from agent.store import Store, closing, letters, open_store, positions, retention, tickets
 from agent.store.tables import calls
 from agent.store.ticket_tables import TICKET_STATES, spent
 from agent.store.ticket_tables import tickets as table
@@ -169,7 +169,7 @@ def test_tickets_end_with_their_days_and_with_whom_they_are_about(any_store: Sto
     assert paired(any_store)[MAIN].calls.words == {PAIR: 1}
     for days, left, hours in ((29.9, 1, 2), (30.1, 0, 1)):
         with any_store.transaction() as tx:
-            closing.prune(tx, road.config, time.time() + days * DAY_S)
+            retention.prune(tx, road.config, time.time() + days * DAY_S)
             assert tx.scalar(select(func.count()).select_from(table)) == left
             assert tx.scalar(select(func.count()).select_from(spent)) == hours
 

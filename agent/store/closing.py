@@ -1,4 +1,4 @@
-"""Closing panes, in order, by one process at a time; roll-up and retention with it."""
+"""Closing panes, in order, by one process at a time; roll-up with it."""
 
 import math
 from collections import defaultdict
@@ -11,35 +11,22 @@ from agent.config import Config
 from agent.experiments import PAIRED
 from agent.panes import HOUR_S, MINUTE_S, pane_of
 from agent.store import pairs, tickets
-from agent.store.judgements import judgements
 from agent.store.pairs import Span
 from agent.store.positions import progress_of, read_to
 from agent.store.tables import (
     calls,
     closing,
-    dead_letters,
-    entered,
-    examples,
-    inbox,
-    offsets,
     open_panes,
     panes,
-    seen,
-    texts,
 )
-from agent.store.ticket_tables import quotas, spent
-from agent.store.ticket_tables import tickets as asked
 from agent.store.writes import upsert
 from agent.sums import merged
 from agent.watermark import closable_through
 
-_DAY_S = 86_400.0
 # One transaction merges at most this much time that has rows, so that flushes never wait long.
 _PANES_AT_ONCE = 360
 # Or makes the pairs of so many calls.
 _CALLS_AT_ONCE = 20_000
-# And deletes at most so many rows of a table, well within the time that a statement may take.
-_ROWS_AT_ONCE = 5000
 _GROUP = ("service", "model", "variant", "segment")
 
 
@@ -187,45 +174,3 @@ def _merged_row(
         "summaries": blobs[0] if len(blobs) == 1 else merged(blobs),
         "closed_at": now,
     }
-
-
-def prune(tx: Connection, config: Config, now: float) -> bool:
-    """Delete what is older than the configuration keeps; whether there may be more of it."""
-    keep, full = config.store, False
-    shown = config.drift.examples if config.drift is not None else None
-    for table, days in (
-        (seen, keep.seen_days),
-        (calls, keep.calls_days),
-        (texts, keep.text_days),
-        (examples, 0.0 if shown is None else shown.days),
-        (dead_letters, keep.dead_letter_days),
-        (entered, keep.calls_days),
-        (asked, keep.calls_days),
-        (judgements, keep.calls_days),
-    ):
-        key = next(iter(table.primary_key))
-        old = select(key).where(table.c.stored_at < now - days * _DAY_S).limit(_ROWS_AT_ONCE)
-        full |= tx.execute(delete(table).where(key.in_(old))).rowcount == _ROWS_AT_ONCE
-    # Pairs of panes that were rolled up meanwhile are still to be rolled up, beside their calls.
-    for source, through in tickets.paired_times(tx).items():
-        _prune_panes(tx, source, through, config, now)
-    oldest = now - keep.calls_days * _DAY_S
-    tx.execute(delete(spent).where(spent.c.hour >= 0, spent.c.hour < oldest))
-    tx.execute(delete(quotas).where(quotas.c.stored_at < oldest))
-    read = select(func.min(offsets.c.next)).where(offsets.c.topic == "inbox", offsets.c.next >= 0)
-    tx.execute(delete(inbox).where(inbox.c.id < read.scalar_subquery()))
-    return full
-
-
-def _prune_panes(tx: Connection, source: str, through: float, config: Config, now: float) -> None:
-    width, keep = config.panes.width_s, config.panes
-    for level, coarser, hours in (
-        (width, MINUTE_S, keep.fine_hours),
-        (MINUTE_S, HOUR_S, keep.minute_hours),
-    ):
-        if level < coarser:
-            # What the coarser row was not yet made of must stay, however old it is.
-            rolled_up = panes.c.pane < int(through // coarser) * coarser
-            here = and_(panes.c.level_s == level, panes.c.source == source, panes.c.late == 0)
-            old = panes.c.closed_at < now - hours * HOUR_S
-            tx.execute(delete(panes).where(here, rolled_up, old))
