@@ -1,20 +1,24 @@
 """What is kept ends: the store of a month is as large as that of half a month."""
 
 import itertools
+import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import LargeBinary, String, Table, Text, func, insert, select, text
 
+import agent.store.migrations  # noqa: F401 - all tables are known then
 from agent.config import Config, load_config
 from agent.errors import BadConfig
 from agent.monitor import Monitor
 from agent.score import Panel
+from agent.scoring import Options
 from agent.scoring.repetition import Repetition
 from agent.store import Store, closing, retention
-from agent.store.migrations import META
+from agent.store.tables import META
 from consumers.inbox import Inbox
 from consumers.simulate import DAY_S, HOUR_S, Scenario, simulate
 from consumers.worker import Worker
@@ -146,7 +150,8 @@ class Month:
         self.store, self.calls, self.clock = store, calls, Clock(time.time() // DAY_S * DAY_S)
         self.config = load_config(**MONTH)
         self._inbox = Inbox(store, 500, self.clock)
-        monitor = Monitor(self.config, store, Panel([(Repetition({}), 1.0)]), self.clock)
+        panel = Panel([(Repetition(Options()), 1.0)])
+        monitor = Monitor(self.config, store, panel, self.clock)
         self._worker = Worker(
             self.config, store, self._inbox, monitor, Quiet(), "month", self.clock
         )
@@ -202,3 +207,8 @@ def vacuum(store: Store) -> None:
     if not store.sqlite:
         with store._engine.connect() as connection:  # outside of any transaction
             connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM"))
+
+
+def test_the_page_names_every_table() -> None:
+    page = (Path(__file__).parents[1] / "docs/operations/retention.md").read_text()
+    assert set(META.tables) <= set(re.findall(r"`(\w+)`", page))
