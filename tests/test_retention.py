@@ -26,10 +26,11 @@ from tests.conftest import Clock
 from tests.road import Quiet
 
 # One row for each thing that somebody configured, or for what is being worked on; or made by a
-# person with one command and deleted with another. docs/operations/retention.md has the reasons.
+# person and deleted by the next who does the same, or with another command. docs/operations/retention.md has the reasons.
 BOUNDED = {
     *("offsets", "attempts", "closing", "leases", "paired", "watches", "baselines", "panels"),
     *("runs", "stops", "breakers", "migrations", "halves", "open_panes", "inbox"),
+    "ended_sessions",
     *("evaluations", "evaluation_answers", "evaluation_outcomes", "evaluation_spending"),
 }
 KEEP = {"seen_days": 2, "calls_days": 6, "text_days": 1, "dead_letter_days": 4}
