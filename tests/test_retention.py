@@ -26,7 +26,7 @@ from tests.conftest import Clock
 from tests.road import Quiet
 
 # One row for each thing that somebody configured, or for what is being worked on; or made by a
-# person and deleted by the next who does the same, or with another command. docs/operations/retention.md has the reasons.
+# person and deleted by the next who does the same, or with another command: the page says which.
 BOUNDED = {
     *("offsets", "attempts", "closing", "leases", "paired", "watches", "baselines", "panels"),
     *("runs", "stops", "breakers", "migrations", "halves", "open_panes", "inbox"),
