@@ -29,6 +29,7 @@ from consumers.cli_rebaseline import rebaseline
 from consumers.cli_rules import rules
 from consumers.cli_serve import serve
 from consumers.cli_shadow import shadow
+from consumers.cli_simulate import simulate
 from consumers.cli_slo import slo
 from consumers.cli_terminal import AsJson, ConfigFile, Form, err, out, print_json, progress, who
 from consumers.stores import open_writer
@@ -50,6 +51,7 @@ app.command()(judge)
 app.command()(shadow)
 app.command()(migrate)
 app.command()(serve)
+app.command()(simulate)
 app.command("evaluate")(evaluate_suite)
 
 

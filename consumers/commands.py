@@ -1,6 +1,5 @@
 """What the commands do; each returns plain data, and the command line prints it."""
 
-import hashlib
 import itertools
 import os
 import time
@@ -23,7 +22,7 @@ from agent.store import Store, letters, positions, reads
 from consumers.files import read_records
 from consumers.formats import parse
 from consumers.pump.admin import create_topics, retention_s, topic_states
-from consumers.pump.sender import Sender
+from consumers.pump.sender import Sender, first_topic, key_of
 from consumers.service import arrivals, watch_records
 from consumers.shadowing import embedded, open_models
 from consumers.stores import open_reader, open_writer
@@ -143,15 +142,11 @@ class Sent:
 
 def send(config: Config, file: str, topic: str | None, heard: Callable[[int], None]) -> Sent:
     """Send a file's records; raises StoreDown when some were not acknowledged."""
-    chosen = topic or next(iter(config.kafka.topics), None)
-    if chosen is None:
-        raise BadConfig("kafka.topics", "names no topic to send to")
+    chosen = topic or first_topic(config.kafka)
     sender, oldest = Sender(config.kafka), time.time()
     try:
         for arrival, value in arrivals(read_records(file, config.inbox.format), config):
-            # The same record always goes to the same partition.
-            key = hashlib.blake2b(value, digest_size=8).digest()
-            sender.send(chosen, value, key=key, arrival=arrival)
+            sender.send(chosen, value, key=key_of(value), arrival=arrival)
             heard(1)
             oldest = min(oldest, arrival)
         if failed := sender.flush():

@@ -20,6 +20,7 @@ _GUST = 0.24  # what the calls of a minute vary by beyond chance, as a share of 
 _RUDE, _ATTACKS = 0.2, 0.4  # shares of a model's calls while such a change lasts
 Floats = NDArray[np.float64]
 Kind = Literal["call", "feedback", "duplicate", "late", "invalid", "unreadable"]
+Fault = Literal["quality", "toxicity", "latency", "jailbreak"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Model:
 class Change:
     """From `at` to `until` (epoch seconds) a model answers worse, rudely, slower or to attacks."""
 
-    kind: Literal["quality", "toxicity", "latency", "jailbreak"]
+    kind: Fault
     model: str
     at: float
     until: float = float("inf")

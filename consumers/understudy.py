@@ -8,9 +8,9 @@ from consumers.simulate import Scenario, fair_answers
 
 # Slower than any model of the simulated service.
 _TTFT_S, _TPOT_S = 0.9, 0.035
-_CHARS_A_TOKEN = 4
+CHARS_A_TOKEN = 4
 # Answers that are remembered: an endless day must not fill the memory.
-_KNOWN = 20_000
+KNOWN = 20_000
 
 
 class Understudy:
@@ -22,27 +22,34 @@ class Understudy:
     def learn(self, scenario: Scenario) -> None:
         """Answer the calls of another scenario, and of the newest before it."""
         newest = {**self._fair, **fair_answers(scenario)}
-        self._fair = dict(list(newest.items())[-_KNOWN:])
+        self._fair = dict(list(newest.items())[-KNOWN:])
 
     async def ask(self, call: Call) -> Answer:
         """Answer a call of the scenario; another one is an error."""
         fair = self._fair.get(call.id)
         if fair is None:
             return Answer("error", error="not_simulated", latency_s=0.0)
-        text = fair if fair.startswith("{") else f"{call.prompt} {fair}"
-        seed = int.from_bytes(event_key("understudy", call.id)[:8])
-        pace = np.random.default_rng(seed).lognormal(0, 0.25)
-        tokens = call.tokens_out or max(1, len(text) // _CHARS_A_TOKEN)
-        ttft_s = round(_TTFT_S * pace, 4)
-        return Answer(
-            "ok",
-            text=text,
-            finish="stop",
-            latency_s=round(ttft_s + _TPOT_S * pace * (tokens - 1), 4),
-            ttft_s=ttft_s,
-            tokens_in=call.tokens_in,
-            tokens_out=tokens,
-        )
+        return answered(call.id, call.prompt or "", fair, call.tokens_in, call.tokens_out)
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+def answered(
+    name: str, question: str, fair: str, tokens_in: int | None = None, tokens_out: int | None = None
+) -> Answer:
+    """The understudy's answer to a question whose fair answer is known; `name` draws its pace."""
+    text = fair if fair.startswith("{") else f"{question} {fair}"
+    seed = int.from_bytes(event_key("understudy", name)[:8])
+    pace = np.random.default_rng(seed).lognormal(0, 0.25)
+    tokens = tokens_out or max(1, len(text) // CHARS_A_TOKEN)
+    ttft_s = round(_TTFT_S * pace, 4)
+    return Answer(
+        "ok",
+        text=text,
+        finish="stop",
+        latency_s=round(ttft_s + _TPOT_S * pace * (tokens - 1), 4),
+        ttft_s=ttft_s,
+        tokens_in=tokens_in,
+        tokens_out=tokens,
+    )

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from agent.store import Store, positions
+from consumers.coming import Coming
 from consumers.endless import Endless
 from consumers.inbox import Inbox
 from consumers.simulate import Change, Scenario, simulate
@@ -39,7 +40,7 @@ def test_records_come_when_they_are_due(
     begun, day = clock(), Scenario(clock(), 100)
     understudy = Understudy(day)
     slow = Change("latency", "finch-7b", begun - 3600)
-    endless = Endless(Inbox(any_store), understudy, [slow], calls_per_s=5.0, clock=clock)
+    endless = Endless(Inbox(any_store), Coming([slow], understudy.learn, 5.0, clock))
     try:
         for _ in range(8):
             clock.advance(10)

@@ -1,5 +1,6 @@
 """Producing: dead letters, scored calls, and what `vedette send` reads from files."""
 
+import hashlib
 from collections.abc import Sequence
 
 from kafka import KafkaProducer
@@ -12,6 +13,16 @@ from consumers.pump.connection import settings, translated
 _DELIVERY_S = 30.0
 
 Headers = Sequence[tuple[str, bytes]]
+
+
+def key_of(value: bytes) -> bytes:
+    """A key for a record that has none: the same record always goes to the same partition."""
+    return hashlib.blake2b(value, digest_size=8).digest()
+
+
+def first_topic(config: Kafka) -> str:
+    """The input topic that records go to where no other is named."""
+    return next(iter(config.topics))
 
 
 class Sender:
