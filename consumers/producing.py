@@ -102,8 +102,9 @@ def to_stdout(records: Arrived) -> None:
 def _to_topic(config: Config, topic: str | None, held: ExitStack) -> Take:
     chosen = topic or first_topic(config.kafka)
     sender = held.enter_context(closing(Sender(config.kafka)))
+    sender.open()
     if not sender.reach(chosen):
-        raise StoreDown(f"broker: {chosen} cannot be reached; `vedette topics --create` makes it")
+        raise StoreDown(f"broker: has no topic {chosen}; `vedette topics --create` makes it")
 
     def take(records: Arrived) -> None:
         # What is put back after a failure may be there twice: as with any producer, ids tell.

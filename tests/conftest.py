@@ -15,9 +15,9 @@ from kafka import KafkaAdminClient
 from kafka.net.inet import KafkaNetSocket
 
 from agent.store import Store, open_store
+from deploy.local.child import Unavailable
+from deploy.local.database import Database
 from tests.live.broker import Broker
-from tests.live.child import Unavailable
-from tests.live.database import Database
 from tests.shown import make_shown
 
 

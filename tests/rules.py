@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.config import Config, load_config
+from deploy.local.child import Unavailable
 from tests.conftest import absent
-from tests.live.child import Unavailable
 
 START = 1_767_225_600
 EVERYTHING: dict[str, Any] = {

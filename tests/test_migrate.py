@@ -22,8 +22,8 @@ from consumers.cli import main
 from consumers.exporter import Health
 from consumers.service import patiently
 from consumers.stores import open_writer
-from tests.live.child import Child, await_ready, free_port
-from tests.live.database import Database
+from deploy.local.child import Child, await_ready, free_port
+from deploy.local.database import Database
 
 ALL = [one.__name__ for one in MIGRATIONS]
 MISSING = "tables are missing: vedette migrate"

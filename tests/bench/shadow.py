@@ -21,8 +21,8 @@ from sqlalchemy import func, select
 from agent.store import Store, open_store
 from agent.store.tables import calls
 from consumers.bench import make_records
+from deploy.local.database import Database
 from tests.live.broker import Broker
-from tests.live.database import Database
 from tests.live.endpoint import Endpoint
 from tests.live.shadow_road import ShadowRoad
 from tests.live.test_kafka_road import wait_until

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import yaml
 
-from tests.live.child import Child, await_ready, free_port
+from deploy.local.child import Child, await_ready, free_port
 
 
 @dataclass(frozen=True, slots=True)

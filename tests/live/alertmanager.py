@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import yaml
 
-from tests.live.child import Child, Unavailable, await_ready, free_port, remove
+from deploy.local.child import Child, Unavailable, await_ready, free_port, remove
 
 _NAMES = ("prometheus-alertmanager", "alertmanager")
 

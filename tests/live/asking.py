@@ -14,10 +14,10 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from agent.record import Ask
 from agent.store import Store
+from deploy.local.child import free_port
 from shadow.asks import to_bytes
 from tests.conftest import MakeTopic
 from tests.live.broker import Broker
-from tests.live.child import free_port
 from tests.live.test_main_job import MAIN, page, vedette
 from tests.shadows import ask, owe
 

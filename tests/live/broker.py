@@ -1,15 +1,14 @@
 """A real single-node Apache Kafka, from Maven artefacts or in a container."""
 
 import signal
-import socket
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Self
 
-from tests.live import containers, jars
-from tests.live.child import Server, Unavailable, await_ready, free_port, remove
+from deploy.local import containers, jars
+from deploy.local.child import Server, Unavailable, await_ready, free_port, remove
 
 Spawn = Callable[[Path, Sequence[int]], Server]
 
@@ -100,7 +99,7 @@ class Broker:
         if self._server is None:
             plain = self._ports["plain"]
             self._server = self._spawn(self._folder, (plain, self.faulty_port, self.secure_port))
-            await_ready(self._server, lambda: answers(plain), "Kafka did not start")
+            await_ready(self._server, lambda: jars.answers(plain), "Kafka did not start")
 
     def stop(self) -> None:
         """End it in good order, keeping the data."""
@@ -140,18 +139,6 @@ class Broker:
         if self._server is None:
             raise RuntimeError("the broker is not running")
         return self._server
-
-
-def answers(port: int) -> bool:
-    """Whether a Kafka broker answers there; a container's port accepts before its server does."""
-    # Length 10, ApiVersions (18) version 0, correlation id 1, no client id.
-    ask = bytes.fromhex("0000000a 0012 0000 00000001 ffff")
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
-            connection.sendall(ask)
-            return connection.recv(1) != b""
-    except OSError:
-        return False
 
 
 @cache

@@ -12,7 +12,7 @@ import httpx
 import yaml
 
 from agent.store import open_store
-from tests.live.child import Child, await_ready
+from deploy.local.child import Child, await_ready
 
 ROOT = Path(__file__).parents[2]
 _MAIN = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from consumers.cli import main; main()"

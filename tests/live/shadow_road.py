@@ -16,10 +16,10 @@ from kafka import KafkaProducer
 
 from agent.store import Store, tickets
 from agent.store.tickets import OUT
+from deploy.local.child import free_port
 from tests.conftest import MakeTopic
 from tests.live.asking import next_one
 from tests.live.broker import Broker
-from tests.live.child import free_port
 from tests.live.test_kafka_road import wait_until
 from tests.live.test_main_job import MAIN, page, vedette
 from tests.shadows import states

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from agent.store import Store
+from deploy.local.child import Unavailable
 from tests.alerting import DRIFT, Hook, alerting, drift, hooked
 from tests.conftest import absent
 from tests.exposition import BURNS
 from tests.live.alertmanager import Alertmanager
-from tests.live.child import Unavailable
 from tests.test_alerts import HOSTILE
 from tests.test_telling import Desk, desk, until
 

@@ -28,11 +28,11 @@ from consumers.cli_rules import rule_text
 from consumers.exporter import Health, serve
 from consumers.gauges import Gauges
 from consumers.metrics import Tally
+from deploy.local.child import free_port
+from deploy.local.database import Database
 from tests.conftest import MakeTopic
 from tests.live.alerting import Alerting
 from tests.live.broker import Broker
-from tests.live.child import free_port
-from tests.live.database import Database
 from tests.live.test_main_job import page
 from tests.live.troubles import LIMIT_S, Traffic
 from tests.rules import tool

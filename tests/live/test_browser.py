@@ -21,8 +21,8 @@ from agent.store import Store, open_store
 from consumers.server.process import bound
 from consumers.server.views import VIEWS
 from consumers.service import watch_records
+from deploy.local.child import Unavailable
 from tests.conftest import absent
-from tests.live.child import Unavailable
 from tests.serving import made
 from tests.shown import START, copied
 

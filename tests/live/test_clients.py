@@ -21,7 +21,7 @@ from opentelemetry.trace import SpanKind
 from sqlalchemy import select
 
 from agent.store.tables import calls
-from tests.live.child import Child, await_ready, free_port
+from deploy.local.child import Child, await_ready, free_port
 from tests.live.endpoint import Endpoint
 from tests.live.server_process import Served, serving, stored
 from tests.live.test_kafka_road import wait_until

@@ -15,9 +15,9 @@ from sqlalchemy import func, select
 from agent.panes import HOUR_S
 from agent.store import Store, open_store, reads
 from agent.store.tables import calls, dead_letters
+from deploy.local.database import Database
 from tests.conftest import MakeTopic
 from tests.live.broker import Broker
-from tests.live.database import Database
 from tests.live.killer import HANG, MARK
 from tests.live.test_kafka_road import produce, wait_until
 

@@ -32,10 +32,10 @@ from agent.store import Store, open_store, reads
 from agent.store.tables import calls as call_table
 from agent.store.tables import open_panes
 from consumers.formats import parse
+from deploy.local.child import free_port
 from tests.conftest import MakeTopic
 from tests.exposition import parse_plain
 from tests.live.broker import Broker
-from tests.live.child import free_port
 from tests.live.test_kafka_road import wait_until
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "dev"

@@ -15,9 +15,9 @@ from sqlalchemy import func, make_url, select
 
 from agent.store import Store, open_store, reads
 from agent.store.tables import calls
+from deploy.local.child import free_port
 from tests.conftest import MakeTopic
 from tests.live.broker import Broker
-from tests.live.child import free_port
 from tests.live.proxy import Mode, Proxy
 from tests.live.test_kafka_road import produce, received, wait_until
 from tests.live.test_main_job import page, vedette

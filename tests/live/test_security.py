@@ -13,10 +13,10 @@ from kafka import KafkaAdminClient
 from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 
 from agent.store import Store, open_store
+from deploy.local.child import Unavailable
 from tests.conftest import absent
 from tests.live.asking import Asking, asks_of, next_one
 from tests.live.broker import Broker
-from tests.live.child import Unavailable
 from tests.live.endpoint import Endpoint
 from tests.live.test_kafka_road import produce, received, wait_until
 from tests.live.test_outages import Service, ended, everything_is_counted_once, serving

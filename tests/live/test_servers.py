@@ -10,10 +10,10 @@ import psycopg
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
+from deploy.local.child import Child, DidNotStart, await_ready
+from deploy.local.database import Database
 from tests.conftest import MakeTopic
 from tests.live.broker import Broker
-from tests.live.child import Child, DidNotStart, await_ready
-from tests.live.database import Database
 
 
 def produce(broker: Broker, topic: str, values: list[bytes]) -> None:
@@ -89,7 +89,7 @@ def test_a_server_ends_when_its_test_run_is_killed(tmp_path: Path) -> None:
     folder = tmp_path / "server"
     folder.mkdir()
     script = (
-        "import pathlib, sys, time; from tests.live.child import Child; "
+        "import pathlib, sys, time; from deploy.local.child import Child; "
         "print(Child(('sleep', '60'), pathlib.Path(sys.argv[1])).pid, flush=True); time.sleep(60)"
     )
     command = (sys.executable, "-c", script, str(folder))

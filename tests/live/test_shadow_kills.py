@@ -15,9 +15,9 @@ from agent.shadows import Budget
 from agent.store import Store, budgets
 from agent.store.tables import calls
 from agent.store.tickets import SETTLED, answer_id
+from deploy.local.database import Database
 from tests.conftest import MakeTopic
 from tests.live.broker import Broker
-from tests.live.database import Database
 from tests.live.endpoint import Endpoint
 from tests.live.shadow_road import ShadowRoad, by_state, settled
 from tests.live.test_kafka_road import received

@@ -14,8 +14,8 @@ from typing import Self
 import psycopg
 from psycopg import sql
 
-from tests.live import containers
-from tests.live.child import Child, Server, Unavailable, await_ready, free_port, remove
+from deploy.local import containers
+from deploy.local.child import Child, Server, Unavailable, await_ready, free_port, remove
 
 # For tests of logic: a crash of the process loses nothing either way, only one of the machine.
 FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.live.child import Unavailable
-from tests.live.jars import cluster_id
+from deploy.local.child import Unavailable
+from deploy.local.jars import cluster_id
 
 KAFKA_IMAGE = "apache/kafka:4.4.0"
 POSTGRES_IMAGE = "postgres:17"

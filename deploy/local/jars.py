@@ -4,12 +4,13 @@ import base64
 import contextlib
 import fcntl
 import shutil
+import socket
 import subprocess
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.live.child import Child, Unavailable
+from deploy.local.child import Child, Unavailable
 
 CACHE = Path(__file__).parents[2] / ".cache" / "kafka-4.4.0"
 LIBS, ARCHIVE, FRESH = CACHE / "libs", CACHE / "classes.jsa", CACHE / "fresh.jsa"
@@ -67,6 +68,18 @@ def cluster_id() -> str:
         text = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         if not text.startswith("-"):
             return text
+
+
+def answers(port: int) -> bool:
+    """Whether a Kafka broker answers there; a container's port accepts before its server does."""
+    # Length 10, ApiVersions (18) version 0, correlation id 1, no client id.
+    ask = bytes.fromhex("0000000a 0012 0000 00000001 ffff")
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(ask)
+            return connection.recv(1) != b""
+    except OSError:
+        return False
 
 
 def _spawn(folder: Path, flag: str) -> Child:

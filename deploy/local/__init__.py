@@ -1,0 +1,1 @@
+"""Real servers as processes of this machine, for tests and for `make stack`."""
