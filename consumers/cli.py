@@ -1,6 +1,8 @@
 """The command line: `vedette COMMAND`; people's words go to stderr, results to stdout."""
 
 import logging
+import os
+import signal
 import sys
 import time
 from contextlib import closing
@@ -57,6 +59,8 @@ app.command("evaluate")(evaluate_suite)
 
 def main() -> None:
     """Run a command; 0 done, 1 a finding, 2 bad usage or configuration, 3 a dependency is away."""
+    if os.getpid() == 1:  # of a container, which hears of no SIGTERM that nobody listens for
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
