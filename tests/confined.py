@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from deploy.image import DOCKERFILE, stages_of
-from tests.live.child import Unavailable
+from deploy.local.child import Unavailable
 
 ROOT = Path(__file__).parents[1]
 USER = 10001

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from deploy import live
+from deploy.local.child import Unavailable, free_port
 from tests.confined import check, confined
 from tests.conftest import absent
-from tests.live.child import Unavailable, free_port
 from tests.road import native
 
 
