@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fmt docs prove bench heads card clean
+.PHONY: help install demo test check fmt docs chart prove bench heads card clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,21 @@ fmt: $(READY) ## let ruff rewrite what it can
 
 docs: $(READY) ## write docs/reference from the code again
 	$(BIN)/python -m deploy.reference
+	$(BIN)/python -m deploy.values_schema
+
+# Modules by the name of their command.
+HELM := helm.sh/helm/v3/cmd/helm@v3.22.0
+KUBECONFORM := github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
+TOOLS := .cache/go/bin
+
+$(TOOLS)/helm: ; GOBIN="$(CURDIR)/$(TOOLS)" go install $(HELM)
+$(TOOLS)/kubeconform: ; GOBIN="$(CURDIR)/$(TOOLS)" go install $(KUBECONFORM)
+.cache/schemas: deploy/schemas.py $(READY)
+	$(BIN)/python -m deploy.schemas
+	@touch $@
+
+chart: $(READY) $(TOOLS)/helm $(TOOLS)/kubeconform .cache/schemas ## lint, render and check the Helm chart; needs Go
+	$(BIN)/python -m deploy.render
 
 prove: $(READY) ## long simulations and crash campaigns
 	$(BIN)/python -m pytest -m prove --timeout 3600

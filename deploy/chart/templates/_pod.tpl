@@ -1,0 +1,102 @@
+{{/* What a role's pods are: its own values over those at the top. A dict as JSON. */}}
+{{- define "vedette.own" -}}
+{{- $top := pick .root.Values "podAnnotations" "podLabels" "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" "priorityClassName" "runtimeClassName" "terminationGracePeriodSeconds" "lifecycleHooks" "extraEnvs" "extraEnvsFrom" "extraVolumes" "extraVolumeMounts" "extraContainers" "initContainers" -}}
+{{- mergeOverwrite (deepCopy $top) (deepCopy (index .root.Values .role)) | toJson -}}
+{{- end }}
+
+{{- define "vedette.pod" -}}
+{{- $root := .root -}}
+{{- $role := .role -}}
+{{- $own := include "vedette.own" . | fromJson -}}
+{{- $gpu := $own.gpu.enabled -}}
+metadata:
+  labels:
+    {{- include "vedette.podLabels" . | nindent 4 }}
+    {{- with $own.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  annotations:
+    {{- if $root.Values.enableConfigChecksumAnnotation }}
+    checksum/config: {{ include "vedette.config" $root | sha256sum }}
+    {{- end }}
+    kubectl.kubernetes.io/default-container: {{ $role }}
+    {{- with $own.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  {{- include "vedette.podHead" (dict "root" $root "account" (include "vedette.serviceAccount" $root)) | nindent 2 }}
+  terminationGracePeriodSeconds: {{ $own.terminationGracePeriodSeconds }}
+  {{- with ternary (coalesce $own.gpu.runtimeClassName $own.runtimeClassName) $own.runtimeClassName $gpu }}
+  runtimeClassName: {{ . }}
+  {{- end }}
+  {{- with $own.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  {{- with $own.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $own.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $own.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $own.topologySpreadConstraints }}
+  topologySpreadConstraints:
+    {{- range . }}
+    {{- $chosen := include "vedette.selector" $root | fromYaml | merge (dict "app.kubernetes.io/component" $role) }}
+    - {{- toYaml (merge (deepCopy .) (dict "labelSelector" (dict "matchLabels" $chosen))) | nindent 6 }}
+    {{- end }}
+  {{- end }}
+  {{- with $own.initContainers }}
+  initContainers:
+    {{- tpl (toYaml .) $root | nindent 4 }}
+  {{- end }}
+  containers:
+    - name: {{ $role }}
+      {{- include "vedette.container" (dict "root" $root "role" $role "own" $own) | nindent 6 }}
+    {{- with $own.extraContainers }}
+    {{- tpl (toYaml .) $root | nindent 4 }}
+    {{- end }}
+  volumes:
+    {{- include "vedette.volumes" (dict "root" $root "config" (include "vedette.fullname" $root)) | nindent 4 }}
+    {{- if $gpu }}
+    - name: shm
+      emptyDir: {medium: Memory, sizeLimit: {{ $own.gpu.sharedMemory }}}
+    {{- end }}
+    {{- with $own.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+{{- end }}
+
+{{/* What pods of every kind have. */}}
+{{- define "vedette.podHead" -}}
+serviceAccountName: {{ .account }}
+automountServiceAccountToken: false
+# Kubernetes would tell of a Service `vedette` by VEDETTE_SERVICE_HOST, an unknown key to us.
+enableServiceLinks: false
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  {{- toYaml .root.Values.podSecurityContext | nindent 2 }}
+{{- end }}
+
+{{- define "vedette.volumes" -}}
+- name: config
+  configMap: {name: {{ .config }}}
+- name: secret
+  secret: {secretName: {{ .root.Values.secret.name }}, defaultMode: 0440}
+- name: scratch
+  emptyDir: {sizeLimit: {{ .root.Values.scratch.sizeLimit }}}
+{{- end }}
+
+{{- define "vedette.mounts" -}}
+- {name: config, mountPath: /etc/vedette, readOnly: true}
+- {name: secret, mountPath: {{ .Values.secret.mountPath }}, readOnly: true}
+- {name: scratch, mountPath: /tmp}
+{{- end }}

@@ -1,0 +1,45 @@
+{{/*
+A native sidecar: an entry for `initContainers` of a pod of another chart, from Kubernetes 1.29.
+The pod has volumes named `vedette-config` (the ConfigMap), `vedette-scratch` and
+`sidecar.dataVolume`, and enableServiceLinks: false where a Service is called vedette.
+
+No readiness probe: a monitor that is not ready must not take the service that it watches out of
+its Service. Probes run inside, since nothing outside the pod reaches loopback.
+*/}}
+{{- define "vedette.sidecar" -}}
+{{- $side := .Values.sidecar -}}
+{{- $probe := printf "import urllib.request as r; r.urlopen('http://127.0.0.1:%d/livez', timeout=4)" (int .Values.ports.http) -}}
+- name: vedette
+  image: {{ include "vedette.image" (dict "root" . "suffix" "") }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  restartPolicy: Always
+  args: [serve, -c, /etc/vedette/vedette.yaml]
+  securityContext:
+    {{- merge (dict "runAsNonRoot" true "runAsUser" 10001 "seccompProfile" (dict "type" "RuntimeDefault")) .Values.securityContext | toYaml | nindent 4 }}
+  ports:
+    - {name: vedette, containerPort: {{ .Values.ports.http }}}
+  env:
+    {{- include "vedette.scratchEnv" . | nindent 4 }}
+    - {name: VEDETTE_STORE__URL, value: sqlite:////data/vedette.db}
+    {{- with .Values.extraEnvs }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  startupProbe:
+    exec: {command: [python, -c, {{ $probe | quote }}]}
+    {{- toYaml $side.startupProbe | nindent 4 }}
+  livenessProbe:
+    exec: {command: [python, -c, {{ $probe | quote }}]}
+    {{- toYaml $side.livenessProbe | nindent 4 }}
+  resources:
+    {{- toYaml $side.resources | nindent 4 }}
+  volumeMounts:
+    - {name: vedette-config, mountPath: /etc/vedette, readOnly: true}
+    - {name: vedette-scratch, mountPath: /tmp}
+    - {name: {{ $side.dataVolume }}, mountPath: /data}
+    {{- with $side.secretVolume }}
+    - {name: {{ . }}, mountPath: {{ $.Values.secret.mountPath }}, readOnly: true}
+    {{- end }}
+    {{- with .Values.extraVolumeMounts }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+{{- end }}
