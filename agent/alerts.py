@@ -18,8 +18,9 @@ class Alerts(Tree):
     """Where findings are told besides `/metrics` and `vedette findings`."""
 
     # Addresses that take Alertmanager's array (`http://alertmanager:9093/api/v2/alerts`); each may
-    # hold a secret. The file has one a line.
+    # hold a secret.
     webhook: SecretStr | tuple[SecretStr, ...] = ()
+    # A file with one such address a line.
     webhook_file: Path | None = None
     # Each change of a finding, once, by the brokers of `kafka`.
     topic: TopicName | None = None
@@ -27,6 +28,7 @@ class Alerts(Tree):
     link: str | None = Field(default=None, pattern=r"^https?://[^\s\x00-\x1f]+$", max_length=512)
     # Alertmanager calls resolved what it has not heard of for 5 minutes.
     resend_s: float = Field(default=60.0, gt=0, le=240)
+    # How long a webhook may take.
     timeout_s: float = Field(default=5.0, gt=0, le=60)
     # Added to every alert.
     labels: dict[LabelName, Annotated[str, StringConstraints(max_length=128)]] = Field(

@@ -5,13 +5,14 @@ The environment wins over the file: `VEDETTE_STORE__URL` sets `store.url`.
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from agent.agreement import check
 from agent.alerts import Alerts
+from agent.broker import Kafka, Topic
 from agent.drift import Drift
 from agent.errors import BadConfig
 from agent.experiments import Experiment
@@ -19,99 +20,44 @@ from agent.fairness import Fairness
 from agent.serving import Server
 from agent.shadows import Shadow
 from agent.sla import Objective
-from agent.tree import Name, TopicName, Tree, Word, read_yaml, refusal
-
-Format = Literal["auto", "native", "litellm", "otlp"]
-
-
-class Topic(Tree):
-    """One input topic."""
-
-    format: Format = "auto"
-    # All topics of a source share one watermark; a backfill never closes by the wall clock.
-    source: str = "live"
-
-
-class Security(Tree):
-    """How the broker is reached; clear text off loopback needs `insecure`."""
-
-    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
-    username: str | None = None
-    password: SecretStr | None = None
-    password_file: Path | None = None
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
-    insecure: bool = False
-
-    @model_validator(mode="after")
-    def _sasl_is_whole(self) -> "Security":
-        if self.protocol.startswith("SASL"):
-            secret = self.password or self.password_file
-            if not (self.mechanism and self.username and secret):
-                raise ValueError(f"{self.protocol} needs mechanism, username and a password")
-        return self
-
-
-class Kafka(Tree):
-    """The broker and what is read from it."""
-
-    brokers: tuple[str, ...] = Field(default=("localhost:9092",), min_length=1)
-    group: str = "vedette"
-    topics: dict[TopicName, Topic] = Field(
-        default_factory=lambda: {"llm-calls": Topic()}, min_length=1
-    )
-    security: Security = Security()
-    # Where a partition without a stored offset starts; later partitions always start at the head.
-    start: Literal["earliest", "latest"] = "earliest"
-    # A poll above this many records only grows the queue; below 100 the client's overhead shows.
-    poll_records: int = Field(default=2000, ge=1, le=50_000)
-    # Queue bounds: above, partitions are paused; they resume at half.
-    queue_records: int = Field(default=8000, ge=1)
-    queue_bytes: int = Field(default=64 << 20, ge=1 << 20)
-    session_timeout_s: float = Field(default=30.0, gt=0)
-    heartbeat_s: float = Field(default=3.0, gt=0)
-    metadata_max_age_s: float = Field(default=60.0, gt=0)
-    dead_letters: TopicName | None = None
-    scored: TopicName | None = None
-
-    @model_validator(mode="after")
-    def _is_no_circle(self) -> "Kafka":
-        for key, name in (("dead_letters", self.dead_letters), ("scored", self.scored)):
-            if name in self.topics:
-                raise ValueError(f"{key} is {name}, which is an input: it would never end")
-        if self.heartbeat_s >= self.session_timeout_s:
-            raise ValueError("heartbeat_s must be shorter than session_timeout_s")
-        return self
+from agent.tree import Name, Tree, Word, read_yaml, refusal
 
 
 class Store(Tree):
     """The database and how long it keeps what."""
 
+    # `sqlite:///FILE` or `postgresql://...`; `sqlite:///vedette.db` unless set.
     url: SecretStr = SecretStr("sqlite:///vedette.db")
     # False: only `vedette migrate` makes tables; who needs newer ones waits for them.
     migrate: bool = True
     # A repeated id is recognised for this long; a replay of older records counts again.
     seen_days: float = Field(default=7.0, gt=0)
+    # How long the row of a call is kept; closed panes stay.
     calls_days: float = Field(default=30.0, gt=0)
     # 0 keeps no text at all; above, redacted text is kept that long.
     text_days: float = Field(default=0.0, ge=0)
+    # How long what could not be read is kept, with its bytes.
     dead_letter_days: float = Field(default=14.0, gt=0)
-    # What was found and is over, and what people did by hand: thirteen months.
+    # What was found and is over: thirteen months.
     finding_days: float = Field(default=400.0, gt=0)
+    # What people did by hand.
     audit_days: float = Field(default=400.0, gt=0)
 
 
 class Panes(Tree):
     """The slices of request-start time."""
 
+    # A divisor of a minute.
     width_s: int = Field(default=10, ge=1, le=60)
-    # A call is late when it arrives after pane end + request_timeout_s + 60 s.
+    # After this no call is waited for: a pane closes this and 60 s after its end.
     request_timeout_s: float = Field(default=600.0, ge=0)
+    # Instead of `request_timeout_s` + 60: a call that arrives later is late.
     lateness_s: float | None = Field(default=None, ge=0)
+    # How long closed panes of `width_s` are kept before they are minutes.
     fine_hours: float = Field(default=1.0, ge=0)
+    # How long minutes are kept before they are hours.
     minute_hours: float = Field(default=48.0, ge=0)
+    # How long hours are kept.
     hour_days: float = Field(default=400.0, ge=1)
     # Groups (service, model, variant, segment) beyond this many fold into "other".
     groups_max: int = Field(default=500, ge=1)
@@ -132,10 +78,15 @@ class Panes(Tree):
 class ScorerOptions(Tree):
     """One scorer: on or off, its model, and the share of calls that it scores."""
 
+    # False: it does not run.
     enabled: bool = True
+    # The share of the calls that it scores, drawn by the call's id.
     rate: float = Field(default=1.0, ge=0, le=1)
+    # A folder or a name in the local model cache, instead of the shipped one.
     model: str | None = None
+    # The digest that the model must have.
     sha256: str | None = None
+    # `auto`, `cpu` or `cuda`.
     device: str = "auto"
     # Of novelty: what `vedette score --baseline-to` wrote.
     baseline: str | None = None
@@ -146,7 +97,9 @@ class ScorerOptions(Tree):
 class Exporter(Tree):
     """The metrics and health endpoint."""
 
+    # Where `vedette run` and `vedette shadow` listen.
     host: str = "127.0.0.1"
+    # 0 takes a free one.
     port: int = Field(default=9464, ge=0, le=65535)
     # Distinct values of one label beyond this become "other".
     label_values_max: int = Field(default=200, ge=1)
@@ -155,11 +108,15 @@ class Exporter(Tree):
 class Limits(Tree):
     """Bounds that keep one hostile record cheap."""
 
+    # A larger record is a dead letter.
     record_bytes: int = Field(default=4 << 20, ge=1024)
+    # A longer text is cut, and says so.
     text_chars: int = Field(default=200_000, ge=100)
+    # A record that is nested deeper is a dead letter.
     depth: int = Field(default=64, ge=4)
     # The clock of a producer may run ahead of the broker's by this much.
     clock_skew_s: float = Field(default=300.0, ge=0)
+    # A record that ends the process so often is set aside.
     attempts: int = Field(default=3, ge=1)
     # No completed step for this long while records wait: the process ends for its supervisor.
     stall_s: float = Field(default=120.0, gt=1)
@@ -168,9 +125,11 @@ class Limits(Tree):
 class Intake(Tree):
     """Which calls are taken in."""
 
+    # The share of the calls that is taken in, drawn by id; the rest is counted.
     sample_rate: float = Field(default=1.0, ge=0, le=1)
+    # Only calls of these models; the rest is counted as filtered. None named: all.
     models: tuple[str, ...] = ()
-    # Model groups that are LiteLLM silent twins: their calls become shadow:<group>.
+    # Model groups that are LiteLLM silent twins: their calls become `shadow:<group>`.
     silent_models: tuple[str, ...] = ()
     # Where the variant is read from, first hit wins: a LiteLLM tag "variant:x" or a header.
     variant_headers: tuple[str, ...] = ("x-experiment-variant", "x-variant")
@@ -185,6 +144,7 @@ class Config(BaseSettings):
         env_prefix="VEDETTE_", env_nested_delimiter="__", frozen=True, extra="forbid"
     )
 
+    # The name of calls that carry none.
     service: str = Field(default="default", pattern=r"^[^\x00-\x1f]{1,128}$")
     kafka: Kafka = Kafka()
     store: Store = Store()
@@ -199,8 +159,11 @@ class Config(BaseSettings):
     models: bool = True
     # What `vedette score --int8-to` wrote: OpenVINO runs every model but bertscore's, on a CPU.
     int8: Path | None = None
+    # By the scorer's name, such as `toxicity`.
     scorers: dict[str, ScorerOptions] = Field(default_factory=dict)
+    # Objectives by name; each adds the metric `slo_<name>`.
     slo: dict[Word, Objective] = Field(default_factory=dict)
+    # Comparisons by name.
     experiments: dict[Name, Experiment] = Field(default_factory=dict)
     # Off unless it stands in the configuration; `drift: {}` is enough.
     drift: Drift | None = None

@@ -10,6 +10,7 @@ class Examples(Tree):
 
     # Of each source partition, pane and kind of text.
     per_pane: int = Field(default=3, ge=1, le=100)
+    # How long they are kept.
     days: float = Field(default=7.0, gt=0)
 
 
@@ -20,9 +21,10 @@ class Drift(Tree):
     false_alarms_per_year: float = Field(default=1.0, gt=0)
     # The budget is shared by so many series; one beyond them is shown and not watched.
     watched_series: int = Field(default=1000, ge=1, le=100_000)
-    # The first calls of each series are its baseline: so many, over so long at least. In less time
-    # than that it cannot be seen how alike the calls of one session are.
+    # The first calls of each series are its baseline: so many at least.
     baseline_calls: int = Field(default=5000, ge=100)
+    # The least time that a baseline spans: in less it cannot be seen how alike the calls of one
+    # session are.
     baseline_s: float = Field(default=900.0, ge=0)
     # A baseline for each hour of the day (UTC), each learned from the calls of that hour.
     by_hour: bool = False

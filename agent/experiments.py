@@ -39,39 +39,55 @@ Instant = Annotated[float, BeforeValidator(instant), Field(ge=0)]
 class Arm(Tree):
     """One side of a comparison: a variant, of one model only where that is named."""
 
+    # The share of the calls that it is given; a number alone is short for it.
     share: float | None = Field(default=None, gt=0, lt=1)
+    # The variant of its calls, where that is not the arm's name.
     variant: str | None = None
+    # Only calls of this model.
     model: str | None = None
     # Of an observational comparison: the period that is looked at.
     start: Instant | None = None
+    # Of an observational comparison: the end of that period.
     end: Instant | None = None
 
 
 class Step(Tree):
     """From `at` on the arms have these shares."""
 
+    # When the shares change.
     at: Instant
+    # By arm; they sum to 1.
     shares: dict[str, Annotated[float, Field(gt=0, lt=1)]]
 
 
 class Experiment(Tree):
     """One comparison. The first arm is the control; the others are compared with it."""
 
+    # A split of live traffic, pairs with a shadow, a self-test, or a look back.
     design: Design = "split"
+    # Only calls of this service.
     service: str | None = None
+    # The control first: a list of variants, or variants with their shares.
     arms: dict[str, Arm] = Field(min_length=2, max_length=10)
+    # Shares that change on the way.
     ramp: tuple[Step, ...] = ()
+    # What was drawn for an arm; it enters once.
     unit: Literal["request", "session", "user"] = "request"
     # A session or user enters once, as its mean over this long from its first call.
     horizon_s: float = Field(default=1800.0, gt=0, le=86_400)
+    # The one metric that decides.
     primary: str
-    # Differences smaller than this do not matter: for the primary metric and by guardrail.
+    # A difference of the primary metric that is smaller does not matter.
     margin: float | None = Field(default=None, gt=0, lt=1)
+    # Metrics that must not be worse by more than this.
     guardrails: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=dict)
     # Which end is good, for metrics whose catalogue row does not say.
     good: dict[str, Literal["high", "low"]] = Field(default_factory=dict)
+    # ISO 8601; calls before it do not count.
     start: Instant
+    # Calls from then on do not count.
     end: Instant | None = None
+    # Of experiments without an effect at most this share is called one.
     alpha: float = Field(default=0.05, gt=0, le=0.5)
     # A slice with fewer calls in an arm is not shown.
     slice_calls: int = Field(default=100, ge=1)

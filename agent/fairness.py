@@ -16,6 +16,7 @@ class Fairness(Tree):
 
     # Keys of `segments`; none means all of them.
     segments: tuple[str, ...] = ()
+    # What is compared; objectives are `slo_<name>`.
     metrics: tuple[str, ...] = (
         *("response_toxicity", "response_refusal", "tokens_out", "latency", "error"),
     )

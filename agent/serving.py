@@ -25,8 +25,11 @@ def check_secret(secret: str) -> None:
 class Token(Tree):
     """What a bearer token opens; the secret stands here, in the environment or in a file."""
 
+    # `read` opens pages and evaluation, `ingest` takes logs in, `admin` opens all.
     role: Role
+    # 16 characters or more; better in a file.
     secret: SecretStr | None = None
+    # A file that holds it.
     secret_file: Path | None = None
 
     @model_validator(mode="after")
@@ -41,24 +44,33 @@ class Token(Tree):
 class Server(Tree):
     """The HTTP server; tokens are required off loopback."""
 
+    # Off loopback `tokens` are required.
     host: str = "127.0.0.1"
+    # 0 takes a free one.
     port: int = Field(default=8080, ge=0, le=65535)
     # Host names that it is called by besides its own, as behind a proxy.
     names: tuple[str, ...] = ()
+    # Bearer tokens by the name that the audit shows.
     tokens: dict[Name, Token] = Field(default_factory=dict)
+    # With `key_file` the server speaks TLS.
     cert_file: Path | None = None
+    # The key of the certificate.
     key_file: Path | None = None
+    # Where what is posted goes: the inbox of this process, a topic, or nowhere.
     ingest: Way = "inbox"
-    # Of a body as it is sent and once it is unpacked.
+    # Of a body as it is sent.
     body_bytes: int = Field(default=16 << 20, ge=1024)
+    # Of a body once it is unpacked.
     unpacked_bytes: int = Field(default=64 << 20, ge=1024)
     # Records that wait to be scored beyond which the inbox takes no more.
     waiting_records: int = Field(default=1_000_000, ge=1)
-    # Requests of one client in a second, and at once after a pause.
+    # Requests of one client in a second.
     requests_per_s: float = Field(default=200.0, gt=0)
+    # Requests of one client at once after a pause.
     burst: int = Field(default=400, ge=1)
-    # Calls that may wait to be evaluated, and how long an evaluation is remembered.
+    # Calls that may wait to be evaluated.
     evaluate_calls: int = Field(default=512, ge=1)
+    # How long an evaluation is remembered.
     evaluate_cached_s: float = Field(default=3600.0, ge=0)
     # How old what a page shows may be; every reader in between gets the same copy.
     # A page asks for itself as often; a shorter time makes it anew for readers who came between.

@@ -16,11 +16,17 @@ Stratum = Annotated[str, StringConstraints(pattern=r"^[^=\x00-\x1f]{1,64}=[^\x00
 class Budget(Tree, allow_inf_nan=False):
     """The most that a candidate may be asked and cost, an hour and in all; None: no bound."""
 
+    # Calls in an hour of the clock (UTC).
     calls_per_hour: int | None = Field(default=None, ge=0)
+    # Calls in all.
     calls: int | None = Field(default=None, ge=0)
+    # Tokens of prompts and answers in an hour.
     tokens_per_hour: int | None = Field(default=None, ge=0)
+    # Tokens in all.
     tokens: int | None = Field(default=None, ge=0)
+    # US dollars by `price` in an hour.
     usd_per_hour: float | None = Field(default=None, ge=0)
+    # US dollars in all.
     usd: float | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
@@ -33,14 +39,18 @@ class Budget(Tree, allow_inf_nan=False):
 class Price(Tree, allow_inf_nan=False):
     """US dollars for a million tokens."""
 
+    # For the prompt.
     input: float = Field(default=0.0, ge=0, le=1e6)
+    # For the answer.
     output: float = Field(default=0.0, ge=0, le=1e6)
 
 
 class Breaker(Tree, allow_inf_nan=False):
     """So many failures in a row stop the asking; after a while one call tries again."""
 
+    # So many in a row stop the asking.
     failures: int = Field(default=5, ge=1)
+    # How long nothing is asked, until one call tries again.
     open_s: float = Field(default=30.0, gt=0)
     # Each try that fails doubles the wait up to this.
     most_s: float = Field(default=600.0, gt=0)
@@ -59,14 +69,19 @@ _JUDGE = re.compile(r"[a-z][a-z0-9_]{0,47}")
 class Candidate(Tree):
     """A model that is asked: an OpenAI-compatible endpoint, or a folder of a local model."""
 
+    # An OpenAI-compatible endpoint, without `/chat/completions`.
     url: str | None = None
+    # A local model, instead of `url`.
     folder: Path | None = None
     # The name that the endpoint knows; its calls stand under it.
     model: Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f]{1,128}$")]
+    # What the endpoint is given as bearer token.
     key: SecretStr | None = None
+    # A file that holds it.
     key_file: Path | None = None
-    # The share of the calls that it is asked, of these services or of all.
+    # The share of the calls that it is asked.
     rate: float = Field(default=0.01, ge=0, le=1)
+    # Only calls of these services; none named: all.
     services: tuple[str, ...] = ()
     # Always asked: their pairs beyond `rate` count in their own segment only.
     always: tuple[Stratum, ...] = ()
@@ -76,14 +91,21 @@ class Candidate(Tree):
     trusted: bool = False
     # Loopback and private addresses are refused unless this is set.
     private: bool = False
+    # So many calls at once.
     concurrency: int = Field(default=8, ge=1, le=256)
+    # The most that a call may take.
     timeout_s: float = Field(default=60.0, gt=0, le=600)
+    # A longer answer is a failure.
     answer_bytes: int = Field(default=1 << 20, ge=1024)
     # Asked for and reserved where the request does not say how much it wants.
     answer_tokens: int = Field(default=1024, ge=1, le=10**9)
+    # False: the answer is asked for as a whole, so there is no time to first token.
     stream: bool = True
+    # At least one bound is needed.
     budget: Budget
+    # US dollars for a million tokens.
     price: Price = Price()
+    # When it is not asked for a while.
     breaker: Breaker = Breaker()
     # The share of its answers that are asked again with a changed prompt.
     probes: float = Field(default=0.0, ge=0, le=1)
@@ -137,10 +159,13 @@ class Candidate(Tree):
 class Shadow(Tree):
     """Who is asked, and through which topics."""
 
+    # By name; the calls of `next` are of the variant `shadow:next`.
     candidates: dict[Name, Candidate] = Field(min_length=1, max_length=20)
-    # The scorers write what is to be asked to `requests`, and read answers from `answers`.
+    # The scorers write what is to be asked to this topic.
     requests: TopicName = "vedette-shadow-requests"
+    # The scorers read answers from this topic.
     answers: TopicName = "vedette-shadow-answers"
+    # The consumer group of the dispatchers.
     group: str = "vedette-shadow"
     # A ticket that is not settled by then is given up.
     wait_s: float = Field(default=600.0, gt=0, le=3600)

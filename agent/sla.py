@@ -26,8 +26,11 @@ class Objective(Tree):
     the metric by the catalogue.
     """
 
+    # Any metric of the catalogue.
     metric: str = "latency"
+    # A call above it breaches the objective.
     at_most: float | None = None
+    # A call below it breaches the objective.
     at_least: float | None = None
     # Of the calls that have a value; without it the objective is a flag and has no budget.
     target: float | None = Field(default=None, gt=0, lt=1)

@@ -14,7 +14,8 @@ from typing import Protocol
 
 import orjson
 
-from agent.config import Config, Kafka, load_config
+from agent.broker import Kafka
+from agent.config import Config, load_config
 from agent.errors import StoreDown
 from agent.monitor import Flush, Monitor
 from agent.score import Panel, load_panel

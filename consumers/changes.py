@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from agent.alerts import Alerts
-from agent.config import Kafka
+from agent.broker import Kafka
 from agent.errors import BadConfig, StoreDown
 from agent.store.findings import Kept
 from consumers.alerts import change_of

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from agent import described
 from agent.catalog import METRICS
 from agent.config import Config, load_config
 from agent.errors import BadConfig, StoreDown
@@ -33,13 +34,24 @@ from consumers.cli_serve import serve
 from consumers.cli_shadow import shadow
 from consumers.cli_simulate import simulate
 from consumers.cli_slo import slo
-from consumers.cli_terminal import AsJson, ConfigFile, Form, err, out, print_json, progress, who
+from consumers.cli_terminal import (
+    AsJson,
+    ConfigFile,
+    Form,
+    RecordFile,
+    err,
+    out,
+    print_json,
+    progress,
+    who,
+)
 from consumers.stores import open_writer
 
 _HELP = (
     "Vedette watches LLM services: it scores their logs, keeps sums, and says what changed.\n\n"
     "Results go to stdout, words for people to stderr. "
-    "Exit codes: 0 done, 1 a finding, 2 bad usage or configuration, 3 a dependency is away."
+    "Exit codes: 0 done, 1 a finding, 2 bad usage or configuration (one line names the key), "
+    "3 a dependency is away, 70 a process that its own watchdog ended."
 )
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=_HELP)
 app.command()(demo)
@@ -97,7 +109,7 @@ def run(config: ConfigFile = None) -> None:
 
 @app.command()
 def watch(
-    file: str, config: ConfigFile = None, form: Form = "auto", as_json: AsJson = False
+    file: RecordFile, config: ConfigFile = None, form: Form = "auto", as_json: AsJson = False
 ) -> None:
     """Take a file (or - for stdin) through the whole road on the store, without a broker."""
     with progress("records") as heard:
@@ -110,7 +122,7 @@ def watch(
 
 @app.command()
 def score(
-    file: str,
+    file: RecordFile,
     config: ConfigFile = None,
     form: Form = "auto",
     as_json: AsJson = False,
@@ -121,7 +133,7 @@ def score(
         Path | None, typer.Option(help="Make int8 twins of the models, measured on these calls.")
     ] = None,
 ) -> None:
-    """Score every call of a file; stores nothing. One line a call."""
+    """Score every call of a file; stores nothing. One line a call; 1 where no int8 twin passed."""
     if int8_to is not None:
         with progress("measuring"):
             tried = commands.make_int8(_config(config, form), file, int8_to)
@@ -145,7 +157,7 @@ def score(
 
 @app.command()
 def send(
-    file: str,
+    file: RecordFile,
     topic: Annotated[str | None, typer.Option(help="The topic; default: the first input.")] = None,
     config: ConfigFile = None,
     form: Form = "auto",
@@ -164,7 +176,7 @@ def send(
 
 @app.command()
 def check(config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Try the configuration, the store, the broker, the topics and the models."""
+    """Try the configuration, the store, the broker, the topics and the models; 3 if one fails."""
     rows = commands.check(load_config(config))
     if as_json:
         print_json(rows)
@@ -197,8 +209,8 @@ def catalog(
 
 @app.command()
 def schema() -> None:
-    """The JSON schema of the configuration."""
-    print_json(Config.model_json_schema())
+    """The JSON schema of the configuration, for an editor: what every key is."""
+    print_json(described.schema())
 
 
 @app.command()
@@ -206,8 +218,8 @@ def topics(
     config: ConfigFile = None,
     as_json: AsJson = False,
     create: Annotated[bool, typer.Option(help="Make what is missing.")] = False,
-    partitions: int = 4,
-    replication: int = 1,
+    partitions: Annotated[int, typer.Option(min=1, help="Of a topic that is made.")] = 4,
+    replication: Annotated[int, typer.Option(min=1, help="Copies of each of them.")] = 1,
     restart: Annotated[str | None, typer.Option(help="Accept that a topic was made anew.")] = None,
 ) -> None:
     """The topics that the configuration names, as the broker has them."""
@@ -222,7 +234,7 @@ def topics(
 def dead_letters(
     config: ConfigFile = None,
     as_json: AsJson = False,
-    limit: int = 20,
+    limit: Annotated[int, typer.Option(min=1, help="So many of the newest.")] = 20,
     replay: Annotated[bool, typer.Option(help="Put them on their input again.")] = False,
     reason: Annotated[str | None, typer.Option(help="Replay those of one reason.")] = None,
 ) -> None:

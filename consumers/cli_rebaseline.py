@@ -16,7 +16,7 @@ from consumers.rebaselines import decided, period_of
 from consumers.stores import open_writer
 from watch.rebaseline import Period
 
-_Part = Annotated[str | None, typer.Option()]
+_Part = Annotated[str | None, typer.Option(help="Series with this one only.")]
 
 
 def rebaseline(

@@ -21,6 +21,10 @@ wide = Console(emoji=False, markup=False, width=160)
 
 ConfigFile = Annotated[Path | None, typer.Option("-c", "--config", help="The YAML file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine output on stdout.")]
+RecordFile = Annotated[
+    str,
+    typer.Argument(metavar="FILE", help="Records, packed with gzip or not; - is stdin."),
+]
 Form = Annotated[str, typer.Option("--format", help="auto, native, litellm or otlp.")]
 
 

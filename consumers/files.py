@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from agent.config import Format
+from agent.broker import Format
 from agent.errors import BadConfig, BadRecord
 from consumers.formats import documents
 

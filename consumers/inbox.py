@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from agent.config import Format
+from agent.broker import Format
 from agent.record import RawRecord
 from agent.store import Store, positions, writes
 from consumers.formats import HEADER

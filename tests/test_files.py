@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import orjson
 import pytest
 
-from agent.config import Format
+from agent.broker import Format
 from agent.errors import BadConfig
 from consumers import files
 from consumers.files import read_records

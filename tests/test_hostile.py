@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.config import Config, Format, Limits
+from agent.broker import Format
+from agent.config import Config, Limits
 from agent.record import Call, Item, Reject
 from consumers.formats import parse, sniff
 from consumers.formats.fields import REASONS

@@ -49,9 +49,9 @@ HOMES: dict[str, tuple[str, ...]] = {
     "typer": ("consumers/cli",),
     "rich": ("consumers/cli",),
     "pydantic": (
-        *("agent/alerts.py", "agent/config.py", "agent/drift.py", "agent/experiments.py"),
-        *("agent/fairness.py", "agent/serving.py", "agent/shadows.py", "agent/sla.py"),
-        *("agent/tree.py", "consumers/server/"),
+        *("agent/alerts.py", "agent/broker.py", "agent/config.py", "agent/drift.py"),
+        *("agent/experiments.py", "agent/fairness.py", "agent/serving.py", "agent/shadows.py"),
+        *("agent/sla.py", "agent/tree.py", "consumers/server/"),
         *("suites/suite.py", "suites/judge/", "suites/compliance/settings.py"),
         *("suites/analysis/weights.py", "suites/gate/__init__.py"),
     ),

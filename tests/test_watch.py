@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from agent.config import Config, Topic, load_config
+from agent.broker import Topic
+from agent.config import Config, load_config
 from agent.errors import BadConfig
 from agent.findings import Finding
 from agent.score import Panel

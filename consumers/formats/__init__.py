@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
-from agent.config import Config, Format
+from agent.broker import Format
+from agent.config import Config
 from agent.errors import BadRecord
 from agent.record import Call, Half, Item, Reject
 from consumers.formats import documents, litellm, native, otlp, otlp_json, otlp_proto

@@ -7,7 +7,8 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import TopicAlreadyExistsError
 
-from agent.config import Config, Kafka
+from agent.broker import Kafka
+from agent.config import Config
 from consumers.pump.connection import settings, translated
 
 

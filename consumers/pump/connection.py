@@ -14,7 +14,7 @@ from kafka.errors import (
 )
 from kafka.record import util
 
-from agent.config import Kafka, Security
+from agent.broker import Kafka, Security
 from agent.errors import BadConfig, StoreDown
 
 MAX_BACKOFF_MS = 1000  # 30 s, the default, kept a consumer waiting 11 s after its broker was back

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from agent.config import Kafka
+from agent.broker import Kafka
 from agent.errors import StoreDown
 from agent.record import RawRecord
 from consumers.source import Chunk, Partition, Start, Tip

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
-from agent.config import Kafka
+from agent.broker import Kafka
 from agent.errors import StoreDown
 from consumers.pump.connection import settings, translated
 

@@ -2,7 +2,7 @@
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
-from agent.config import Kafka
+from agent.broker import Kafka
 from agent.errors import BadConfig
 from consumers.pump.connection import settings, translated
 

@@ -17,7 +17,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from agent.config import Config, Format
+from agent.broker import Format
+from agent.config import Config
 from agent.errors import BadRecord, StoreDown
 from agent.record import Call, Feedback, Half, Item, Reject
 from consumers.files import split_records

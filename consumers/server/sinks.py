@@ -10,7 +10,8 @@ from typing import Protocol
 
 from starlette.exceptions import HTTPException
 
-from agent.config import Config, Format
+from agent.broker import Format
+from agent.config import Config
 from agent.errors import BadConfig, StoreDown
 from agent.serving import Server
 from agent.store import Store, positions, writes

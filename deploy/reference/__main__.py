@@ -1,0 +1,5 @@
+"""`python -m deploy.reference`."""
+
+from deploy.reference import write
+
+write()
