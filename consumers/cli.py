@@ -25,7 +25,7 @@ from consumers.cli_evaluate import evaluate_suite
 from consumers.cli_fairness import fairness
 from consumers.cli_findings import findings
 from consumers.cli_judged import judge
-from consumers.cli_measured import all_passed, show_engine, show_int8
+from consumers.cli_measured import all_passed, show_engine, show_int8, show_road
 from consumers.cli_migrate import migrate
 from consumers.cli_readout import readout
 from consumers.cli_rebaseline import rebaseline
@@ -282,16 +282,8 @@ def bench(
         runs = bench_road(load_config(config), calls, chars)
     if as_json:
         print_json([asdict(one) for one in runs])
-        return
-    for one in runs:
-        ratio = one.calls_per_s / runs[0].calls_per_s
-        out.print(f"{one.calls_per_s:8,.0f} calls/s  {ratio:5.0%} of {runs[0].name}  {one.name}")
-    table = Table("us a call", *(one.name for one in runs[1:]))
-    for stage in runs[1].stages_us:
-        table.add_row(stage, *(f"{one.stages_us.get(stage, 0.0):.1f}" for one in runs[1:]))
-    out.print(table)
-    parse_fold = runs[-1].stages_us["parse"] + runs[-1].stages_us["fold"]
-    out.print(f"parse + fold {parse_fold:.1f} us a call ({runs[-1].name})")
+    else:
+        show_road(out, runs)
 
 
 @app.command()

@@ -1,12 +1,29 @@
-"""How measurements are printed: of the engine's speed, and of int8 twins."""
+"""How measurements are printed: of the road, of the engine, of int8 twins."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from agent.gate import Tried
 from consumers.bench_watch import Measured
+
+if TYPE_CHECKING:
+    from consumers.bench import Run  # it loads the client of Kafka
+
+
+def show_road(out: Console, runs: "Sequence[Run]") -> None:
+    """Print calls a second of every run, and what each stage takes of a call."""
+    for one in runs:
+        ratio = one.calls_per_s / runs[0].calls_per_s
+        out.print(f"{one.calls_per_s:8,.0f} calls/s  {ratio:5.0%} of {runs[0].name}  {one.name}")
+    table = Table("us a call", *(one.name for one in runs[1:]))
+    for stage in runs[1].stages_us:
+        table.add_row(stage, *(f"{one.stages_us.get(stage, 0.0):.1f}" for one in runs[1:]))
+    out.print(table)
+    parse_fold = runs[-1].stages_us["parse"] + runs[-1].stages_us["fold"]
+    out.print(f"parse + fold {parse_fold:.1f} us a call ({runs[-1].name})")
 
 
 def show_engine(out: Console, measured: Measured) -> None:
