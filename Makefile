@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fmt docs chart prove bench heads card clean
+.PHONY: help install demo stack test check fmt docs chart prove bench heads card clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ install: $(READY) ## make .venv with all that the other targets need
 
 demo: $(READY) ## the whole road on a simulated log: no broker, no GPU, no network
 	$(BIN)/vedette demo
+
+stack: $(READY) ## all of deploy/compose.yaml as processes of this machine, without containers
+	$(BIN)/python -m deploy.stack
 
 # In the order of the files: xdist's own begins with those of many tests, and the longest files, of
 # one test or two in tests/live, would come last, one worker idle.

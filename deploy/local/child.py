@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -37,7 +37,10 @@ class Child:
     `close`, even by kill -9, the pipe ends and the shell kills the server and removes `folder`.
     """
 
-    def __init__(self, command: Sequence[str], folder: Path, user: str | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], folder: Path, user: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self._log = folder / "log"
         with self._log.open("ab") as log:
             # Without `user` it stays what it is; the groups of root go with root.
@@ -51,6 +54,7 @@ class Child:
                 user=user,
                 group=user,
                 extra_groups=groups,
+                env=environment,
                 start_new_session=True,
             )
         script = 'read -r word && exit; kill -KILL "$0" 2>/dev/null; sleep 1; rm -rf "$1"'
@@ -71,6 +75,10 @@ class Child:
     def end(self, number: signal.Signals, timeout_s: float = 20.0) -> None:
         """Send a signal and wait for the exit; kill -9 after the time-out."""
         self._process.send_signal(number)
+        self.wait(timeout_s)
+
+    def wait(self, timeout_s: float = 20.0) -> None:
+        """Wait for the exit; kill -9 after the time-out."""
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:

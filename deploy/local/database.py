@@ -27,11 +27,11 @@ class Database:
     `durable` keeps fsync and synchronous commits, for tests of what survives.
     """
 
-    def __init__(self, durable: bool = False) -> None:
+    def __init__(self, durable: bool = False, port: int | None = None) -> None:
         self._bin = find_postgres()
         self._settings = () if durable else FAST
         self._user = _server_user() if self._bin else None
-        self.port = free_port()
+        self.port = port or free_port()
         self._server: Server | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="vedette-postgres-"))
         if self._user:
@@ -80,6 +80,12 @@ class Database:
             wish += sql.SQL(" TEMPLATE {}").format(sql.Identifier(like.rsplit("/", 1)[1]))
         self._execute(wish)
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{name}"
+
+    def create_owner(self, user: str, database: str) -> None:
+        """A user that may log in, and a database of theirs."""
+        who, what = sql.Identifier(user), sql.Identifier(database)
+        self._execute(sql.SQL("CREATE ROLE {} LOGIN").format(who))
+        self._execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(what, who))
 
     def drop_database(self, url: str) -> None:
         """Remove a database of `create_database`, cutting the sessions that are left in it."""
