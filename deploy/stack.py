@@ -19,11 +19,12 @@ from deploy.places import Part, Places, read_compose
 from deploy.programs import Process, starter
 
 _TICK_S, _PATIENCE_S = 0.1, 180.0
-# The parts that people open, what to call them, and their ports in compose.yaml.
+# The parts that people reach, what to call them, their ports in compose.yaml and how one writes it.
 _SHOWN = {
-    "server": ("pages", 8080),
-    "prometheus": ("Prometheus", 9090),
-    "alertmanager": ("Alertmanager", 9093),
+    "server": ("pages", 8080, "http://{}/"),
+    "prometheus": ("Prometheus", 9090, "http://{}/"),
+    "alertmanager": ("Alertmanager", 9093, "http://{}/"),
+    "kafka": ("Kafka", 9092, "{}"),
 }
 Say = Callable[[str], None]
 
@@ -75,8 +76,8 @@ class Stack(AbstractContextManager["Stack"]):
     def addresses(self) -> list[str]:
         """A line for each part that people open."""
         return [
-            f"{name:13} http://{self.address(service, port)}/"
-            for service, (name, port) in _SHOWN.items()
+            f"{name:13} {form.format(self.address(service, port))}"
+            for service, (name, port, form) in _SHOWN.items()
             if Part(service) in self._running
         ]
 

@@ -24,7 +24,7 @@ CHANGES: dict[str, Any] = {
         "models": False,
         "scorers": {"toxicity": {"enabled": True}},
         "panes": {"width_s": 1, "request_timeout_s": 0, "lateness_s": 8},
-        "shadow": {"wait_s": 15, "candidates": {"understudy": {"rate": 0.5}}},
+        "shadow": {"wait_s": 15, "candidates": {"understudy": {"rate": 0.5, "timeout_s": 12}}},
         "experiments": {"rehearsal": {"primary": "response_toxicity"}},
     },
     "prometheus.yml": {"global": {"scrape_interval": "1s", "evaluation_interval": "1s"}},
