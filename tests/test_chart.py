@@ -214,6 +214,18 @@ def test_a_sidecar_never_takes_its_service_out() -> None:
     assert "exec" in side["startupProbe"], "nothing outside the pod reaches loopback"
 
 
+def test_the_pod_without_helm_has_the_same_sidecar(tmp_path: Path) -> None:
+    plain = list(yaml.safe_load_all((ROOT / "deploy/sidecar/deployment.yaml").read_text()))
+    rendered = objects("sidecar")
+    assert [tree["spec"] for tree in plain[1:]] == [tree["spec"] for tree in rendered[1:]]
+    file = tmp_path / "vedette.yaml"
+    found = []
+    for tree in (plain[0], rendered[0]):
+        file.write_text(tree["data"]["vedette.yaml"])
+        found.append(load_config(file))
+    assert found[0] == found[1]
+
+
 def test_hooks_find_what_they_need() -> None:
     for tree in objects("default"):
         if "helm.sh/hook" in tree["metadata"].get("annotations", {}):

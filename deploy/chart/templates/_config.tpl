@@ -39,10 +39,3 @@ data:
       key: {{ ternary $.url $key (and (eq $name "VEDETTE_STORE__URL") (ne (default "" $.url) "")) }}
 {{- end }}
 {{- end }}
-
-{{/* What the image's paths are where the root cannot be written to. */}}
-{{- define "vedette.scratchEnv" -}}
-- {name: HOME, value: /tmp}
-- {name: TMPDIR, value: /tmp}
-- {name: XDG_CACHE_HOME, value: /tmp/cache}
-{{- end }}

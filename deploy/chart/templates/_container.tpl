@@ -12,7 +12,6 @@ securityContext:
 ports:
   - {name: {{ $port }}, containerPort: {{ get $root.Values.ports $port }}}
 env:
-  {{- include "vedette.scratchEnv" $root | nindent 2 }}
   {{- include "vedette.secretEnv" (dict "root" $root) | trim | nindent 2 }}
   {{- with $own.extraEnvs }}
   {{- toYaml . | nindent 2 }}

@@ -8,7 +8,7 @@ its Service. Probes run inside, since nothing outside the pod reaches loopback.
 */}}
 {{- define "vedette.sidecar" -}}
 {{- $side := .Values.sidecar -}}
-{{- $probe := printf "import urllib.request as r; r.urlopen('http://127.0.0.1:%d/livez', timeout=4)" (int .Values.ports.http) -}}
+{{- $livez := printf "%s://127.0.0.1:%d/livez" (ternary "https" "http" (ne "" (dig "server" "cert_file" "" .Values.config))) (int .Values.ports.http) -}}
 - name: vedette
   image: {{ include "vedette.image" (dict "root" . "suffix" "") }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
@@ -19,16 +19,16 @@ its Service. Probes run inside, since nothing outside the pod reaches loopback.
   ports:
     - {name: vedette, containerPort: {{ .Values.ports.http }}}
   env:
-    {{- include "vedette.scratchEnv" . | nindent 4 }}
+    - {name: LIVEZ, value: {{ $livez }}}
     - {name: VEDETTE_STORE__URL, value: sqlite:////data/vedette.db}
     {{- with .Values.extraEnvs }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
   startupProbe:
-    exec: {command: [python, -c, {{ $probe | quote }}]}
+    exec: {command: [python, -IS, /opt/live.py]}
     {{- toYaml $side.startupProbe | nindent 4 }}
   livenessProbe:
-    exec: {command: [python, -c, {{ $probe | quote }}]}
+    exec: {command: [python, -IS, /opt/live.py]}
     {{- toYaml $side.livenessProbe | nindent 4 }}
   resources:
     {{- toYaml $side.resources | nindent 4 }}
