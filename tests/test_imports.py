@@ -44,7 +44,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "starlette": ("consumers/server/",),
     "uvicorn": ("consumers/server/process.py", "consumers/server/connection.py"),
     "h11": ("consumers/server/connection.py",),
-    "jinja2": ("abtest/report.py", "suites/report/page.py", "consumers/server/pages.py"),
+    "jinja2": ("abtest/report.py", "suites/report/page.py", "consumers/server/printing.py"),
     "matplotlib": ("suites/report/",),
     "typer": ("consumers/cli",),
     "rich": ("consumers/cli",),

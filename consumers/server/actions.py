@@ -21,7 +21,8 @@ from consumers.rebaselines import period_of
 from consumers.server.asking import body_of, document_of, fields_of, is_form, told
 from consumers.server.desk import Desk
 from consumers.server.limits import SMALL_BYTES
-from consumers.server.pages import Press, as_json
+from consumers.server.pages import Press
+from consumers.server.printing import as_json
 
 # Where a form leads: its row is the newest of the audit.
 _BACK = "/pipeline#audit"

@@ -1,5 +1,6 @@
 """The application: its routes, and what stands before them in order."""
 
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 
@@ -16,6 +17,7 @@ from consumers.server.ingest import ingest_of
 from consumers.server.limits import Sized
 from consumers.server.login import is_ended, login_of
 from consumers.server.pages import Press, routes_of
+from consumers.server.printing import Order
 from consumers.server.probes import probes_of
 from consumers.server.problems import PROBLEMS
 from consumers.server.timing import Timed
@@ -36,8 +38,8 @@ _HEADERS = {
 }
 
 
-def build_app(desk: Desk, keys: Keys) -> FastAPI:
-    """Everything that the server answers."""
+def build_app(desk: Desk, keys: Keys, make: Callable[[Order], bytes] | None = None) -> FastAPI:
+    """Everything that the server answers; `make` makes its pages, which else happens here."""
     app = FastAPI(
         title="Vedette", version=version("vedette"), docs_url=None, redoc_url=None,
         # A redirect would be to the host that the client says this is.
@@ -49,7 +51,7 @@ def build_app(desk: Desk, keys: Keys) -> FastAPI:
     room = room_of(desk.config.server)  # one for all bodies: together they must not fill the memory
     app.include_router(ingest_of(desk, room), dependencies=[BEARER])
     app.include_router(evaluation_of(desk, room), dependencies=[BEARER])
-    press, server = Press(desk, VIEWS), desk.config.server
+    press, server = Press(desk, VIEWS, make), desk.config.server
     app.state.press = press
     app.include_router(login_of(desk, press, keys))
     app.include_router(actions_of(desk, press), dependencies=[BEARER])

@@ -23,7 +23,7 @@ from consumers.formats import native
 from consumers.server.asking import body_of, document_of, told
 from consumers.server.bodies import Room, read_body, unpacked
 from consumers.server.desk import Desk
-from consumers.server.pages import as_json
+from consumers.server.printing import as_json
 from consumers.server.scoring import Answer, Scoring
 
 # What a score depends on; a native record may say more, which changes none.

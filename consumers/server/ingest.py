@@ -26,7 +26,7 @@ from consumers.formats import otlp_answers, parse
 from consumers.formats.otlp_answers import JSON, PROTOBUF, Signal
 from consumers.server.bodies import MARKS, Room, read_body, unpacked
 from consumers.server.desk import Desk
-from consumers.server.pages import as_json
+from consumers.server.printing import as_json
 from consumers.server.problems import later
 from consumers.server.sinks import Batch
 

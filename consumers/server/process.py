@@ -9,13 +9,14 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import Protocol
 
 import uvicorn
+from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from agent.config import Config
 from agent.errors import BadConfig
 from agent.store import Store, reach
 from consumers.recorder import instruments
-from consumers.server.access import Keys, keys_of
+from consumers.server.access import keys_of
 from consumers.server.app import build_app
 from consumers.server.connection import Listener, Loop, connections_of
 from consumers.server.desk import Desk
@@ -24,6 +25,7 @@ from consumers.server.pulse import Pulse
 from consumers.server.rehearsal import Rehearsal
 from consumers.server.scoring import Scoring, begin_loading
 from consumers.server.sinks import InboxSink, Shut, Sink, TopicSink
+from consumers.server.workshop import Workshop
 from consumers.service import stopping, watched
 from consumers.stores import open_writer
 from shadow.candidates import Model
@@ -61,10 +63,11 @@ def run_server(
         listener = held.enter_context(closing(bound(config)))
         store, busy = store_of(config)
         held.enter_context(closing(store))
-        panel, embedded = begin_loading(config), None
+        panel, embedded, make = begin_loading(config), None, None
         if config.server.ingest == "inbox" and not busy:
             shown = tally, health
             embedded = held.enter_context(closing(Embedded(config, store, shown, panel, models)))
+            make = held.enter_context(closing(Workshop(config, tally.stages))).make
             if feed is not None:
                 held.enter_context(closing(feed(store)))
         else:
@@ -75,7 +78,8 @@ def run_server(
         scoring = held.enter_context(closing(Scoring(config, panel)))
         sink = held.enter_context(closing(sink_of(config, store, busy)))
         desk = Desk(config, store, tally, health, scoring, sink, works)
-        _serve(config, desk, keys, listener, embedded.ended if embedded else lambda: False)
+        app = build_app(desk, keys, make)
+        _serve(config, app, listener, embedded.ended if embedded else lambda: False)
 
 
 class _Server(uvicorn.Server):
@@ -99,14 +103,11 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _serve(
-    config: Config, desk: Desk, keys: Keys, listener: Listener, ended: Callable[[], bool]
-) -> None:
+def _serve(config: Config, app: FastAPI, listener: Listener, ended: Callable[[], bool]) -> None:
     host, port = listener.getsockname()[:2]
     scheme = "https" if config.server.cert_file else "http"
     shown = f"[{host}]" if ":" in host else host
     _log.info("pages on %s://%s:%d/", scheme, shown, port)
-    app = build_app(desk, keys)
     server = _Server(settings_of(config, app, listener), ended)
     with stopping(server.stop), closing(Rehearsal(app.state.press)):
         answer(server, listener)

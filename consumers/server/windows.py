@@ -5,7 +5,7 @@ from typing import Literal
 
 from agent.panes import HOUR_S, MINUTE_S
 from agent.store import Transaction, board, reads
-from consumers.server.desk import Desk
+from consumers.server.stock import Stock
 
 Window = Literal["1h", "6h", "24h", "7d", "30d"]
 SPANS: dict[Window, int] = {
@@ -29,7 +29,7 @@ _PANES = 360
 
 
 def stretch_of(
-    desk: Desk, tx: Transaction, window: Window, finest_s: int = MINUTE_S
+    stock: Stock, tx: Transaction, window: Window, finest_s: int = MINUTE_S
 ) -> Stretch | None:
     """A window by the finest panes that are not too many and are all still there; None in a store
     without a closed pane."""
@@ -37,7 +37,7 @@ def stretch_of(
     if found is None:
         return None
     newest, span = found[0] + found[1], SPANS[window]
-    levels = sorted({desk.config.panes.width_s, MINUTE_S, HOUR_S}, reverse=True)
+    levels = sorted({stock.config.panes.width_s, MINUTE_S, HOUR_S}, reverse=True)
     chosen, covered = HOUR_S, float("inf")
     for level_s in (one for one in levels if one >= finest_s and span <= _PANES * one):
         first = reads.first_of_level(tx, None, level_s, newest - span)

@@ -1,6 +1,6 @@
 """The pages, in the order of the navigation: one file and one row each."""
 
-from consumers.server.pages import View
+from consumers.server.printing import View
 from consumers.server.views.calls import CALLS
 from consumers.server.views.evaluations import EVALUATIONS
 from consumers.server.views.experiments import EXPERIMENTS

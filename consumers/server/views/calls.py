@@ -21,9 +21,9 @@ from consumers.cases import (
     metrics_of,
     rank,
 )
-from consumers.server.desk import Desk
-from consumers.server.pages import View
+from consumers.server.printing import View
 from consumers.server.sheet import Sheet
+from consumers.server.stock import Stock
 from consumers.server.views.call import One, one_of
 from consumers.server.windows import SPANS, Window
 
@@ -149,22 +149,22 @@ class Calls:
     one: tuple[One, ...]
 
 
-def read(desk: Desk, tx: Transaction, asked: Asked) -> Calls:
+def read(stock: Stock, tx: Transaction, asked: Asked) -> Calls:
     """The page's numbers."""
     if asked.id:
         found = tuple(one_of(tx, whole) for whole in calls.called(tx, asked.id))
         return Calls(None, None, None, (), (), (), (), found)
-    until = asked.until if asked.until is not None else calls.newest_at(tx, desk.clock())
-    until = desk.clock() if until is None else until
+    until = asked.until if asked.until is not None else calls.newest_at(tx, stock.clock())
+    until = stock.clock() if until is None else until
     since = until - SPANS[asked.window]
-    rows = desk.memory.calls.newest(tx, since, until, _NEWEST)
+    rows = stock.memory.calls.newest(tx, since, until, _NEWEST)
     here = [row for row in rows if _fits(row, asked)]
     there = metrics_of(here or rows)
-    metric = metric_named(_metric(desk, asked.metric, there))
-    reservoir = _reservoir(desk, tx, asked, metric, (since, until))
+    metric = metric_named(_metric(stock, asked.metric, there))
+    reservoir = _reservoir(stock, tx, asked, metric, (since, until))
     shown = [row for row in here if asked.variant or not row.variant.startswith(SHADOW)]
     ranked = rank(shown, metric)
-    told = Read(since, until, len(rows), len(rows) < _NEWEST, desk.config.store.text_days > 0,
+    told = Read(since, until, len(rows), len(rows) < _NEWEST, stock.config.store.text_days > 0,
                 bool(reservoir))  # fmt: skip
     texts = calls.texts_of(tx, [row.key for row in ranked.rows[: max(asked.most, 200)]])
     low = ranked.rows[: ranked.low]
@@ -182,10 +182,10 @@ def _fits(row: CallRow, asked: Asked) -> bool:
     return all(not one or one == own for one, own in wanted)
 
 
-def _metric(desk: Desk, asked: str, there: Sequence[str]) -> str:
+def _metric(stock: Stock, asked: str, there: Sequence[str]) -> str:
     """The metric that is asked for, which may be the name of a series; else the usual one."""
     name = part_of(asked)[0]
-    return name if name in there else first_metric(desk.config, there)
+    return name if name in there else first_metric(stock.config, there)
 
 
 def _choices(rows: Sequence[CallRow], metrics: Sequence[str]) -> Choices:
@@ -196,20 +196,20 @@ def _choices(rows: Sequence[CallRow], metrics: Sequence[str]) -> Choices:
 
 
 def _reservoir(
-    desk: Desk, tx: Transaction, asked: Asked, metric: Metric, span: tuple[float, float]
+    stock: Stock, tx: Transaction, asked: Asked, metric: Metric, span: tuple[float, float]
 ) -> tuple[Case, ...]:
     """The most novel calls of each pane, where they are kept: of all calls, not the newest."""
-    drift, name = desk.config.drift, metric.name
+    drift, name = stock.config.drift, metric.name
     if drift is None or drift.examples is None or name not in examples.NOVELTY:
         return ()
-    found = examples.kept(tx, asked.service or desk.config.service, name, *span)
+    found = examples.kept(tx, asked.service or stock.config.service, name, *span)
     found = [
         one for one in found
         if asked.model in ("", one.model) and asked.variant in ("", one.variant)
     ]  # fmt: skip
     said = ("text", "") if name.startswith("prompt") else ("", "text")
     return tuple(
-        Case(one.id, one.at, asked.service or desk.config.service, one.model, one.variant,
+        Case(one.id, one.at, asked.service or stock.config.service, one.model, one.variant,
              dict(one.segment), "ok", one.value, *(one.text if part else None for part in said))
         for one in sorted(found, key=lambda one: -one.value)[: asked.most]
     )  # fmt: skip

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from agent.errors import BadConfig
 from agent.store import Transaction
 from agent.store.evaluations import Evaluation
-from consumers.server.desk import Desk
-from consumers.server.pages import View
+from consumers.server.printing import View
+from consumers.server.stock import Stock
 from suites.analysis.comparison import Contrast
 from suites.analysis.failures import Example, Share
 from suites.analysis.pareto import Front
@@ -76,13 +76,13 @@ class Evaluations:
     problem: str
 
 
-def read(desk: Desk, tx: Transaction, asked: Asked) -> Evaluations:
+def read(stock: Stock, tx: Transaction, asked: Asked) -> Evaluations:
     """The page's numbers."""
     runs = _rows(runs_of(tx))
     if not asked.run:
         return Evaluations(runs, None, "")
     try:
-        whole, when = _analysis(desk, tx, asked.run)
+        whole, when = _analysis(stock, tx, asked.run)
     except BadConfig as error:
         return Evaluations(runs, None, str(error))
     if not asked.beside:
@@ -90,7 +90,7 @@ def read(desk: Desk, tx: Transaction, asked: Asked) -> Evaluations:
     try:
         other = find_run(tx, asked.beside, "beside")
         key = "since", whole.name, when, other.name, other.finished
-        before = desk.memory.concluded(
+        before = stock.memory.concluded(
             key, lambda: since(read_run(tx, whole.name), read_run(tx, other.name), Weighing())
         )
     except BadConfig as error:
@@ -111,11 +111,11 @@ def _rows(runs: Sequence[Evaluation]) -> tuple[Row, ...]:
     )
 
 
-def _analysis(desk: Desk, tx: Transaction, name: str) -> tuple[Analysis, float | None]:
+def _analysis(stock: Stock, tx: Transaction, name: str) -> tuple[Analysis, float | None]:
     """What a finished run says: it is concluded once, and anew where the run went on."""
     one = find_run(tx, name)
     key = "run", one.name, one.finished
-    found = desk.memory.concluded(key, lambda: analyse(read_run(tx, one.name), Weighing()))
+    found = stock.memory.concluded(key, lambda: analyse(read_run(tx, one.name), Weighing()))
     return found, one.finished
 
 

@@ -12,10 +12,10 @@ from abtest.run import Point
 from abtest.wording import conclusion, effect, ends, outlook
 from agent.config import Config
 from agent.store import Transaction, board
-from consumers.server.desk import Desk
-from consumers.server.pages import View
 from consumers.server.plots import Values, known
+from consumers.server.printing import View
 from consumers.server.sheet import Sheet
+from consumers.server.stock import Stock
 
 # A small picture has at most so many points.
 _POINTS = 48
@@ -76,15 +76,15 @@ class Experiments:
     readout: Readout | None
 
 
-def read(desk: Desk, tx: Transaction, asked: Asked) -> Experiments:
+def read(stock: Stock, tx: Transaction, asked: Asked) -> Experiments:
     """The page's numbers."""
-    config, now = desk.config, desk.clock()
+    config, now = stock.config, stock.clock()
     if asked.name in config.experiments:
-        lines, points = desk.memory.readout(tx, config, asked.name, now)
+        lines, points = stock.memory.readout(tx, config, asked.name, now)
         return Experiments((), Readout(asked.name, tuple(lines), tuple(points)))
     return Experiments(
         tuple(
-            _summary(config, name, *desk.memory.readout(tx, config, name, now))
+            _summary(config, name, *stock.memory.readout(tx, config, name, now))
             for name in config.experiments
         ),
         None,

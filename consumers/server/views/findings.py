@@ -12,10 +12,10 @@ from agent.findings import Finding, Kind, State
 from agent.store import Transaction, board, examples
 from agent.store.findings import Kept, current_findings
 from consumers.findings import as_json
-from consumers.server.desk import Desk
-from consumers.server.pages import View
 from consumers.server.plots import Curve, Figure, Mark, known
+from consumers.server.printing import View
 from consumers.server.sheet import Sheet
+from consumers.server.stock import Stock
 from watch.series import WHOLE
 
 # Of so many of the newest the filters choose.
@@ -86,13 +86,13 @@ class Findings:
     services: tuple[str, ...]
 
 
-def read(desk: Desk, tx: Transaction, asked: Asked) -> Findings:
+def read(stock: Stock, tx: Transaction, asked: Asked) -> Findings:
     """The page's numbers."""
-    kept = current_findings(tx, desk.clock(), 0.0, _READ)
+    kept = current_findings(tx, stock.clock(), 0.0, _READ)
     kept.sort(key=lambda one: _ORDER.index(one.finding.state))
     wanted = [one for one in kept if _is_asked(one.finding, asked)]
     services = sorted({dict(one.finding.name).get("service", "") for one in kept} - {""})
-    made = tuple(_found(desk, tx, one) for one in wanted[: asked.limit])
+    made = tuple(_found(stock, tx, one) for one in wanted[: asked.limit])
     return Findings(made, max(0, len(wanted) - asked.limit), tuple(services))
 
 
@@ -111,7 +111,7 @@ def _metric(name: dict[str, str]) -> str:
     return name.get("metric") or (f"slo_{name['objective']}" if "objective" in name else "")
 
 
-def _found(desk: Desk, tx: Transaction, kept: Kept) -> Found:
+def _found(stock: Stock, tx: Transaction, kept: Kept) -> Found:
     one, held, facts = kept.finding, dict(kept.finding.name), dict(kept.finding.facts)
     row = as_json(one, None)
     before = facts.get("baseline_mean", facts.get("others_mean"))
@@ -126,7 +126,7 @@ def _found(desk: Desk, tx: Transaction, kept: Kept) -> Found:
         effect, row["lower"], row["upper"],
         {name: _known(value) for name, value in facts.items()},
         tuple(facts.get("deploys", ())), tuple(facts.get("words", ())),
-        tuple(Example(call, texts.get(call)) for call in ids), _evidence(desk, tx, kept),
+        tuple(Example(call, texts.get(call)) for call in ids), _evidence(stock, tx, kept),
     )  # fmt: skip
 
 
@@ -152,11 +152,11 @@ def _about(held: dict[str, str]) -> str:
     return " / ".join(parts)
 
 
-def _evidence(desk: Desk, tx: Transaction, kept: Kept) -> Figure | None:
+def _evidence(stock: Stock, tx: Transaction, kept: Kept) -> Figure | None:
     one = kept.finding
     if one.kind not in ("drift", "burn rate"):
         return None
-    found = desk.memory.trace(tx, desk.config, kept)
+    found = stock.memory.trace(tx, stock.config, kept)
     if found is None:
         return None
     title, unit = "Evidence (nats)", "nats"

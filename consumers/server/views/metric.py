@@ -13,10 +13,10 @@ from agent.packing import open_row, read_words
 from agent.panes import HOUR_S, Group
 from agent.stacks import Stacks
 from agent.store import Transaction, board
-from consumers.server.desk import Desk
 from consumers.server.memory import standing_of
 from consumers.server.plots import Curve, Figure, Values, known
 from consumers.server.points import QUANTILES, Sheet, quantiles
+from consumers.server.stock import Stock
 from consumers.server.windows import Stretch, Window, stretch_of
 from consumers.server.words import unit_of
 from watch.series import WHOLE
@@ -78,19 +78,19 @@ class Detail:
 
 
 def detail_of(
-    desk: Desk, tx: Transaction, window: Window, whom: Whom, metric: str
+    stock: Stock, tx: Transaction, window: Window, whom: Whom, metric: str
 ) -> Detail | None:
     """All of one metric; None where the window has no value of it."""
-    there = stretch_of(desk, tx, window, desk.config.panes.width_s)
+    there = stretch_of(stock, tx, window, stock.config.panes.width_s)
     if there is None:
         return None
-    sheet = desk.memory.points.sheet(tx, there.level_s, there.start, there.end, _STEPS,
+    sheet = stock.memory.points.sheet(tx, there.level_s, there.start, there.end, _STEPS,
                                        whom[0])  # fmt: skip
     mine = [at for at, group in enumerate(sheet.groups) if _is_of(group, whom)]
     if metric not in sheet.names or not sheet.n[mine, sheet.names.index(metric)].any():
         return None
     row, at = metric_named(metric), sheet.names.index(metric)
-    series = [one for one in desk.memory.series(tx, desk.config) if _watches(one, whom, metric)]
+    series = [one for one in stock.memory.series(tx, stock.config) if _watches(one, whom, metric)]
     n, sums = sheet.n[mine, at].sum(), sheet.sums[mine, at].sum()
     since, segments, missing = _parts(tx, there, whom, metric)
     return Detail(

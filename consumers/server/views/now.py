@@ -12,11 +12,11 @@ from agent.experiments import ASIDE
 from agent.panes import Group
 from agent.store import Transaction, board
 from agent.store.findings import all_findings
-from consumers.server.desk import Desk
 from consumers.server.memory import Whose, standing_of
-from consumers.server.pages import View
 from consumers.server.plots import Values, known
 from consumers.server.points import Sheet, quantiles
+from consumers.server.printing import View
+from consumers.server.stock import Stock
 from consumers.server.views.metric import Detail, detail_of
 from consumers.server.views.series import SERIES
 from consumers.server.windows import Stretch, Window, stretch_of
@@ -135,22 +135,22 @@ class Now:
     detail: Detail | None
 
 
-def read(desk: Desk, tx: Transaction, asked: Asked) -> Now:
+def read(stock: Stock, tx: Transaction, asked: Asked) -> Now:
     """The page's numbers."""
-    there = stretch_of(desk, tx, asked.window)
+    there = stretch_of(stock, tx, asked.window)
     rings = tuple(_rings(tx, asked))
-    told = desk.clock(), rings[:_ON_TOP], len(rings) - len(rings[:_ON_TOP])
+    told = stock.clock(), rings[:_ON_TOP], len(rings) - len(rings[:_ON_TOP])
     if there is None:
         return Now(None, 0, 0, 0, (), *told, (), None)
     if asked.service and asked.metric:
-        detail = detail_of(desk, tx, asked.window, (asked.service, asked.model, asked.variant),
+        detail = detail_of(stock, tx, asked.window, (asked.service, asked.model, asked.variant),
                            asked.metric)  # fmt: skip
         return Now(there.newest, there.start, there.end, 0, (), *told, (), detail)
-    sheet = desk.memory.points.sheet(tx, there.level_s, there.start, there.end, _STEPS)
-    watched = standing_of(desk.memory.series(tx, desk.config))
+    sheet = stock.memory.points.sheet(tx, there.level_s, there.start, there.end, _STEPS)
+    watched = standing_of(stock.memory.series(tx, stock.config))
     board = _Board(sheet, there, watched, sheet.histogram("latency"))
     names = sorted({group.service for group in sheet.groups})
-    budgets = list(_budgets(desk, tx))
+    budgets = list(_budgets(stock, tx))
     services = tuple(
         board.service(name, tuple(one for whose, one in budgets if whose == name))
         for name in names
@@ -168,8 +168,8 @@ def _rings(tx: Transaction, asked: Asked) -> Iterator[Ringing]:
             yield Ringing(one.key.hex(), one.kind, one.severity, one.summary, one.began)
 
 
-def _budgets(desk: Desk, tx: Transaction) -> Iterator[tuple[str, Budget]]:
-    for one in desk.memory.budgets(tx, desk.config):
+def _budgets(stock: Stock, tx: Transaction) -> Iterator[tuple[str, Budget]]:
+    for one in stock.memory.budgets(tx, stock.config):
         if one.calls:
             yield one.service, Budget(
                 one.objective, one.target, one.state, one.budget_remaining, one.calls, one.bad,

@@ -9,8 +9,8 @@ from agent.store import Transaction, audit, experiments, letters, positions, rea
 from agent.store.audit import Deed
 from consumers.candidates import CandidateState, candidate_states
 from consumers.inbox import TOPIC
-from consumers.server.desk import Desk
-from consumers.server.pages import View
+from consumers.server.printing import View
+from consumers.server.stock import Stock
 
 
 class Asked(BaseModel):
@@ -111,9 +111,9 @@ class Pipeline:
     watched: bool
 
 
-def read(desk: Desk, tx: Transaction, asked: Asked) -> Pipeline:
+def read(stock: Stock, tx: Transaction, asked: Asked) -> Pipeline:
     """The page's numbers."""
-    ledger, paired, now = reads.ledger(tx), tickets.paired_times(tx), desk.clock()
+    ledger, paired, now = reads.ledger(tx), tickets.paired_times(tx), stock.clock()
     return Pipeline(
         now, ledger.counts["received"], ledger.counts["found"],
         ledger.received, ledger.terms, ledger.gap,
@@ -124,10 +124,10 @@ def read(desk: Desk, tx: Transaction, asked: Asked) -> Pipeline:
         tuple(_partition(tx, row) for row in reads.partitions(tx)),
         tuple(Reason(*row) for row in letters.by_reason(tx)),
         tuple(Letter(**row) for row in letters.heads(tx, asked.letters)),
-        tuple(candidate_states(tx, desk.config, now)),
+        tuple(candidate_states(tx, stock.config, now)),
         _versions(tx),
-        _stages(desk),
-        tuple(audit.newest(tx, asked.deeds)), desk.config.drift is not None,
+        _stages(stock),
+        tuple(audit.newest(tx, asked.deeds)), stock.config.drift is not None,
     )  # fmt: skip
 
 
@@ -140,11 +140,11 @@ def _partition(tx: Transaction, row: dict[str, Any]) -> Partition:
     return Partition(waiting=waiting, **{name: row[name] for name in names})
 
 
-def _stages(desk: Desk) -> tuple[Stage, ...]:
+def _stages(stock: Stock) -> tuple[Stage, ...]:
     """What took longest first."""
     found = [
         Stage(name, batches, seconds, seconds / batches, within_s)
-        for name, (batches, seconds, within_s) in desk.tally.stages().items()
+        for name, (batches, seconds, within_s) in stock.stages().items()
         if batches
     ]
     return tuple(sorted(found, key=lambda one: (-one.seconds, one.stage)))

@@ -1,0 +1,64 @@
+"""Pages that another process makes: the same pages, and what becomes of them when it ends."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from agent.config import Config
+from agent.errors import StoreDown
+from agent.store import open_store
+from consumers.server.printing import Order, Printer
+from consumers.server.stock import Stages, Stock
+from consumers.server.views import VIEWS
+from consumers.server.workshop import Workshop
+from tests.shown import copied
+
+STAGES: Stages = {"score": (4, 2.0, 0.75)}
+
+
+@pytest.fixture(scope="module")
+def config(shown: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    return copied(shown, tmp_path_factory.mktemp("workshop"))
+
+
+@pytest.fixture(scope="module")
+def workshop(config: Config) -> Iterator[Workshop]:
+    with closing(Workshop(config, lambda: STAGES)) as made:
+        yield made
+
+
+def _order(name: str, **asked: object) -> Order:
+    (view,) = (view for view in VIEWS if view.name == name)
+    return Order(name, "data", view.asks(**asked))
+
+
+def test_pages_are_those_that_this_process_would_make(config: Config, workshop: Workshop) -> None:
+    calls, table = _order("calls", metric="latency"), Order("calls", "table", _order("calls").asked)
+    with closing(open_store(config.store.url.get_secret_value())) as store:
+        printer = Printer(Stock(config, store, dict), VIEWS)
+        assert workshop.make(calls) == printer.make(calls)
+        assert workshop.make(table) == printer.make(table)
+    # What scores is this process, not the one that makes the page.
+    assert b'"mean_s": 0.5, "within_s": 0.75' in workshop.make(_order("pipeline"))
+
+
+def test_what_goes_wrong_there_is_said_here(workshop: Workshop) -> None:
+    with pytest.raises(RuntimeError, match="KeyError: 'nothing'"):
+        workshop.make(Order("nothing", "data", _order("now").asked))
+
+
+def test_a_workshop_that_was_ended_begins_again(config: Config, workshop: Workshop) -> None:
+    ended = workshop._process
+    os.kill(ended.pid, signal.SIGKILL)
+    with pytest.raises(StoreDown, match="begins again"):
+        workshop.make(_order("evaluations"))
+    assert ended.returncode == -signal.SIGKILL and workshop.make(_order("evaluations"))
+    Path(config.store.url.get_secret_value().removeprefix("sqlite:///")).write_bytes(b"none" * 99)
+    with pytest.raises(StoreDown, match="database"):
+        workshop.make(_order("now"))
+    workshop.close()
+    assert workshop._process.returncode == 0
