@@ -1,8 +1,9 @@
 """Which calls are worst by a metric, and where they gather: described, never tested."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,6 +19,7 @@ _WORST_SHARE = 0.1
 _FEW, _LIFT, _PARTS = 5, 1.25, 8
 # Texts and words of a grouping: enough to see kinds, and milliseconds.
 _TEXTS, _WORDS, _SHOWN_CHARS = 150, 128, 240
+Value = TypeVar("Value", float, Floats)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Ranked:
 
 def metrics_of(rows: Iterable[CallRow]) -> list[str]:
     """The metrics that calls have values of: objectives first, then in the catalogue's order."""
-    held = {name for row in rows for name in row.values}
+    held = set[str]().union(*(row.values for row in rows))
     order = {name: at for at, name in enumerate(BY_NAME)}
     return sorted(held, key=lambda name: (order.get(name, -1), name))
 
@@ -86,22 +88,22 @@ def first_metric(config: Config, there: Sequence[str]) -> str:
     return next((name for name in wanted if name in there), there[0] if there else "error")
 
 
-def badness(metric: Metric) -> Callable[[float], float]:
+def badness(metric: Metric, value: Value) -> Value:
     """What puts values in order from good to bad; where neither end is good high ones are looked
     at."""
-    return (lambda value: -value) if metric.good == "high" else (lambda value: value)
+    return -value if metric.good == "high" else value
 
 
 def rank(rows: Iterable[CallRow], metric: Metric) -> Ranked:
     """The calls by a metric, of two that are equal the newer one first."""
-    bad, name = badness(metric), metric.name
-    held = sorted(
-        (row for row in rows if name in row.values),
-        key=lambda row: (-bad(row.values[name]), -row.at, row.key),
-    )
-    if not held:
+    name = metric.name
+    some = [row for row in rows if name in row.values]
+    if not some:
         return Ranked([], 0, metric.bar, metric.bar is not None)
-    values = np.array([row.values[name] for row in held])
+    values = np.array([row.values[name] for row in some])
+    newest = np.array([-row.at for row in some])
+    order = np.lexsort((newest, -badness(metric, values)))
+    held, values = [some[at] for at in order.tolist()], values[order]
     if metric.bar is not None:
         return Ranked(held, int(metric.failed(values).sum()), metric.bar, True)
     worse = int((values != values[-1]).sum())  # than the best: of those alike none is a worst
@@ -121,8 +123,7 @@ def errors_of(rows: Iterable[CallRow]) -> list[ErrorKind]:
 
 def gatherings_of(ranked: Ranked) -> list[Gathering]:
     """Where low calls are more frequent than elsewhere, by model, variant and segment."""
-    whole = Counter(part for row in ranked.rows for part in _parts(row))
-    low = Counter(part for row in ranked.rows[: ranked.low] for part in _parts(row))
+    whole, low = _parts(ranked.rows), _parts(ranked.rows[: ranked.low])
     found = [
         Gathering(*part, n, whole[part], n / ranked.low, whole[part] / len(ranked.rows))
         for part, n in low.items()
@@ -136,9 +137,16 @@ def _by_excess(one: Gathering) -> tuple[float, str, str]:
     return one.share_of_all - one.share_of_low, one.key, one.value
 
 
-def _parts(row: CallRow) -> list[tuple[str, str]]:
-    named = [("service", row.service), ("model", row.model), ("variant", row.variant)]
-    return [*named, *row.segment.items()]
+def _parts(rows: Iterable[CallRow]) -> Counter[tuple[str, str]]:
+    """How many calls are of each model, variant and segment; many are alike in all of these."""
+    groups = Counter(
+        (row.service, row.model, row.variant, tuple(row.segment.items())) for row in rows
+    )
+    found = Counter[tuple[str, str]]()
+    for (service, model, variant, segment), n in groups.items():
+        for part in ("service", service), ("model", model), ("variant", variant), *segment:
+            found[part] += n
+    return found
 
 
 def alike(rows: Sequence[CallRow], prompts: Mapping[bytes, str]) -> list[Alike]:

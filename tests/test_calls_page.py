@@ -1,7 +1,6 @@
 """The page of calls: worst first, where they gather, pairs that differ, one call with its sides."""
 
 import sqlite3
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from starlette.testclient import TestClient
 
 from agent.catalog import metric_named
 from agent.config import load_config
-from agent.store import Store, Transaction, calls, open_store
+from agent.store import Store, calls, open_store
 from agent.store.calls import CallRow
 from consumers.cases import alike, gatherings_of, rank
 from consumers.server.recent import Recent
@@ -120,22 +119,29 @@ def test_prompts_with_the_same_words_are_one_group() -> None:
 def test_a_call_is_read_once_while_it_is_looked_at(
     shown: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, rows_of = list[int](), calls.rows_of
+    read, newest_rows = list[int](), calls.newest_rows
 
-    def counted(tx: Transaction, keys: Sequence[bytes]) -> dict[bytes, CallRow]:
-        read.append(len(keys))
-        return rows_of(tx, keys)
+    def counted(*asked: Any) -> dict[bytes, CallRow]:
+        found = newest_rows(*asked)
+        read.append(len(found))
+        return found
 
-    monkeypatch.setattr(calls, "rows_of", counted)
+    monkeypatch.setattr(calls, "newest_rows", counted)
     with closing(open_store(copied(shown, tmp_path).store.url.get_secret_value())) as store:
         recent = Recent()
         for _ in range(2):
             with store.reading() as tx:
                 found = recent.newest(tx, START, START + 86_400, 50)
-        assert read == [50, 0]
+        assert read == [50]
         assert [one.at for one in found] == sorted((one.at for one in found), reverse=True)
         with store.reading() as tx:
             assert recent.newest(tx, START, found[10].at, 5) == found[10:15]
+            # What comes late is read with what began at once, and nothing else is missed.
+            wanted = {row.key for row in found}
+            for late in (0, 25, 49):
+                del recent._rows[found[late].key]
+                assert recent.newest(tx, START, START + 86_400, 50) == found
+            assert max(read[1:]) <= 2 and wanted == set(recent._rows)
 
 
 def test_call_rows_are_the_same_on_both_databases(any_store: Store) -> None:
@@ -148,9 +154,10 @@ def test_call_rows_are_the_same_on_both_databases(any_store: Store) -> None:
     records = [native(0, **failed), native(1), native(2, **twin)]
     flushed(any_store, load_config(models=False, store={"text_days": 1}), records)
     with any_store.reading() as tx:
-        keys = calls.newest_keys(tx, 0, 4e9, 2)
-        found = calls.rows_of(tx, keys)
-        assert [found[key].id for key in keys] == ["t1", "call-1"]
+        keys = list(calls.newest_keys(tx, 0, 4e9, 2))
+        found = calls.newest_rows(tx, 0, 4e9, 2)
+        assert list(found) == keys
+        assert [row.id for row in found.values()] == ["t1", "call-1"]
         (whole,) = calls.called(tx, "call-0")
         assert whole.row.why["error"] == "RateLimitError" and whole.prompt == "Question 0?"
         (production,) = calls.called(tx, "call-1")

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import Connection, func, or_, select
@@ -15,6 +15,8 @@ from agent.store.tables import calls, texts
 _CHUNK = 500
 _COLUMNS = ("key", "id", "at", "service", "model", "variant", "segment", "origin", "pair",
             "status", "scores")  # fmt: skip
+# Of calls that began at once always the same come first.
+_NEWEST = calls.c.at.desc(), calls.c.key.desc()
 _ALL = (
     *(calls.c[name] for name in _COLUMNS),
     *(one for one in calls.c if one.name not in _COLUMNS),
@@ -22,8 +24,7 @@ _ALL = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class CallRow:
+class CallRow(NamedTuple):
     """One stored call; `why` says of metrics without a value why, and of `error` which it was."""
 
     key: bytes
@@ -65,20 +66,18 @@ def newest_at(tx: Connection, now: float) -> float | None:
     return found
 
 
-def newest_keys(tx: Connection, start: float, end: float, limit: int) -> list[bytes]:
-    """The newest calls that began within [start, end], so many at most: never all of a day."""
-    query = select(calls.c.key).where(calls.c.at >= start, calls.c.at <= end)
-    return [bytes(key) for key in tx.scalars(query.order_by(calls.c.at.desc()).limit(limit))]
+def newest_keys(tx: Connection, start: float, end: float, limit: int) -> dict[bytes, float]:
+    """The newest calls that began within [start, end], newest first, and when they did; so many at
+    most: never all of a day."""
+    query = select(calls.c.key, calls.c.at).where(calls.c.at >= start, calls.c.at <= end)
+    return {bytes(key): at for key, at in tx.execute(query.order_by(*_NEWEST).limit(limit)).all()}
 
 
-def rows_of(tx: Connection, keys: Sequence[bytes]) -> dict[bytes, CallRow]:
+def newest_rows(tx: Connection, start: float, end: float, limit: int) -> dict[bytes, CallRow]:
     """The rows of these calls, which never change, by their keys."""
-    wanted, found = sorted(keys), dict[bytes, CallRow]()
-    for at in range(0, len(wanted), _CHUNK):
-        query = select(*(calls.c[name] for name in _COLUMNS))
-        rows = tx.execute(query.where(calls.c.key.in_(wanted[at : at + _CHUNK]))).all()
-        found |= {row.key: row for row in map(_row, rows)}
-    return found
+    query = select(*(calls.c[name] for name in _COLUMNS))
+    query = query.where(calls.c.at >= start, calls.c.at <= end).order_by(*_NEWEST).limit(limit)
+    return {row.key: row for row in map(_row, tx.execute(query).all())}
 
 
 def called(tx: Connection, call_id: str) -> list[Whole]:

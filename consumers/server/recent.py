@@ -21,7 +21,9 @@ class Recent:
         keys = calls.newest_keys(tx, start, end, limit)
         with self._lock:
             held = {key: row for key in keys if (row := self._rows.get(key)) is not None}
-        held |= calls.rows_of(tx, [key for key in keys if key not in held])
+        new = [at for key, at in keys.items() if key not in held]
+        if new:  # they lie together, but for some that came late
+            held |= calls.newest_rows(tx, min(new), max(new), limit)
         with self._lock:
             for key in keys:  # those of now are the last that go
                 self._rows.pop(key, None)

@@ -82,10 +82,9 @@ def _side(whole: Whole) -> Side:
 
 def _score(name: str, rows: Sequence[CallRow]) -> Score:
     metric = metric_named(name)
-    bad = badness(metric)
     values = tuple(row.values.get(name) for row in rows)
+    bar = None if metric.bar is None else badness(metric, metric.bar)
     low = tuple(
-        value is not None and metric.bar is not None and bad(value) >= bad(metric.bar)
-        for value in values
+        value is not None and bar is not None and badness(metric, value) >= bar for value in values
     )
     return Score(name, metric.unit, values, tuple(row.why.get(name) for row in rows), low)

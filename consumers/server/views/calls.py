@@ -158,7 +158,7 @@ def read(stock: Stock, tx: Transaction, asked: Asked) -> Calls:
     until = stock.clock() if until is None else until
     since = until - SPANS[asked.window]
     rows = stock.memory.calls.newest(tx, since, until, _NEWEST)
-    here = [row for row in rows if _fits(row, asked)]
+    here = _asked(rows, asked)
     there = metrics_of(here or rows)
     metric = metric_named(_metric(stock, asked.metric, there))
     reservoir = _reservoir(stock, tx, asked, metric, (since, until))
@@ -177,9 +177,11 @@ def read(stock: Stock, tx: Transaction, asked: Asked) -> Calls:
     )  # fmt: skip
 
 
-def _fits(row: CallRow, asked: Asked) -> bool:
-    wanted = (asked.service, row.service), (asked.model, row.model), (asked.variant, row.variant)
-    return all(not one or one == own for one, own in wanted)
+def _asked(rows: list[CallRow], asked: Asked) -> list[CallRow]:
+    for name in ("service", "model", "variant"):
+        if wanted := getattr(asked, name):
+            rows = [row for row in rows if getattr(row, name) == wanted]
+    return rows
 
 
 def _metric(stock: Stock, asked: str, there: Sequence[str]) -> str:
@@ -189,10 +191,9 @@ def _metric(stock: Stock, asked: str, there: Sequence[str]) -> str:
 
 
 def _choices(rows: Sequence[CallRow], metrics: Sequence[str]) -> Choices:
-    def held(name: str) -> tuple[str, ...]:
-        return tuple(sorted({getattr(row, name) for row in rows}))
-
-    return Choices(held("service"), held("model"), held("variant"), tuple(metrics))
+    held = {(row.service, row.model, row.variant) for row in rows}
+    services, models, variants = (tuple(sorted({one[at] for one in held})) for at in range(3))
+    return Choices(services, models, variants, tuple(metrics))
 
 
 def _reservoir(
