@@ -209,6 +209,11 @@ def test_bad_times_and_numbers_reject_the_call() -> None:
     assert one(litellm_call_id="").id == "chatcmpl-1"
 
 
+def test_an_attempt_that_failed_does_not_take_the_id_of_the_answer() -> None:
+    assert one(status="failure", response={}).id == "failed:call-1"
+    assert len(one(status="failure", litellm_call_id="x" * 128).id) == 128
+
+
 @pytest.mark.parametrize("topic_format", ["auto", "litellm"])
 def test_a_batch_as_an_array_or_as_ndjson_keeps_its_good_calls(topic_format: Any) -> None:
     rows = [payload(), payload(startTime="x"), payload(litellm_call_id="call-3")]

@@ -1,15 +1,8 @@
 """What the README and the pages show is there: the files, and code and configuration that work."""
 
-import asyncio
 import re
-import sys
 import textwrap
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import Any
-
-import kafka
-import pytest
 
 import agent.scoring
 from agent.config import load_config
@@ -17,7 +10,6 @@ from agent.record import Call, Feedback
 from consumers.formats import parse
 from consumers.simulate import bad_day, simulate
 from consumers.telling import ways_of
-from tests.test_litellm import payload
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -119,25 +111,3 @@ def test_the_scorer_of_the_example_scores() -> None:
     one = Call("a", 0.0, "m", response="x" * 250)
     scores = names["Length"](agent.scoring.Options()).score([one])
     assert scores["response_length"][0].value == 0.25
-
-
-def test_the_callback_for_litellm_sends_the_payload(monkeypatch: pytest.MonkeyPatch) -> None:
-    """LiteLLM itself is not here: its base class is stood in for, its payload is a real shape."""
-    sent: list[tuple[str, bytes]] = []
-    base = ModuleType("litellm.integrations.custom_logger")
-    base.CustomLogger = object  # type: ignore[attr-defined]  # a module made here has no stub
-    for name in ("litellm", "litellm.integrations"):
-        monkeypatch.setitem(sys.modules, name, ModuleType(name))
-    monkeypatch.setitem(sys.modules, base.__name__, base)
-    monkeypatch.setattr(sys.modules["litellm"], "integrations", ModuleType("i"), raising=False)
-    monkeypatch.setattr(sys.modules["litellm"].integrations, "custom_logger", base, raising=False)
-    producer = SimpleNamespace(send=lambda topic, value: sent.append((topic, value)))
-    monkeypatch.setattr(kafka, "KafkaProducer", lambda **_: producer)
-    names: dict[str, Any] = {}
-    exec(compile(block("import json, kafka"), "README.md", "exec"), names)
-    made = {"standard_logging_object": payload()}
-    asyncio.run(names["logger"].async_log_success_event(made, None, None, None))
-    asyncio.run(names["logger"].async_log_failure_event(made, None, None, None))
-    assert [topic for topic, _ in sent] == ["llm-calls", "llm-calls"]
-    (call,) = parse(sent[0][1], "auto", load_config(), 4e9)
-    assert isinstance(call, Call)

@@ -59,7 +59,7 @@ def call(document: dict[str, Any], config: Config, arrival: float) -> Call | Fil
     prompt, turns = messages.conversation(document.get("messages"), reading)
     response, finish = messages.answer(document.get("response") or None, reading)
     return Call(
-        id=fields.identifier(document.get("litellm_call_id") or document.get("id"), reading),
+        id=_id(document, reading),
         service=config.service,
         session=_name(document.get("session_id"), reading),
         prompt=prompt,
@@ -72,6 +72,15 @@ def call(document: dict[str, Any], config: Config, arrival: float) -> Call | Fil
         **_measured(document, reading),
         flags=reading.flags,
     )
+
+
+def _id(document: dict[str, Any], reading: Reading) -> str:
+    """The id of the client's call, and one of its own for an attempt at it that failed.
+
+    LiteLLM tries again under the same id: the answer in the end would count as a duplicate.
+    """
+    said = fields.identifier(document.get("litellm_call_id") or document.get("id"), reading)
+    return f"failed:{said}"[: fields.ID_CHARS] if document.get("status") == "failure" else said
 
 
 def _belongs(document: dict[str, Any], config: Config, reading: Reading) -> dict[str, Any]:

@@ -52,11 +52,11 @@ def produce(broker: Broker, topic: str, numbers: range, **changes: object) -> No
 class Running:
     """A worker in a thread of its own, with a store of its own."""
 
-    def __init__(self, config: Config, url: str, name: str) -> None:
+    def __init__(self, config: Config, url: str, name: str, panel: Panel | None = None) -> None:
         self.store: Store = open_store(url)
         self.listener = Quiet()
         self.pump = Pump(config)
-        monitor = Monitor(config, self.store, Panel([]))
+        monitor = Monitor(config, self.store, panel or Panel([]))
         self.worker = Worker(config, self.store, self.pump, monitor, self.listener, name)
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -76,8 +76,10 @@ class Running:
 
 
 @contextmanager
-def running(config: Config, url: str, *names: str) -> Iterator[list[Running]]:
-    workers = [Running(config, url, name) for name in names]
+def running(
+    config: Config, url: str, *names: str, panel: Panel | None = None
+) -> Iterator[list[Running]]:
+    workers = [Running(config, url, name, panel) for name in names]
     try:
         yield workers
     finally:
