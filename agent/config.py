@@ -38,6 +38,8 @@ class Store(Tree):
     text_days: float = Field(default=0.0, ge=0)
     # How long what could not be read is kept, with its bytes.
     dead_letter_days: float = Field(default=14.0, gt=0)
+    # Beyond so many the oldest dead letters go, those first that were replayed.
+    dead_letter_bytes: int = Field(default=1 << 30, ge=1 << 20)
     # What was found and is over: thirteen months.
     finding_days: float = Field(default=400.0, gt=0)
     # What people did by hand.

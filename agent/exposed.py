@@ -69,6 +69,11 @@ SERIES: tuple[Series, ...] = (
            "Calls found in records, by what became of them."),
     Series("vedette_dead_letters_total", "counter", ("reason",), "records",
            "Records set aside, by reason."),
+    Series("vedette_dead_letters_dropped_total", "counter", (), "records",
+           "Dead letters deleted because there were more bytes of them than the store may hold."),
+    Series("vedette_store_filled_ratio", "gauge", ("part",), "ratio",
+           "The part that is taken of the bytes that dead letters (dead_letters) and what waits to"
+           " be scored without a broker (inbox) may take, as the closer reads it once a minute."),
     Series("vedette_scored_unpublished_total", "counter", (), "calls",
            "Stored calls that could not be published to the topic of scored calls."),
     Series("vedette_records_lost_total", "counter", ("topic",), "records",

@@ -64,6 +64,8 @@ class Server(Tree):
     unpacked_bytes: int = Field(default=64 << 20, ge=1024)
     # Records that wait to be scored beyond which the inbox takes no more.
     waiting_records: int = Field(default=1_000_000, ge=1)
+    # Bytes of such records beyond which it takes no more either.
+    inbox_bytes: int = Field(default=4 << 30, ge=1024)
     # Requests of one client in a second.
     requests_per_s: float = Field(default=200.0, gt=0)
     # Requests of one client at once after a pause.
@@ -80,4 +82,6 @@ class Server(Tree):
     def _is_whole(self) -> "Server":
         if (self.cert_file is None) != (self.key_file is None):
             raise ValueError("cert_file and key_file belong together")
+        if self.inbox_bytes < self.unpacked_bytes:
+            raise ValueError("inbox_bytes is less than unpacked_bytes: a body must fit in")
         return self

@@ -10,7 +10,9 @@ from consumers.labels import Labels
 from consumers.metrics import Tally
 
 VERDICTS = ("better", "worse", "equivalent", "not_worse", "not_yet", "invalid")
-_OURS = tuple(f"vedette_{part}_" for part in ("drift", "experiment", "finding", "ledger", "slo"))
+_OURS = tuple(
+    f"vedette_{part}_" for part in ("drift", "experiment", "finding", "ledger", "slo", "store")
+)
 _TICKETS = "vedette_shadow_tickets"
 _FINDINGS = tuple(row.name for row in SERIES if row.name.startswith("vedette_finding_"))
 # Six numbers each: 1,200 series.
@@ -63,6 +65,11 @@ class Gauges:
     def tickets(self, counts: Mapping[tuple[str, str], int]) -> None:
         """Show how many tickets of each candidate are in each state, and no others."""
         self._tally.show_all(((_TICKETS, key, n) for key, n in counts.items()), only=[_TICKETS])
+
+    def filled(self, parts: Mapping[str, float]) -> None:
+        """Show how much of the bytes that a part of the store may take is taken."""
+        for part, taken in parts.items():
+            self._tally.show("vedette_store_filled_ratio", (part,), taken)
 
     def drift(self, labels: Labels, firing: bool) -> None:
         """Show whether a series (service, model, variant, segment, metric) left its baseline."""

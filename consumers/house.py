@@ -11,6 +11,7 @@ from agent.monitor import Fenced, Monitor
 from agent.store import Store, closing, halves, positions, reads, retention, tickets
 from agent.store.positions import Attempt
 from agent.store.writes import Position
+from consumers.drawer import Drawer
 from consumers.listener import Listener
 from consumers.questions import TURN_S, Questions
 from consumers.source import Partition, Source
@@ -50,6 +51,7 @@ class House:
         self._lags: set[Partition] = set()
         self._closes = False
         self._questions = Questions(config, store)
+        self._drawer = Drawer(config, store, listener)
 
     def keep(self, held: Mapping[Partition, Held]) -> None:
         """Do what is due: note the ends, score halves that waited enough, close, prune."""
@@ -112,6 +114,7 @@ class House:
             with self.store.transaction() as tx:
                 more = retention.prune(tx, self.config, now)
             self._next_prune = 0.0 if more else time.monotonic() + _PRUNE_S
+        self._drawer.keep()
 
     def _check_ledger(self) -> None:
         if time.monotonic() >= self._next_ledger:

@@ -29,6 +29,12 @@ class Listener:
     def tickets(self, counts: Mapping[tuple[str, str], int]) -> None:
         """So many tickets of each candidate are in each state."""
 
+    def filled(self, parts: Mapping[str, float]) -> None:
+        """So much of the bytes that each part of the store may take is taken."""
+
+    def dropped(self, letters: int) -> None:
+        """So many dead letters went because there were too many bytes of them."""
+
     def closed(self, source: str, through: float) -> None:
         """The panes of a source are closed up to a time."""
 

@@ -118,6 +118,14 @@ class Recorder(Listener):
         """How many tickets of each candidate are in each state."""
         self._gauges.tickets(counts)
 
+    def filled(self, parts: Mapping[str, float]) -> None:
+        """How full the parts of the store are whose bytes are bounded."""
+        self._gauges.filled(parts)
+
+    def dropped(self, letters: int) -> None:
+        """Dead letters went because there were too many bytes of them."""
+        self.tally.count("vedette_dead_letters_dropped_total", (), letters)
+
     def lag(self, partition: Partition, records: int | None) -> None:
         """How many records of a partition are unread."""
         self.tally.lag(*partition, records)

@@ -154,6 +154,10 @@ CASES: dict[str, list[Case]] = {
               f'vedette_calls_total{{{_AT},topic="t",outcome="scored"}}': "0+100x90"}, 7, 70,
              {"severity": "warning", "job": "v", "topic": "t"}),
     ],
+    "VedetteStoreFilling": [
+        Case({f'vedette_store_filled_ratio{{{_AT},part="inbox"}}': "0.8x5 0.9x20 0.1x50"}, 13, 29,
+             {"severity": "warning", "job": "v", "part": "inbox"}),
+    ],
     "VedetteLabelOverflow": [
         Case({f'vedette_label_overflow_total{{{_AT},label="model"}}': "_x5 3x90"}, 7, 70,
              {"severity": "warning", "job": "v", "label": "model"}),

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from agent.config import load_config
-from agent.errors import StoreDown
+from agent.errors import BadConfig, StoreDown
 from agent.store import open_store, reads
 from agent.store.tables import calls, dead_letters, inbox
 from consumers.deadletter import replay_letters
@@ -213,6 +213,19 @@ def test_a_full_inbox_is_said_with_when_to_come_again(tmp_path: Path) -> None:
         answer = client.post("/v1/traces", json=traces(span(SPAN)))
         assert answer.status_code == 503 and answer.headers["retry-after"] == "5"
         assert len(kept(tmp_path)) == 3
+
+
+def test_an_inbox_takes_so_many_bytes_and_not_one_more(tmp_path: Path) -> None:
+    one = lines(native(1, response="x" * 600))
+    with served(told(tmp_path, inbox_bytes=2 * len(one) - 1, unpacked_bytes=1024)) as client:
+        assert client.post("/ingest", content=one).status_code == 200
+        answer = client.post("/ingest", content=one)
+        assert answer.status_code == 503 and answer.headers["retry-after"] == "5"
+        assert f"{len(one)} bytes wait to be scored" in answer.json()["error"]
+        assert len(kept(tmp_path)) == 1
+        assert client.post("/ingest", content=lines(native(2))).status_code == 200
+    with pytest.raises(BadConfig, match="server: inbox_bytes is less than unpacked_bytes"):
+        told(tmp_path, inbox_bytes=1024)
 
 
 @pytest.mark.parametrize(("off", "status"), [(True, 403), (False, 503)])

@@ -29,7 +29,7 @@ def names(**config: Any) -> set[str]:
 PIPELINE = {
     *("VedetteDown", "VedetteWorkerDown", "VedetteNotReady", "VedetteNoData", "VedetteLag"),
     *("VedetteLedgerGap", "VedetteRecordsLost", "VedetteDeadLetters", "VedetteLateCalls"),
-    *("VedetteLabelOverflow", "VedetteScorerFailure"),
+    *("VedetteStoreFilling", "VedetteLabelOverflow", "VedetteScorerFailure"),
 }
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 
 from agent.errors import StoreDown
 from agent.store import Store, open_store, positions, writes
+from agent.store.positions import Waits
 from agent.store.tables import inbox
 from consumers.server.process import sink_of, store_of
 from consumers.server.sinks import Batch, InboxSink, Shut
@@ -91,17 +92,31 @@ def test_the_inbox_commits_in_the_order_of_its_offsets(any_store: Store) -> None
     thread.join()
     with any_store.reading() as tx:
         rows = positions.read_inbox(tx, 1, 9)
-        assert positions.inbox_waits(tx) == 2
+        assert positions.inbox_waits(tx) == Waits(2, 11)
     assert [(row.value, row.format) for row in rows] == [(b"first", "native"), (b"second", None)]
 
 
 def test_a_batch_of_the_inbox_is_bounded_by_bytes_and_never_empty(any_store: Store) -> None:
     with any_store.transaction() as tx:
-        assert positions.inbox_waits(tx) == 0
+        assert positions.inbox_waits(tx) == Waits()
         writes.append_inbox(tx, [(0.0, b"x" * size, None) for size in (50, 5, 5, 5)])
         for after, held in ((1, 1), (2, 2), (4, 1), (5, 0)):
             assert len(positions.read_inbox(tx, after, 9, 10)) == held
         assert len(positions.read_inbox(tx, 2, 1, 100)) == 1
+
+
+def test_what_waits_is_known_by_its_first_and_its_last_row(any_store: Store) -> None:
+    with any_store.transaction() as tx:
+        writes.append_inbox(tx, [(0.0, b"x" * size, None) for size in (50, 5, 0, 5)])
+        assert positions.inbox_waits(tx) == Waits(4, 60)
+        positions.trim_inbox(tx, 2)
+        assert positions.inbox_waits(tx) == Waits(3, 10)
+        writes.append_inbox(tx, [(0.0, b"12345", None)])
+        assert positions.inbox_waits(tx) == Waits(4, 15)
+        tx.execute(update(inbox).where(inbox.c.id < 5).values(through=None))  # an older version's
+        assert positions.inbox_waits(tx) == Waits(4, 65)
+        tx.execute(update(inbox).where(inbox.c.id < 9).values(through=None))
+        assert positions.inbox_waits(tx) == Waits(4, 0)
 
 
 def test_beside_a_writer_there_are_pages_only(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ _GAP = "5m"
 _SHARE = 0.01
 # A single odd record is for the list of dead letters and wakes nobody.
 _FEWEST = 10
+# The last fifth is a person's time to look; a minute's look that is passed by is no reason.
+_FULL, _FULL_FOR = 0.8, "5m"
 
 _BUILD = "vedette_build_info"
 _KNOWN = f"last_over_time({_BUILD}[1d])"
@@ -138,6 +140,18 @@ _LOSS = (
         " dead-letters -c vedette.yaml`: it shows reason and place of the newest. 2. Once the cause"
         " is mended, `vedette dead-letters --replay --reason REASON -c vedette.yaml` puts them back"
         " on their topic.",
+    ),
+    Alert(
+        "VedetteStoreFilling", "warning",
+        f"dead letters or the inbox take {_FULL:.0%} of the bytes that they may",
+        f"max by (job, part) (vedette_store_filled_ratio) > {_FULL}", _FULL_FOR,
+        "The store of {{ $labels.job }} fills up: {{ $labels.part }}",
+        "{{ $value | humanizePercentage }} of its bytes are taken.",
+        "Of dead letters the oldest will be dropped; a full inbox takes nothing more in until it is"
+        " read. 1. Run `vedette dead-letters -c vedette.yaml`: it shows why the newest were set"
+        " aside; mend the producer, or take its token away. 2. If they are to be kept, raise"
+        " `store.dead_letter_bytes`; for the inbox see whether its server scores"
+        " (vedette_consumer_lag_records), or raise `server.inbox_bytes`.",
     ),
     Alert(
         "VedetteLateCalls", "warning",

@@ -113,6 +113,12 @@ def m013_ended_sessions(connection: Connection) -> None:
     META.create_all(connection, [ended_sessions])
 
 
+def m014_bytes_of_the_inbox(connection: Connection) -> None:
+    """How many bytes wait in the inbox."""
+    if "through" not in {one["name"] for one in inspect(connection).get_columns("inbox")}:
+        connection.execute(text("ALTER TABLE inbox ADD COLUMN through BIGINT"))
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     m001_first_tables,
     m002_experiments,
@@ -127,6 +133,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     m011_audit,
     m012_formats,
     m013_ended_sessions,
+    m014_bytes_of_the_inbox,
 )
 
 

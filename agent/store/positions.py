@@ -149,11 +149,24 @@ def read_inbox(tx: Connection, after: int, limit: int, most_bytes: int = 64 << 2
     return [Taken(row.id, row.arrival, row.value, row.format) for row in tx.execute(rows)]
 
 
-def inbox_waits(tx: Connection) -> int:
-    """How many records the inbox holds, gaps between their offsets included."""
-    ends = select(func.min(inbox.c.id)).scalar_subquery(), select(func.max(inbox.c.id))
-    first, last = tx.execute(select(ends[0], ends[1].scalar_subquery())).one()
-    return 0 if last is None else int(last - first + 1)
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """What the inbox holds: records, gaps between their offsets included, and their bytes."""
+
+    records: int = 0
+    size_bytes: int = 0
+
+
+def inbox_waits(tx: Connection) -> Waits:
+    """What waits in the inbox, by its first and its last row."""
+    columns = inbox.c.id, inbox.c.through, func.length(inbox.c.value).label("size")
+    first = tx.execute(select(*columns).order_by(inbox.c.id).limit(1)).one_or_none()
+    last = tx.execute(select(*columns).order_by(inbox.c.id.desc()).limit(1)).one_or_none()
+    if first is None or last is None:
+        return Waits()
+    # Rows of an older version say nothing of their bytes.
+    before = (first.through or 0) - (first.size or 0)
+    return Waits(last.id - first.id + 1, max(0, (last.through or 0) - max(0, before)))
 
 
 def inbox_end(tx: Connection, known: int) -> int:

@@ -28,6 +28,13 @@ from agent.store.ticket_tables import tickets as asked
 _DAY_S = 86_400.0
 # One transaction deletes at most so many rows of a table, well within what a statement may take.
 _ROWS_AT_ONCE = 5000
+_LETTERS_AT_ONCE = 20_000
+# What a dead letter takes besides the record that it holds: its row, its reason, its indices.
+_ROW_BYTES = 500
+_LETTER = _ROW_BYTES + sum(
+    func.coalesce(func.length(dead_letters.c[name]), 0)
+    for name in ("value", "record_key", "headers")
+)
 # What may still change is not old, however long ago it began.
 _GOES_ON = ("pending", "firing")
 
@@ -51,6 +58,28 @@ def prune(tx: Connection, config: Config, now: float) -> bool:
     read = select(func.min(offsets.c.next)).where(offsets.c.topic == "inbox", offsets.c.next >= 0)
     tx.execute(delete(inbox).where(inbox.c.id < read.scalar_subquery()))
     return full
+
+
+def letter_bytes(tx: Connection) -> int:
+    """What all dead letters take."""
+    return int(tx.scalar(select(func.coalesce(func.sum(_LETTER), 0))) or 0)
+
+
+def drop_letters(tx: Connection, surplus_bytes: int) -> tuple[int, int]:
+    """Delete so many bytes of dead letters, those first that were replayed, then the oldest; how
+    many letters went, and their bytes. There may be more than one transaction deletes."""
+    order = dead_letters.c.replayed_at.is_(None), dead_letters.c.id
+    rows = tx.execute(select(dead_letters.c.id, _LETTER).order_by(*order).limit(_LETTERS_AT_ONCE))
+    found, dropped = list[int](), 0
+    for letter, size in rows:
+        if dropped >= surplus_bytes:
+            break
+        found.append(letter)
+        dropped += size
+    for first in range(0, len(found), _ROWS_AT_ONCE):
+        some = found[first : first + _ROWS_AT_ONCE]
+        tx.execute(delete(dead_letters).where(dead_letters.c.id.in_(some)))
+    return len(found), dropped
 
 
 def _kept(config: Config) -> Iterator[tuple[Table, Column[float], float]]:

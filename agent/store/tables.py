@@ -188,6 +188,8 @@ inbox = Table(
     Column("value", LargeBinary),
     # As which format it was taken in; NULL where the configuration says how all is read.
     Column("format", String(16)),
+    # The bytes of all records up to this one: what waits is the difference of two rows.
+    Column("through", BigInteger),
     sqlite_autoincrement=True,
 )
 

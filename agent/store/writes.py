@@ -4,6 +4,7 @@ import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, islice
 from typing import Any
 
 from sqlalchemy import (
@@ -286,4 +287,7 @@ def append_inbox(tx: Connection, records: Sequence[tuple[float, bytes, str | Non
     if tx.dialect.name == "postgresql":
         # A lower id that were committed after a higher one would never be read.
         tx.execute(text(f"SELECT pg_advisory_xact_lock({_INBOX_LOCK})"))
-    insert_rows(tx, inbox, list(records))
+    last = tx.scalar(select(inbox.c.through).order_by(inbox.c.id.desc()).limit(1)) or 0
+    through = accumulate((len(value) for _, value, _ in records), initial=int(last))
+    rows = [(*record, end) for record, end in zip(records, islice(through, 1, None), strict=True)]
+    insert_rows(tx, inbox, rows)

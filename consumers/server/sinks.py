@@ -36,6 +36,11 @@ class Batch:
     records: Sequence[tuple[bytes, bytes]]
 
 
+def size_of(batch: Batch) -> int:
+    """The bytes of its records."""
+    return sum(len(value) for _, value in batch.records)
+
+
 class Sink(Protocol):
     """Takes batches; the event loop is the only caller."""
 
@@ -73,7 +78,7 @@ class InboxSink:
     """Commits what waits in one transaction: clients that come together share one fsync."""
 
     def __init__(self, store: Store, server: Server) -> None:
-        self._store, self._most = store, server.waiting_records
+        self._store, self._server = store, server
         self._waiting: list[tuple[Batch, Future[None]]] = []
         self._news = threading.Condition()
         self._over = False
@@ -126,9 +131,13 @@ class InboxSink:
 
     def _commit(self, batches: Sequence[Batch]) -> None:
         with self._store.transaction(durable=True) as tx:
-            waits = positions.inbox_waits(tx)
-            if waits >= self._most:
-                raise StoreDown(f"the inbox is full: {waits} records wait to be scored", _FULL_S)
+            waits, size = positions.inbox_waits(tx), sum(map(size_of, batches))
+            if waits.records >= self._server.waiting_records:
+                why = f"{waits.records} records wait to be scored"
+                raise StoreDown(f"the inbox is full: {why}", _FULL_S)
+            if waits.size_bytes + size > self._server.inbox_bytes:
+                why = f"{waits.size_bytes} bytes wait to be scored, {size} more do not fit in"
+                raise StoreDown(f"the inbox is full: {why}", _FULL_S)
             writes.append_inbox(
                 tx, [(b.arrival, value, b.format) for b in batches for _, value in b.records]
             )

@@ -188,11 +188,13 @@ def trouble(scene: Scene) -> None:
     tally.observe(GROUP, "bleu", [], {"scorer_failed": 50})
     scene.told.behind, scene.told.refused = 10_000, 1
     tally.show("vedette_shadow_breaker_open_ratio", ("next",), 1.0)
+    scene.told.gauges.filled({"dead_letters": 1.0})
     for name in (
         "VedetteLedgerGap",
         "VedetteRecordsLost",
         "VedetteScorerFailure",
         "VedetteLag",
+        "VedetteStoreFilling",
         "VedetteShadowBreaker",
         "VedetteShadowBudget",
     ):
@@ -219,6 +221,7 @@ def relief(scene: Scene) -> None:
     """Everything is as it should be again."""
     scene.traffic.wrong -= {"quiet"}
     scene.told.gauges.ledger_gap(0)
+    scene.told.gauges.filled({"dead_letters": 0.1})
     scene.told.behind = scene.told.refused = 0
     scene.told.tally.show("vedette_shadow_breaker_open_ratio", ("next",), 0.0)
     told, deadline = scene.alerting.told, time.monotonic() + 90
@@ -232,7 +235,7 @@ def relief(scene: Scene) -> None:
 ENDS: tuple[tuple[str, dict[str, str]], ...] = (
     ("VedetteLedgerGap", {}), ("VedetteLag", {"job": "told"}), ("VedetteRecordsLost", {}),
     ("VedetteScorerFailure", {}), ("VedetteDeadLetters", {}), ("VedetteLateCalls", {}),
-    ("VedetteLabelOverflow", {}), ("VedetteNoData", {"service": "quiet"}), ("VedetteToxicity", {}),
+    ("VedetteStoreFilling", {}), ("VedetteLabelOverflow", {}), ("VedetteNoData", {"service": "quiet"}), ("VedetteToxicity", {}),
     ("VedetteDrift", {"metric": "slo_fast"}), ("VedetteExperimentHarm", {"experiment": "trial"}),
     ("VedetteSampleRatio", {}), ("VedetteExperimentInvalid", {}), ("VedetteNotReady", {}),
     ("VedetteShadowBudget", {}), ("VedetteShadowBreaker", {}),
