@@ -235,11 +235,11 @@ def relief(scene: Scene) -> None:
 ENDS: tuple[tuple[str, dict[str, str]], ...] = (
     ("VedetteLedgerGap", {}), ("VedetteLag", {"job": "told"}), ("VedetteRecordsLost", {}),
     ("VedetteScorerFailure", {}), ("VedetteDeadLetters", {}), ("VedetteLateCalls", {}),
-    ("VedetteStoreFilling", {}), ("VedetteLabelOverflow", {}), ("VedetteNoData", {"service": "quiet"}), ("VedetteToxicity", {}),
+    ("VedetteLabelOverflow", {}), ("VedetteNoData", {"service": "quiet"}),
     ("VedetteDrift", {"metric": "slo_fast"}), ("VedetteExperimentHarm", {"experiment": "trial"}),
     ("VedetteSampleRatio", {}), ("VedetteExperimentInvalid", {}), ("VedetteNotReady", {}),
-    ("VedetteShadowBudget", {}), ("VedetteShadowBreaker", {}),
-    ("VedetteWorkerDown", {}), ("VedetteDown", {}),
+    ("VedetteShadowBudget", {}), ("VedetteShadowBreaker", {}), ("VedetteStoreFilling", {}),
+    ("VedetteToxicity", {}), ("VedetteWorkerDown", {}), ("VedetteDown", {}),
     *(("VedetteErrorBudgetBurn", {"service": "shop", "long": long}) for long, _ in BURNS),
 )  # fmt: skip
 
