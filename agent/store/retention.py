@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from sqlalchemy import Column, Connection, Table, and_, delete, func, select
+from sqlalchemy import Column, Connection, Table, and_, delete, func, literal, select
 
 from agent.config import Config
 from agent.panes import HOUR_S, MINUTE_S
@@ -31,10 +31,9 @@ _ROWS_AT_ONCE = 5000
 _LETTERS_AT_ONCE = 20_000
 # What a dead letter takes besides the record that it holds: its row, its reason, its indices.
 _ROW_BYTES = 500
-_LETTER = _ROW_BYTES + sum(
-    func.coalesce(func.length(dead_letters.c[name]), 0)
-    for name in ("value", "record_key", "headers")
-)
+_LETTER = literal(_ROW_BYTES) + func.coalesce(func.length(dead_letters.c.value), 0)
+for _name in ("record_key", "headers"):
+    _LETTER += func.coalesce(func.length(dead_letters.c[_name]), 0)
 # What may still change is not old, however long ago it began.
 _GOES_ON = ("pending", "firing")
 
