@@ -39,16 +39,16 @@ def scored(server: Served) -> int:
     return int(answer.json()["ends"]["scored"])
 
 
-def test_spans_and_events_of_the_sdk_become_calls(
-    server: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", server.url)
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"Authorization=Bearer%20{SECRETS['in']}")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
-    resource = Resource.create({"service.name": "bot"})
-    traced, logged = TracerProvider(resource=resource), LoggerProvider(resource=resource)
-    traced.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter()))
-    logged.add_log_record_processor(SimpleLogRecordProcessor(OTLPLogExporter()))
+def send_two(url: str, headers: str = "") -> list[str]:
+    """A call whose texts lie on its span and one whose texts lie in a log event; their ids."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+        patch.setenv("OTEL_EXPORTER_OTLP_HEADERS", headers)
+        patch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
+        resource = Resource.create({"service.name": "bot"})
+        traced, logged = TracerProvider(resource=resource), LoggerProvider(resource=resource)
+        traced.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter()))
+        logged.add_log_record_processor(SimpleLogRecordProcessor(OTLPLogExporter()))
     tracer, logger = traced.get_tracer("app"), logged.get_logger("app")
     with tracer.start_as_current_span("chat m", kind=SpanKind.CLIENT) as whole:
         whole.set_attributes({**CHAT, **PROMPTS["attributes"]})
@@ -62,11 +62,14 @@ def test_spans_and_events_of_the_sdk_become_calls(
         ))  # fmt: skip
     traced.shutdown()
     logged.shutdown()
+    contexts = [span.get_span_context() for span in (whole, half)]
+    return [f"{one.trace_id:032x}-{one.span_id:016x}" for one in contexts]
+
+
+def test_spans_and_events_of_the_sdk_become_calls(server: Served, tmp_path: Path) -> None:
+    sent = send_two(server.url, f"Authorization=Bearer%20{SECRETS['in']}")
     wait_until(lambda: scored(server) == 2, 30)
     page = httpx.get(f"{server.url}/calls", headers=BEARER["out"], timeout=10)
     assert "m-8b" in page.text
     rows = stored(tmp_path, select(calls.c.id, calls.c.service, calls.c.model))
-    contexts = [span.get_span_context() for span in (whole, half)]
-    assert sorted(rows) == sorted(
-        (f"{c.trace_id:032x}-{c.span_id:016x}", "bot", "m-8b") for c in contexts
-    )
+    assert sorted(rows) == sorted((one, "bot", "m-8b") for one in sent)
