@@ -12,7 +12,7 @@ from sqlalchemy import text
 from agent.errors import StoreDown
 from agent.store import Store, migrate_store, open_store, reads, retention
 from agent.store.tables import META
-from tests.live.database import Database
+from deploy.local.database import Database
 from tests.road import InboxRoad, as_bytes, native
 
 PAGE = Path(__file__).parents[1] / "docs/operations/security.md"

@@ -27,8 +27,8 @@ from agent.store.tables import META, panes, texts
 from consumers.inbox import Inbox
 from consumers.simulate import Scenario, simulate
 from consumers.worker import Worker
+from deploy.local.database import Database
 from tests.conftest import Clock
-from tests.live.database import Database
 from tests.road import Quiet
 
 A_SECOND, START = 10, 1_767_225_600.0

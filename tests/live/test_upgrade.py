@@ -26,10 +26,10 @@ from sqlalchemy import Table, func, select
 from agent.store import Store, open_store, reads
 from agent.store.migrations import MIGRATIONS
 from agent.store.tables import META, calls, dead_letters, open_panes, panes
+from deploy.local.child import free_port
+from deploy.local.database import Database
 from tests.conftest import MakeTopic
 from tests.live.broker import Broker
-from tests.live.child import free_port
-from tests.live.database import Database
 from tests.live.test_kafka_road import received, wait_until
 from tests.live.test_main_job import MAIN, scraped
 from tests.road import native
