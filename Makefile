@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo stack test check fmt docs chart prove bench heads card clean
+.PHONY: help install demo stack test check fmt docs chart prove bench heads card contents clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,7 +79,11 @@ bench: $(READY) ## what this machine does, as a table
 	$(BIN)/python -m tests.bench.local
 	$(BIN)/python -m tests.bench.reference
 	$(BIN)/python -m tests.bench.ways
+	$(BIN)/python -m tests.bench.cold
 	$(BIN)/vedette bench engine
+
+contents: $(READY) ## what the image holds, by package: its build without an engine; minutes and 6 GB
+	$(BIN)/python -m deploy.image cpu .cache/image
 
 clean: ## remove .venv and everything else that was made here
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -21,8 +21,8 @@ _PLACES = re.compile(r"(?<![\w./-])/(opt|src|wheels|data)\b")
 _COMPILERS = re.compile(
     r"(cc|c\+\+|gcc|g\+\+|clang|clang\+\+|cpp|ld|as|make|cmake|ninja|nvcc)(-[\d.]+)?"
 )
-# What only builds or tests Vedette.
-_TOOLS = frozenset({"pip", "setuptools", "wheel", "pytest", "mypy", "hypothesis", "playwright"})
+# What only builds or tests Vedette; PyTorch asks for setuptools.
+_TOOLS = frozenset({"pip", "wheel", "pytest", "mypy", "hypothesis", "playwright"})
 _OURS = ("tests", "training", "deploy")
 
 

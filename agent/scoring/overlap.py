@@ -35,7 +35,8 @@ class Overlap:
 
     def score(self, calls: Sequence[Call]) -> Mapping[str, Sequence[Score]]:
         rows = of_references(calls, self._measured)
-        _forget()
+        if any(isinstance(row, tuple) for row in rows):  # else it would be imported for this
+            _forget()
         return {
             metric: [row if isinstance(row, Score) else row[at] for row in rows]
             for at, metric in enumerate(self.metrics)
