@@ -91,12 +91,13 @@ class Stack(AbstractContextManager["Stack"]):
 
     def _start(self) -> None:
         waiting, until = dict(self._services), time.monotonic() + _PATIENCE_S
-        while waiting:
+        while waiting or not all(one.ready() for one in self._running.values()):
             for name in [one for one in waiting if self._may_start(one)]:
                 self._start_service(name, waiting.pop(name))
             self.look()
             if time.monotonic() > until:
-                raise Failed(f"not started in {_PATIENCE_S:g} s: {', '.join(waiting)}")
+                late = [str(part) for part, one in self._running.items() if not one.ready()]
+                raise Failed(f"not ready in {_PATIENCE_S:g} s: {', '.join([*late, *waiting])}")
             time.sleep(_TICK_S)
 
     def _start_service(self, name: str, told: Mapping[str, Any]) -> None:

@@ -78,7 +78,7 @@ def create_topics(config: Config, partitions: int, replication: int) -> list[str
                     topic_configs={"compression.type": "uncompressed"},
                 )
                 try:
-                    client.create_topics([topic])
+                    client.create_topics([topic], wait_for_metadata=True)
                     made.append(name)
                 except TopicAlreadyExistsError:
                     continue

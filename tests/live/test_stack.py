@@ -17,7 +17,7 @@ from tests.conftest import absent
 from tests.live.alerting import Told, Webhook
 
 # Seconds after which all models get rude; a fifth of their answers.
-FAULT_S = 20
+FAULT_S = 12
 TOKEN = "only-for-this-laptop"
 CHANGES: dict[str, Any] = {
     "vedette.yaml": {
@@ -93,7 +93,7 @@ def test_rude_answers_ring_at_the_webhook_and_a_candidate_is_compared(
     hook: Webhook,
 ) -> None:
     lines: list[str] = []
-    environment = {"RATE": "10", "FAULT": f"toxicity@{FAULT_S}"}
+    environment = {"RATE": "6", "FAULT": f"toxicity@{FAULT_S}"}
     try:
         with Stack(lines.append, hooked(hook.url), environment) as stack:
             seen = Seen(stack)
@@ -107,11 +107,11 @@ def test_rude_answers_ring_at_the_webhook_and_a_candidate_is_compared(
         absent(why)
     else:
         assert because_of_the_fault(first, records)
-        assert account["received"] == sum(account["ends"].values()) > 200
+        assert account["received"] == sum(account["ends"].values()) > 100
         assert (account["gap"], account["ends"]["failed"]) == (0, 0)
         assert len({labels["instance"] for labels, n in scorers if n > 0}) == 2
         assert jobs == {"scorer": 1, "shadow": 1, "server": 1}
-        assert not [line for line in lines if "Traceback" in line]
+        assert not [line for line in lines if "Traceback" in line or " 0 partitions" in line]
         assert not stack.folder.exists()
 
 
@@ -132,4 +132,4 @@ def because_of_the_fault(first: Told, records: list[tuple[float, bytes]]) -> boo
     ]
     before = [at for at, is_rude in said if is_rude and at < first.since]
     good = [at for at, is_rude in said if not is_rude and (not before or at < before[0])]
-    return len(before) >= 10 and len(good) >= 50
+    return len(before) >= 10 and len(good) >= 30
