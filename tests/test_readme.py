@@ -7,6 +7,7 @@ from pathlib import Path
 import agent.scoring
 from agent.config import load_config
 from agent.record import Call, Feedback
+from agent.rules import groups
 from consumers.formats import parse
 from consumers.simulate import bad_day, simulate
 from consumers.telling import ways_of
@@ -78,6 +79,14 @@ def block(first: str, page: str = "../README.md") -> str:
             break
         taken.append(line)
     return textwrap.dedent("\n".join(taken))
+
+
+def test_the_number_of_rules_is_that_of_the_configuration_beside_it() -> None:
+    page = (DOCS / "alerts.md").read_text(encoding="utf-8")
+    slo = {"fast": {"metric": "latency", "at_most": 8, "target": 0.99}}
+    assert "`slo: {fast: {metric: latency, at_most: 8, target: 0.99}}` and `drift: {}`.)" in page
+    rules = [rule for group in groups(load_config(slo=slo, drift={})) for rule in group.rules]
+    assert f"SUCCESS: {len(rules)} rules found" in page
 
 
 def test_the_native_record_and_the_judgement_are_read() -> None:
