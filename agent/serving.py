@@ -1,9 +1,10 @@
 """Where the server listens, who may ask it for what, and how much of it."""
 
+import ipaddress
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from agent.tree import Name, Tree
 
@@ -50,6 +51,8 @@ class Server(Tree):
     port: int = Field(default=8080, ge=0, le=65535)
     # Host names that it is called by besides its own, as behind a proxy.
     names: tuple[str, ...] = ()
+    # Addresses or networks of proxies whose word is taken for who asks and whether by TLS.
+    proxies: tuple[str, ...] = ()
     # Bearer tokens by the name that the audit shows.
     tokens: dict[Name, Token] = Field(default_factory=dict)
     # With `key_file` the server speaks TLS.
@@ -77,6 +80,13 @@ class Server(Tree):
     # How old what a page shows may be; every reader in between gets the same copy.
     # A page asks for itself as often; a shorter time makes it anew for readers who came between.
     refresh_s: float = Field(default=5.0, ge=0)
+
+    @field_validator("proxies")
+    @classmethod
+    def _are_networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for one in proxies:
+            ipaddress.ip_network(one)  # its ValueError names it
+        return proxies
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Server":

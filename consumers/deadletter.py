@@ -1,12 +1,13 @@
 """Dead letters on their way out: from the table to the topic, and back to the input."""
 
+import secrets
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any
 
-from agent.errors import StoreDown
-from agent.store import Store, letters, writes
+from agent.errors import BadConfig, StoreDown
+from agent.store import Store, letters, positions, writes
 from consumers import inbox
 from consumers.formats import said
 from consumers.pump.sender import Sender
@@ -14,6 +15,8 @@ from consumers.pump.sender import Sender
 _BATCH = 200
 # A record that came back so often will come back again.
 _REPLAYS_MAX = 3
+# Taken anew for each batch; a process that ended in one keeps others waiting for so long.
+_LEASE_S = 60.0
 
 
 def headers_of(row: dict[str, Any], group: str) -> list[tuple[str, bytes]]:
@@ -72,14 +75,19 @@ def replay_letters(
     """Put dead letters on their input again, each at most three times; how many, and how many not.
 
     A letter keeps its bytes, its key and its time. The count of replays is kept in the store, since
-    a header can be forged. Raises StoreDown when the broker or the database is away.
+    a header can be forged. Raises StoreDown when the broker or the database is away, and BadConfig
+    while another process replays: between them a letter would come back twice.
     """
     done, last, known = {"replayed": 0, "refused": 0}, 0, {*topics, inbox.TOPIC}
+    holder = f"replay {secrets.token_hex(8)}"
     while True:
         with store.transaction() as tx:
+            if not positions.take_lease(tx, "replay", holder, time.time(), _LEASE_S):
+                raise BadConfig("dead letters", "are being replayed by another process")
             rows = letters.replayable(tx, reason, last)
-        if not rows:
-            return done
+            if not rows:
+                positions.drop_lease(tx, holder)
+                return done
         last = rows[-1]["id"]
         chosen = [r for r in rows if r["replays"] < _REPLAYS_MAX and r["topic"] in known]
         done["replayed"] += len(chosen)

@@ -115,6 +115,15 @@ def test_a_name_that_was_bent_to_this_machine_is_refused(tmp_path: Path) -> None
             assert client.get("/api/pipeline", headers={"Host": host}).status_code == status
 
 
+def test_a_page_of_ours_posts_through_a_proxy_that_calls_us_otherwise(tmp_path: Path) -> None:
+    ours = {"Origin": "https://vedette.example", "Host": "10.0.0.7:8080"}
+    with served(told(tmp_path, tokens=TOKENS, names=("vedette.example",))) as client:
+        data = {"token": TOKENS["looker"]["secret"]}
+        assert client.post("/login", data=data, headers=ours).status_code == 303
+        ours["Origin"] = "https://vedette.example.evil.example"
+        assert client.post("/login", data=data, headers=ours).status_code == 403
+
+
 @pytest.mark.parametrize(
     "headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}]
 )

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import uvicorn
 from starlette.responses import PlainTextResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agent.config import Config
 from agent.errors import BadConfig
@@ -23,16 +23,16 @@ from tests.serving import told
 
 
 @contextmanager
-def listening(config: Config, body: str = "here") -> Iterator[int]:
+def listening(config: Config, body: str = "here", app: ASGIApp | None = None) -> Iterator[int]:
     """The port of a server in a thread that reads what it is sent and says the same to all."""
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    async def same(scope: Scope, receive: Receive, send: Send) -> None:
         while (await receive()).get("more_body"):
             pass
         await PlainTextResponse(body)(scope, receive, send)
 
     with closing(bound(config)) as listener:
-        server = uvicorn.Server(settings_of(config, app, listener))
+        server = uvicorn.Server(settings_of(config, app or same, listener))
         thread = threading.Thread(target=answer, args=(server, listener))
         thread.start()
         try:
@@ -108,6 +108,20 @@ def test_who_does_not_take_an_answer_is_hung_up_on(
     assert caplog.messages == []
 
 
+@pytest.mark.parametrize(("proxies", "seen"), [((), "127.0.0.1"), (("127.0.0.0/8",), "7.7.7.7")])
+def test_who_asks_is_what_a_proxy_says_that_is_known(
+    tmp_path: Path, proxies: tuple[str, ...], seen: str
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        told = f"{scope['client'][0]} {scope['scheme']}"
+        await PlainTextResponse(told)(scope, receive, send)
+
+    forged = {"X-Forwarded-For": "9.9.9.9, 7.7.7.7, 127.0.0.1", "X-Forwarded-Proto": "https"}
+    with listening(told(tmp_path, port=0, proxies=proxies), app=app) as port:
+        answer = httpx.get(f"http://127.0.0.1:{port}/", headers=forged).text
+    assert answer == f"{seen} {'https' if proxies else 'http'}"
+
+
 def test_a_start_that_cannot_be_says_why_in_a_line(tmp_path: Path) -> None:
     cert, key = certificate(tmp_path)
     _, other = certificate(tmp_path, "other")
@@ -126,6 +140,8 @@ def test_a_start_that_cannot_be_says_why_in_a_line(tmp_path: Path) -> None:
                 run_server(told(tmp_path, **server))
             assert str(refused.value).startswith(f"server.{said}")
             assert "\n" not in str(refused.value)
+    with pytest.raises(BadConfig, match=r"server\.proxies: 10\.0\.0\.1/8 has host bits"):
+        told(tmp_path, proxies=("10.0.0.1/8",))
     with pytest.raises(BadConfig, match="server: cert_file and key_file belong together"):
         told(tmp_path, cert_file=cert)
     assert not (tmp_path / "v.db").exists()

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from starlette.testclient import TestClient
 
 from agent.config import load_config
 from agent.errors import BadConfig, StoreDown
-from agent.store import open_store, reads
+from agent.store import open_store, positions, reads
 from agent.store.tables import calls, dead_letters, inbox
 from consumers.deadletter import replay_letters
 from consumers.pump.sender import Sender
@@ -165,6 +166,12 @@ def test_every_format_is_read_as_it_was_posted_whatever_the_inbox_says(tmp_path:
         assert reads.ledger(tx).terms["scored"] == 4 and reads.ledger(tx).sums
         assert tx.scalars(select(dead_letters.c.reason)).all() == ["json"]
     assert ids == [KEY, "call-1", "call-1", "call-2"]
+    with store.transaction() as tx:
+        assert positions.take_lease(tx, "replay", "another", time.time(), 60.0)
+    with pytest.raises(BadConfig, match="dead letters: are being replayed by another process"):
+        replay_letters(store, Sender(config.kafka), (), None, now)
+    with store.transaction() as tx:
+        positions.drop_lease(tx, "another")
     replay_letters(store, Sender(config.kafka), (), None, now)
     with store.reading() as tx:
         assert [(row.format, row.value) for row in tx.execute(select(inbox))] == [

@@ -124,7 +124,8 @@ def settings_of(config: Config, app: ASGIApp, listener: Listener) -> uvicorn.Con
     return uvicorn.Config(
         app, log_config=None, access_log=False,
         log_level="error",  # anybody may cause a warning, and as many as they like
-        server_header=False, proxy_headers=False,
+        server_header=False,
+        proxy_headers=bool(config.server.proxies), forwarded_allow_ips=list(config.server.proxies),
         http=connections_of(listener), ws="none", lifespan="off",
         backlog=_BACKLOG, limit_concurrency=_REQUESTS,
         timeout_graceful_shutdown=_GRACE_S, timeout_keep_alive=_KEPT_S,
