@@ -108,7 +108,8 @@ class _Postgres:
 
 def _start_kafka(part: Part, told: Tree, places: Places) -> Process:
     """By the rule of the image: KAFKA_NODE_ID is `node.id`."""
-    jars.install()
+    with jars.locked():
+        jars.install()
     lines = [
         f"{key.removeprefix('KAFKA_').lower().replace('_', '.')}={value}\n"
         for key, value in told["environment"].items()
