@@ -39,9 +39,11 @@ fmt: $(READY) ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: $(READY) ## write docs/reference from the code again
+docs: $(READY) ## write docs/reference and the committed rules from the code again
 	$(BIN)/python -m deploy.reference
 	$(BIN)/python -m deploy.values_schema
+	$(BIN)/vedette rules > deploy/rules.yml
+	$(BIN)/vedette rules -c deploy/compose/vedette.yaml > deploy/compose/rules.yml
 
 # Modules by the name of their command.
 HELM := helm.sh/helm/v3/cmd/helm@v3.22.0

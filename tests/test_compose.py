@@ -56,9 +56,7 @@ def test_a_variable_wins_over_its_default() -> None:
 
 def test_the_rules_are_those_of_the_configuration() -> None:
     text = rule_text(load_config(FOLDER / "vedette.yaml"))
-    assert (FOLDER / "rules.yml").read_text() == text, (
-        "write what `vedette rules -c deploy/compose/vedette.yaml` prints"
-    )
+    assert (FOLDER / "rules.yml").read_text() == text, "run `make docs`"
 
 
 @pytest.fixture
