@@ -1,13 +1,17 @@
 """What the README and the pages show is there: the files, and code and configuration that work."""
 
+import contextlib
 import re
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import agent.scoring
-from agent.config import load_config
+from agent.config import Config, load_config
+from agent.errors import BadConfig
 from agent.record import Call, Feedback
 from agent.rules import groups
+from agent.tree import parse_yaml
 from consumers.formats import parse
 from consumers.simulate import bad_day, simulate
 from consumers.telling import ways_of
@@ -79,6 +83,26 @@ def block(first: str, page: str = "../README.md") -> str:
             break
         taken.append(line)
     return textwrap.dedent("\n".join(taken))
+
+
+def configurations(page: str) -> Iterator[str]:
+    """The blocks of a page that begin with a key of the configuration."""
+    fenced = re.findall(r"^```ya?ml\n(.*?)^```", page, re.M | re.S)
+    rest = re.sub(r"^```.*?^```$", "", page, flags=re.M | re.S)
+    for text in (*fenced, *map(textwrap.dedent, re.findall(r"(?:^ {4}.*\n)+", rest, re.M))):
+        with contextlib.suppress(BadConfig):  # for what is no YAML
+            if set(list(parse_yaml(text, "a page"))[:1]) & set(Config.model_fields):
+                yield text
+
+
+def test_every_configuration_on_a_page_is_accepted(tmp_path: Path) -> None:
+    file, shown = tmp_path / "vedette.yaml", 0
+    for page in (ROOT / "README.md", *DOCS.rglob("*.md")):
+        for text in configurations(page.read_text(encoding="utf-8")):
+            file.write_text(text, encoding="utf-8")
+            load_config(file)  # raises with the key that is wrong
+            shown += 1
+    assert shown > 20
 
 
 def test_the_number_of_rules_is_that_of_the_configuration_beside_it() -> None:
