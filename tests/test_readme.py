@@ -13,6 +13,7 @@ from agent.record import Call, Feedback
 from agent.rules import groups
 from agent.tree import parse_yaml
 from consumers.formats import parse
+from consumers.formats.native import FIELDS
 from consumers.simulate import bad_day, simulate
 from consumers.telling import ways_of
 
@@ -121,6 +122,13 @@ def test_the_native_record_and_the_judgement_are_read() -> None:
     assert said is not None
     (judged,) = parse(said[1].encode(), "auto", load_config(), 1_767_225_800.0)
     assert isinstance(judged, Feedback)
+
+
+def test_the_page_names_every_key_of_a_native_record() -> None:
+    page = (DOCS / "run.md").read_text(encoding="utf-8")
+    section = page.partition("## What a record holds")[2].partition("\n## ")[0]
+    named = re.findall(r"^\| (`.+?`) \|", section, re.M)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(named))) == sorted(FIELDS)
 
 
 def test_the_candidate_that_it_shows_is_accepted(tmp_path: Path) -> None:
