@@ -214,6 +214,15 @@ def test_a_sidecar_never_takes_its_service_out() -> None:
     assert "exec" in side["startupProbe"], "nothing outside the pod reaches loopback"
 
 
+def test_a_sidecar_follows_a_log_that_both_can_write() -> None:
+    ((_, pod),) = pods("sidecar-logs")
+    (side,), (main,) = pod["initContainers"], pod["containers"]
+    assert side["args"][-2:] == ["--follow", "/logs/calls.ndjson"]
+    shared = {one["name"] for one in main["volumeMounts"]}
+    assert [one["mountPath"] for one in side["volumeMounts"] if one["name"] in shared] == ["/logs"]
+    assert pod["securityContext"]["fsGroup"] == 10001
+
+
 def test_the_pod_without_helm_has_the_same_sidecar(tmp_path: Path) -> None:
     plain = list(yaml.safe_load_all((ROOT / "deploy/sidecar/deployment.yaml").read_text()))
     rendered = objects("sidecar")

@@ -13,7 +13,7 @@ its Service. Probes run inside, since nothing outside the pod reaches loopback.
   image: {{ include "vedette.image" (dict "root" . "suffix" "") }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
   restartPolicy: Always
-  args: [serve, -c, /etc/vedette/vedette.yaml]
+  args: [serve, -c, /etc/vedette/vedette.yaml{{ if $side.logs.volume }}, --follow, {{ printf "/logs/%s" $side.logs.file | quote }}{{ end }}]
   securityContext:
     {{- merge (dict "runAsNonRoot" true "runAsUser" 10001 "seccompProfile" (dict "type" "RuntimeDefault")) .Values.securityContext | toYaml | nindent 4 }}
   ports:
@@ -36,6 +36,9 @@ its Service. Probes run inside, since nothing outside the pod reaches loopback.
     - {name: vedette-config, mountPath: /etc/vedette, readOnly: true}
     - {name: vedette-scratch, mountPath: /tmp}
     - {name: {{ $side.dataVolume }}, mountPath: /data}
+    {{- with $side.logs.volume }}
+    - {name: {{ . }}, mountPath: /logs}
+    {{- end }}
     {{- with $side.secretVolume }}
     - {name: {{ . }}, mountPath: {{ $.Values.secret.mountPath }}, readOnly: true}
     {{- end }}
