@@ -161,7 +161,7 @@ class Following:
 
     def _waits(self) -> int:
         with self._store.reading() as tx:
-            return positions.inbox_waits(tx)
+            return positions.inbox_waits(tx).records
 
 
 def follow(config: Config, path: Path) -> Callable[[Store], Following]:
