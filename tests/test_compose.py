@@ -1,6 +1,9 @@
 """compose.yaml and its files: bounded, pinned, alike for both that read them, and valid."""
 
-from collections.abc import Callable
+import itertools
+import os
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import yaml
 from agent.config import load_config
 from consumers.cli_rules import rule_text
 from deploy.places import FILE, Part, Places, merged, read_compose
-from deploy.stack import Failed, Stack
+from deploy.stack import Failed, Stack, main
 from tests.rules import said, tool
 
 FOLDER = FILE.with_name("compose")
@@ -163,3 +166,32 @@ def test_a_part_that_ends_ends_all_of_it(
     with pytest.raises(Failed, match=f"{name}-1 ended with {code}"), stack() as one:
         one.look()
     assert {line.split()[1] for line in told if line.startswith("end")} >= {"kafka", name}
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """What a process does at a signal is again as it was after the test."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, did in before.items():
+        signal.signal(number, did)
+
+
+@pytest.mark.usefixtures("signals")
+def test_sigterm_ends_what_was_started_even_while_it_starts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told, _ = acted(monkeypatch, migrate=0)  # the topics are never made: it waits for them
+    looks = itertools.count()
+
+    def exit_code(fake: Fake) -> int | None:
+        if next(looks) == 100:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return 0 if fake._name == "migrate" else None
+
+    monkeypatch.setattr(Fake, "exit_code", exit_code)
+    assert main() == 0
+    began = {line.split()[1].rpartition("-")[0] for line in told if line.startswith("start")}
+    assert {"kafka", "topics"} <= began and "scorer" not in began
+    assert began == {line.split()[1] for line in told if line.startswith("end")}
+    assert "stack:" not in capsys.readouterr().out
