@@ -158,10 +158,10 @@ def test_call_rows_are_the_same_on_both_databases(any_store: Store) -> None:
         found = calls.newest_rows(tx, 0, 4e9, 2)
         assert list(found) == keys
         assert [row.id for row in found.values()] == ["t1", "call-1"]
-        (whole,) = calls.called(tx, "call-0")
-        assert whole.row.why["error"] == "RateLimitError" and whole.prompt == "Question 0?"
-        (production,) = calls.called(tx, "call-1")
-        assert [one.row.id for one in calls.twins_of(tx, production.row)] == ["t1"]
+        ((_, whole),) = calls.called(tx, "call-0")
+        assert whole.error == "RateLimitError" and whole.prompt == "Question 0?"
+        ((production, _),) = calls.called(tx, "call-1")
+        assert [whole.id for _, whole in calls.twins_of(tx, production)] == ["t1"]
         control = calls.controls_of(tx, [found[keys[0]]])
         assert control == {keys[0]: found[keys[1]]}
         assert calls.texts_of(tx, keys)[keys[1]] == ("Question 1?", "Answer 1.")

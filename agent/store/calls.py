@@ -43,12 +43,22 @@ class CallRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """All that is stored of a call; hashes in hexadecimal, texts redacted and None unless kept."""
+    """All that is stored of a call but its scores.
 
-    row: CallRow
+    Hashes are hexadecimal, texts redacted and None unless they are kept.
+    """
+
+    id: str
+    at: float
     arrival: float
+    service: str
+    model: str
+    variant: str
+    segment: dict[str, str]
     unit: str | None
     session: str | None
+    status: str
+    error: str | None
     prompt_hash: str | None
     prompt_chars: int | None
     response_hash: str | None
@@ -80,15 +90,15 @@ def newest_rows(tx: Connection, start: float, end: float, limit: int) -> dict[by
     return {row.key: row for row in map(_row, tx.execute(query).all())}
 
 
-def called(tx: Connection, call_id: str) -> list[Whole]:
+def called(tx: Connection, call_id: str) -> list[tuple[CallRow, Whole]]:
     """Every call of an id: others may use it in another service or variant. Production first."""
     query = select(*_ALL)
     query = query.outerjoin(texts, texts.c.key == calls.c.key).where(calls.c.id == call_id)
     found = [_whole(one) for one in tx.execute(query.limit(_CHUNK))]
-    return sorted(found, key=lambda one: (one.row.origin != "production", one.row.key))
+    return sorted(found, key=lambda one: (one[0].origin != "production", one[0].key))
 
 
-def twins_of(tx: Connection, row: CallRow) -> list[Whole]:
+def twins_of(tx: Connection, row: CallRow) -> list[tuple[CallRow, Whole]]:
     """What candidates answered to a call."""
     meets = [calls.c.pair == row.id]
     meets += [calls.c.pair == row.pair] if row.pair is not None else []
@@ -96,7 +106,7 @@ def twins_of(tx: Connection, row: CallRow) -> list[Whole]:
     query = query.outerjoin(texts, texts.c.key == calls.c.key).where(or_(*meets))
     here = calls.c.service == row.service, calls.c.variant.startswith(SHADOW)
     found = [_whole(one) for one in tx.execute(query.where(*here).limit(_CHUNK))]
-    return sorted(found, key=lambda one: (one.row.variant, one.row.key))
+    return sorted(found, key=lambda one: (one[0].variant, one[0].key))
 
 
 def controls_of(tx: Connection, twins: Sequence[CallRow]) -> dict[bytes, CallRow]:
@@ -152,10 +162,11 @@ def _segment(packed: str) -> dict[str, str]:
     return found
 
 
-def _whole(one: Any) -> Whole:
-    hashes = (one.prompt_hash, one.response_hash)
+def _whole(one: Any) -> tuple[CallRow, Whole]:
+    row, hashes = _row(one), (one.prompt_hash, one.response_hash)
     said, heard = (None if held is None else bytes(held).hex() for held in hashes)
-    return Whole(
-        _row(one), one.arrival, one.unit, one.session, said, one.prompt_chars, heard,
+    return row, Whole(
+        row.id, row.at, one.arrival, row.service, row.model, row.variant, row.segment,
+        one.unit, one.session, row.status, row.why.get("error"), said, one.prompt_chars, heard,
         one.response_chars, one.topic, one.partition, one.offset, one.prompt, one.response,
     )  # fmt: skip

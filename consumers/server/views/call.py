@@ -22,62 +22,27 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """All that is stored of one call; texts are redacted, and None unless they are kept."""
-
-    id: str
-    at: float
-    arrival: float
-    service: str
-    model: str
-    variant: str
-    segment: dict[str, str]
-    unit: str | None
-    session: str | None
-    status: str
-    error: str | None
-    prompt_hash: str | None
-    prompt_chars: int | None
-    response_hash: str | None
-    response_chars: int | None
-    topic: str
-    partition: int
-    offset: int
-    prompt: str | None
-    response: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class One:
     """A call and what candidates answered to it, in the order of the values of each score."""
 
-    sides: tuple[Side, ...]
+    sides: tuple[Whole, ...]
     scores: tuple[Score, ...]
     control: str | None
 
 
-def one_of(tx: Transaction, whole: Whole) -> One:
+def one_of(tx: Transaction, row: CallRow, whole: Whole) -> One:
     """A call beside what candidates answered; a candidate's answer by itself, with whose it is."""
-    sides, control = [whole], None
-    if whole.row.variant.startswith(SHADOW):
-        held = calls.controls_of(tx, [whole.row]).get(whole.row.key)
+    sides, control = [(row, whole)], None
+    if row.variant.startswith(SHADOW):
+        held = calls.controls_of(tx, [row]).get(row.key)
         control = held.id if held is not None else None
     else:
-        sides += calls.twins_of(tx, whole.row)
-    names = metrics_of(one.row for one in sides)
-    names += sorted({name for one in sides for name in one.row.why} - set(names))
-    scores = tuple(_score(name, [one.row for one in sides]) for name in names)
-    return One(tuple(map(_side, sides)), scores, control)
-
-
-def _side(whole: Whole) -> Side:
-    row = whole.row
-    return Side(
-        row.id, row.at, whole.arrival, row.service, row.model, row.variant, row.segment,
-        whole.unit, whole.session, row.status, row.why.get("error"), whole.prompt_hash,
-        whole.prompt_chars, whole.response_hash, whole.response_chars, whole.topic,
-        whole.partition, whole.offset, whole.prompt, whole.response,
-    )  # fmt: skip
+        sides += calls.twins_of(tx, row)
+    rows = [row for row, _ in sides]
+    names = metrics_of(rows)
+    names += sorted({name for one in rows for name in one.why} - set(names))
+    scores = tuple(_score(name, rows) for name in names)
+    return One(tuple(whole for _, whole in sides), scores, control)
 
 
 def _score(name: str, rows: Sequence[CallRow]) -> Score:

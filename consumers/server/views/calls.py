@@ -152,7 +152,7 @@ class Calls:
 def read(stock: Stock, tx: Transaction, asked: Asked) -> Calls:
     """The page's numbers."""
     if asked.id:
-        found = tuple(one_of(tx, whole) for whole in calls.called(tx, asked.id))
+        found = tuple(one_of(tx, *one) for one in calls.called(tx, asked.id))
         return Calls(None, None, None, (), (), (), (), found)
     until = asked.until if asked.until is not None else calls.newest_at(tx, stock.clock())
     until = stock.clock() if until is None else until
