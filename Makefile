@@ -85,7 +85,7 @@ bench: $(READY) ## what this machine does, as a table
 	$(BIN)/vedette bench engine
 
 contents: $(READY) ## what the image holds, by package: its build without an engine; minutes and 6 GB
-	$(BIN)/python -m deploy.image cpu .cache/image
+	rm -rf .cache/image && $(BIN)/python -m deploy.image cpu .cache/image
 
 clean: ## remove .venv and everything else that was made here
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
