@@ -78,6 +78,7 @@ bench: $(READY) ## what this machine does, as a table
 	$(BIN)/python -m tests.bench.watch
 	$(BIN)/python -m tests.bench.burn
 	$(BIN)/python -m tests.bench.pages
+	$(BIN)/python -m tests.bench.readers
 	$(BIN)/python -m tests.bench.local
 	$(BIN)/python -m tests.bench.reference
 	$(BIN)/python -m tests.bench.ways

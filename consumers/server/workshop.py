@@ -67,8 +67,9 @@ class Workshop:
         return process
 
     def _end(self) -> None:
-        """Let go of the process: it ends where it finds its input closed, or with this one."""
-        with suppress(OSError):
+        """A page that nobody waits for any more is not finished: it only reads."""
+        self._process.kill()
+        with suppress(OSError):  # what it was not told is still in the pipe
             _pipe(self._process.stdin).close()
         _pipe(self._process.stdout).close()
         self._process.wait()

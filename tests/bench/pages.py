@@ -1,21 +1,18 @@
-"""How fast pages come on a store with 30 days of panes and 1,000,000 calls, and what readers cost.
+"""How fast pages come on a store with 30 days of panes and 1,000,000 calls.
 
 A page is asked for three times: by the first reader of all, when its copy is too old, and when it
-is not. Then calls are scored in the server's own process, with 50 readers and without.
-
-2026-11-26: 6,000 calls lasted four seconds, most of which the pages of a start took: 38 % slower.
+is not.
 """
 
 import json
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,10 +26,6 @@ from agent.findings import Finding
 from agent.panes import HOUR_S, MINUTE_S, Group
 from agent.store import Store, Transaction, open_store, tables
 from agent.store.findings import put_findings
-from consumers.bench import make_records
-from consumers.demo import yesterday
-from consumers.inbox import Inbox
-from consumers.simulate import bad_day, simulate
 from tests.boards import Closed, row_of
 from watch.keeping import keep_watch, rules_of, save
 from watch.series import Slots
@@ -42,11 +35,6 @@ DAYS, SERVICES, MODELS, CALLS = 30, 5, 4, 1_000_000
 # What is older than the configuration keeps would be deleted under the readers' eyes.
 END = int(time.time() // HOUR_S * HOUR_S)
 START = END - DAYS * 24 * HOUR_S
-READERS, REFRESH_S = 50, 5.0
-# Calls that are scored in one run, by the rule scorers alone and with the shipped models.
-SCORED = {False: 30_000, True: 4_000}
-# A start makes every page once, which is no reader's fault.
-START_S = 6.0
 SCORES = [
     row.name
     for row in METRICS
@@ -144,8 +132,8 @@ def _finding(n: int) -> Finding:
 
 
 @contextmanager
-def serving(folder: Path, models: bool = False, **server: object) -> Iterator[int]:
-    """A server in a process of its own; its port."""
+def serving(folder: Path, models: bool = False, **server: object) -> Iterator[tuple[int, int]]:
+    """A server in a process of its own; its port and the process."""
     told = config_of(folder, models)
     told["server"] = {"port": 0, **server}
     (folder / "v.json").write_text(json.dumps(told))
@@ -161,7 +149,7 @@ def serving(folder: Path, models: bool = False, **server: object) -> Iterator[in
         line = next(line for line in process.stderr if "pages on" in line)
         drain = threading.Thread(target=process.stderr.read, daemon=True)
         drain.start()
-        yield int(line.rstrip().rstrip("/").rpartition(":")[2])
+        yield int(line.rstrip().rstrip("/").rpartition(":")[2]), process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
@@ -195,97 +183,28 @@ def measure_pages(port: int) -> dict[str, list[tuple[float, float, int]]]:
     return found
 
 
-def read_all(port: int, stop: threading.Event, seed: int) -> None:
-    """One reader, as page.js asks: every few seconds, with the tag of what it shows."""
-    tag, path = "", PAGES[seed % len(PAGES)]
-    stop.wait(REFRESH_S * seed / READERS)
-    with closing(HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
-        while not stop.is_set():
-            headers = {"If-None-Match": tag, "Accept-Encoding": "gzip"}
-            connection.request("GET", path, headers=headers)
-            answer = connection.getresponse()
-            answer.read()
-            tag = answer.headers.get("ETag", "")
-            stop.wait(REFRESH_S)
-
-
-def scored_per_s(folder: Path, models: bool, readers: int) -> float:
-    """Calls a second that the worker of a server scores, with so many readers."""
-    with serving(folder, models) as port:
-        stop = threading.Event()
-        threads = [threading.Thread(target=read_all, args=(port, stop, n)) for n in range(readers)]
-        for thread in threads:
-            thread.start()
-        store = open_store(f"sqlite:///{folder}/v.db", writer=False)
-        try:
-            while not _ends(store):
-                time.sleep(0.05)
-            time.sleep(START_S)
-            (first, began), (last, ended) = (_ends(store), time.perf_counter()), (0, 0.0)
-            while last < SCORED[models]:
-                time.sleep(0.05)
-                last, ended = _ends(store), time.perf_counter()
-        finally:
-            stop.set()
-            store.close()
-            for thread in threads:
-                thread.join()
-    return (last - first) / (ended - began)
-
-
-def _records(models: bool, now: float) -> list[bytes]:
-    """Of a few texts for rules, and each with texts of its own where models remember them."""
-    if not models:
-        return make_records(SCORED[models], 400)
-    day = bad_day(yesterday(now), SCORED[models] + 200, 5)  # some are not readable
-    return [record.value for record in simulate(day)]
-
-
-def _ends(store: Store) -> int:
-    with store.reading() as tx:
-        query = "SELECT coalesce(sum(scored), 0) FROM offsets WHERE topic = 'inbox'"
-        return int(tx.exec_driver_sql(query).scalar() or 0)
-
-
-def measure_readers(folder: Path, models: bool) -> tuple[list[float], list[float]]:
-    """Calls scored a second without readers and with them, in turn."""
-    alone, beside = list[float](), list[float]()
-    for at in range(6):
-        store = open_store(f"sqlite:///{folder}/v.db")
-        with store.transaction() as tx:
-            for table in ("inbox", "offsets", "open_panes", "seen"):
-                tx.exec_driver_sql(f"DELETE FROM {table}")
-            tx.exec_driver_sql("DELETE FROM calls WHERE topic = 'inbox'")
-        now = time.time()
-        Inbox(store).append([(now, value) for value in _records(models, now)])
-        store.close()
-        (beside if at % 2 else alone).append(scored_per_s(folder, models, READERS * (at % 2)))
-    return alone, beside
-
-
-def main() -> None:
-    """Print the tables."""
+@contextmanager
+def filled() -> Iterator[Path]:
+    """A folder with such a store."""
     with TemporaryDirectory() as name:
         folder = Path(name)
-        held = config_of(folder)
-        config = load_config(**held)  # type: ignore[arg-type]  # as the file has it
+        config = load_config(**config_of(folder))  # type: ignore[arg-type]  # as the file has it
         began, store = time.perf_counter(), open_store(f"sqlite:///{folder}/v.db")
         fill(store, config)
         store.close()
         size = os.path.getsize(folder / "v.db") / 1e6
         print(f"store: {size:.0f} MB, made in {time.perf_counter() - began:.0f} s")
-        with serving(folder, ingest="off", refresh_s=1) as port:
-            found = measure_pages(port)
-        print(f"first byte / whole page, ms; bars {FIRST_BYTE_MS} / {WHOLE_MS}")
-        for path, rows in found.items():
-            cells = "  ".join(f"{first:6.0f} /{whole:6.0f}" for first, whole, _ in rows)
-            print(f"{path:52} {cells}  {rows[0][2] / 1e3:6.1f} kB")
-        for models in SCORED:
-            alone, beside = measure_readers(folder, models)
-            print(f"{'with the shipped models' if models else 'rule scorers only'}: calls a second")
-            print(f"  alone: {' '.join(f'{n:.1f}' for n in alone)}")
-            print(f"  with {READERS} readers: {' '.join(f'{n:.1f}' for n in beside)}")
-            print(f"  slower by {1 - statistics.median(beside) / statistics.median(alone):.1%}")
+        yield folder
+
+
+def main() -> None:
+    """Print the table."""
+    with filled() as folder, serving(folder, ingest="off", refresh_s=1) as (port, _):
+        found = measure_pages(port)
+    print(f"first byte / whole page, ms; bars {FIRST_BYTE_MS} / {WHOLE_MS}")
+    for path, rows in found.items():
+        cells = "  ".join(f"{first:6.0f} /{whole:6.0f}" for first, whole, _ in rows)
+        print(f"{path:52} {cells}  {rows[0][2] / 1e3:6.1f} kB")
 
 
 if __name__ == "__main__":
