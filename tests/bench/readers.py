@@ -1,7 +1,7 @@
 """What 50 readers of the pages cost who scores in the same server, in calls a second.
 
-Rounds are pairs, without readers and with them, so that what else the machine does meets both. The
-processor's time that the scoring process takes for a call is told as well: it hardly depends on
+Rounds are pairs, without readers and with them, so that what else the machine does meets both. How
+much of a core the readers take in the process that scores is told as well: it hardly depends on
 what else the machine does, but leaves out where two processes want one core.
 
 2026-11-26: 6,000 calls lasted four seconds, most of which the pages of a start took: 38 % slower.
@@ -13,6 +13,7 @@ import statistics
 import threading
 import time
 from contextlib import closing
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -44,9 +45,16 @@ def read_all(port: int, stop: threading.Event, seed: int) -> None:
             stop.wait(REFRESH_S)
 
 
-def scored(folder: Path, models: bool, readers: int) -> tuple[float, float]:
-    """Calls a second that the worker of a server scores, with so many readers, and milliseconds of
-    the processor that its process takes for one."""
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Calls that are scored a second, and what one takes of the processor in this process."""
+
+    per_s: float
+    cpu_ms: float
+
+
+def scored(folder: Path, models: bool, readers: int) -> Pace:
+    """How fast the worker of a server scores with so many readers."""
     with serving(folder, models) as (port, pid):
         stop = threading.Event()
         threads = [threading.Thread(target=read_all, args=(port, stop, n)) for n in range(readers)]
@@ -67,7 +75,7 @@ def scored(folder: Path, models: bool, readers: int) -> tuple[float, float]:
             for thread in threads:
                 thread.join()
     calls, seconds, cpu_s = (end - start for start, end in zip(first, last, strict=True))
-    return calls / seconds, 1e3 * cpu_s / calls
+    return Pace(calls / seconds, 1e3 * cpu_s / calls)
 
 
 def _cpu_s(pid: int) -> float:
@@ -90,23 +98,25 @@ def _ends(store: Store) -> int:
         return int(tx.exec_driver_sql(query).scalar() or 0)
 
 
-def measure(folder: Path, models: bool, rounds: int) -> list[list[tuple[float, float]]]:
-    """Of each round what is scored without readers and with them."""
-    found = []
-    for _ in range(rounds):
-        pair = []
-        for readers in (0, READERS):
-            store = open_store(f"sqlite:///{folder}/v.db")
-            with store.transaction() as tx:
-                for table in ("inbox", "offsets", "open_panes", "seen"):
-                    tx.exec_driver_sql(f"DELETE FROM {table}")
-                tx.exec_driver_sql("DELETE FROM calls WHERE topic = 'inbox'")
-            now = time.time()
-            Inbox(store).append([(now, value) for value in _records(models, now)])
-            store.close()
-            pair.append(scored(folder, models, readers))
-        found.append(pair)
-    return found
+def measure(folder: Path, models: bool, rounds: int) -> list[tuple[Pace, Pace]]:
+    """Of each round the pace without readers and with them."""
+    return [
+        (measure_one(folder, models, 0), measure_one(folder, models, READERS))
+        for _ in range(rounds)
+    ]
+
+
+def measure_one(folder: Path, models: bool, readers: int) -> Pace:
+    """The pace over records that nobody has seen yet."""
+    store = open_store(f"sqlite:///{folder}/v.db")
+    with store.transaction() as tx:
+        for table in ("inbox", "offsets", "open_panes", "seen"):
+            tx.exec_driver_sql(f"DELETE FROM {table}")
+        tx.exec_driver_sql("DELETE FROM calls WHERE topic = 'inbox'")
+    now = time.time()
+    Inbox(store).append([(now, value) for value in _records(models, now)])
+    store.close()
+    return scored(folder, models, readers)
 
 
 def main() -> None:
@@ -119,12 +129,13 @@ def main() -> None:
         for name in told.scorers or ("rules", "models"):
             found = measure(folder, name == "models", told.rounds)
             print(f"{name}, bar {BAR:.0%}")
-            for at, unit in enumerate(("calls a second", "ms of the processor a call")):
-                alone, beside = ([pair[n][at] for pair in found] for n in (0, 1))
-                ratio = statistics.median(b / a for a, b in zip(alone, beside, strict=True))
-                print(f"  {unit}: alone {' '.join(f'{n:.2f}' for n in alone)}")
-                print(f"  with {READERS} readers {' '.join(f'{n:.2f}' for n in beside)}")
-                print(f"  in the median of the rounds {ratio - 1:+.1%}")
+            alone, beside = zip(*found, strict=True)
+            slower = [1 - b.per_s / a.per_s for a, b in found]
+            taken = [(b.cpu_ms - a.cpu_ms) * b.per_s / 1e3 for a, b in found]
+            print(f"  calls a second alone: {' '.join(f'{one.per_s:.1f}' for one in alone)}")
+            print(f"  with {READERS} readers: {' '.join(f'{one.per_s:.1f}' for one in beside)}")
+            print(f"  slower by {statistics.median(slower):.1%} in the median of the rounds")
+            print(f"  of a core, in its process: {' '.join(f'{one:.1%}' for one in taken)}")
 
 
 if __name__ == "__main__":
