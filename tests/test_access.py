@@ -1,15 +1,19 @@
 """Who may ask the server for what: no token, a wrong one, one with another role, another site."""
 
+import asyncio
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
+from starlette.types import Message
 
 from agent.errors import BadConfig
 from agent.store import open_store
 from consumers.server.access import keys_of
+from consumers.server.app import Bodiless
 from consumers.server.views import VIEWS
 from tests.serving import TOKENS, bearer, served, told
 
@@ -87,6 +91,21 @@ def test_head_is_answered_as_get_without_a_body(tmp_path: Path) -> None:
             assert int(head.headers["content-length"]) > 0
         assert client.head("/ingest", headers=bearer("sender")).status_code == 405
         assert client.head("/pipeline").status_code == 401
+
+
+def test_the_body_of_a_head_does_not_leave_us() -> None:
+    sent = list[Message]()
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    head = {"type": "http", "method": "HEAD", "path": "/", "headers": []}
+    asyncio.run(Bodiless(PlainTextResponse("here"))(head, receive, send))
+    assert (b"content-length", b"4") in sent[0]["headers"]
+    assert [one["body"] for one in sent[1:]] == [b""]
 
 
 def test_who_signs_out_while_the_store_is_away_is_told_what_stays(tmp_path: Path) -> None:
