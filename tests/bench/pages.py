@@ -152,7 +152,7 @@ def serving(folder: Path, models: bool = False, **server: object) -> Iterator[tu
         yield int(line.rstrip().rstrip("/").rpartition(":")[2]), process.pid
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        process.wait(120)  # the batch in hand is finished, with every model
 
 
 def timed(port: int, path: str) -> tuple[float, float, int]:
