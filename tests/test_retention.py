@@ -192,12 +192,12 @@ class Month:
 @pytest.mark.prove
 @pytest.mark.timeout(3000)
 def test_the_store_of_a_month_is_that_of_half_a_month(any_store: Store) -> None:
-    month, rows, size = Month(any_store, 1500), {}, {}
+    month, rows, size = Month(any_store, 300), {}, {}
     for day in range(1, 31):
         month.day(day)
         vacuum(any_store)
         rows[day], size[day] = sizes(any_store), month.bytes()
-    assert rows[30]["calls"] > 6 * 1400
+    assert rows[30]["calls"] > 6 * 280
     for name, n in rows[30].items():
         assert n == pytest.approx(rows[15][name], rel=0.1, abs=60), name
     assert size[30] < 1.1 * size[15]
