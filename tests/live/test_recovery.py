@@ -121,7 +121,7 @@ def test_a_database_that_is_lost_is_rebuilt_from_the_topic(
     assert len(seen[0]["panes"]) > 400
 
 
-@pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
+@pytest.mark.parametrize("kind", [pytest.param("postgresql", marks=pytest.mark.prove), "sqlite"])
 def test_a_backup_that_is_older_than_the_topic_goes_on_where_it_stands(
     broker: Broker, topic: MakeTopic, postgres_server: Database, tmp_path: Path, kind: str
 ) -> None:
