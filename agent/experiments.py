@@ -33,14 +33,17 @@ def instant(value: Any) -> Any:
     return value
 
 
-Instant = Annotated[float, BeforeValidator(instant), Field(ge=0)]
+Instant = Annotated[
+    float, Field(ge=0), BeforeValidator(instant, json_schema_input_type=float | str)
+]
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Arm(Tree):
     """One side of a comparison: a variant, of one model only where that is named."""
 
     # The share of the calls that it is given; a number alone is short for it.
-    share: float | None = Field(default=None, gt=0, lt=1)
+    share: Share | None = None
     # The variant of its calls, where that is not the arm's name.
     variant: str | None = None
     # Only calls of this model.
@@ -57,7 +60,7 @@ class Step(Tree):
     # When the shares change.
     at: Instant
     # By arm; they sum to 1.
-    shares: dict[str, Annotated[float, Field(gt=0, lt=1)]]
+    shares: dict[str, Share]
 
 
 class Experiment(Tree):
@@ -92,7 +95,11 @@ class Experiment(Tree):
     # A slice with fewer calls in an arm is not shown.
     slice_calls: int = Field(default=100, ge=1)
 
-    @field_validator("arms", mode="before")
+    @field_validator(
+        "arms",
+        mode="before",
+        json_schema_input_type=dict[str, Arm | Share | None] | list[str],
+    )
     @classmethod
     def _short_forms(cls, arms: Any) -> Any:
         """A list of variants, or variants with their shares."""

@@ -9,6 +9,7 @@ from agent.catalog import BY_NAME, metric_named
 from agent.tree import Tree
 
 SLO = "slo_"
+Gap = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Fairness(Tree):
@@ -26,13 +27,11 @@ class Fairness(Tree):
     # would gather false alarms with every look.
     since_days: int = Field(default=7, ge=1, le=366)
     # A smaller gap does not matter: one number, or by metric, and `default` for the others.
-    matters: dict[str, Annotated[float, Field(ge=0, lt=1)]] = Field(
-        default_factory=lambda: {"default": 0.02}
-    )
+    matters: dict[str, Gap] = Field(default_factory=lambda: {"default": 0.02})
     # At most this share of the gaps that are told are none, in the mean.
     alpha: float = Field(default=0.05, gt=0, lt=1)
 
-    @field_validator("matters", mode="before")
+    @field_validator("matters", mode="before", json_schema_input_type=Gap | dict[str, Gap])
     @classmethod
     def _one_number(cls, told: Any) -> Any:
         return told if isinstance(told, dict) else {"default": told}

@@ -42,7 +42,8 @@ def values_of(name: str, **over: Any) -> dict[str, Any]:
 def complaints(values: Any) -> list[str]:
     """What the schema has against them, each with its place."""
     checker = jsonschema_rs.validator_for(json.loads(FILE.read_text()))
-    return [f"{list(one.instance_path)} {one.message}" for one in checker.iter_errors(values)]
+    plain = json.loads(json.dumps(values, default=str))  # Helm reads a time as a text
+    return [f"{list(one.instance_path)} {one.message}" for one in checker.iter_errors(plain)]
 
 
 def objects(name: str, kind: str = "") -> list[dict[str, Any]]:

@@ -45,6 +45,26 @@ def test_shipped_rules_come_as_they_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "over",
+    [
+        {"extraEnvs": [{"name": "TZ", "value": "UTC"}]},
+        {"secret": {"name": "other"}},
+        {"migration": {"resources": {"limits": {"memory": "1Gi"}}}},
+    ],
+)
+def test_another_pod_is_another_job(over: dict[str, object], tmp_path: Path) -> None:
+    """Kubernetes changes no pod of a Job: under its old name the upgrade would fail."""
+    more = tmp_path / "more.yaml"
+    more.write_text(yaml.safe_dump(over))
+    case = CASES["external-secrets"]
+    names = [
+        {tree["metadata"]["name"] for tree in yaml.safe_load_all(told) if tree["kind"] == "Job"}
+        for told in (render.render(case), render.render(case, more))
+    ]
+    assert not names[0] & names[1]
+
+
+@pytest.mark.parametrize(
     ("name", "over", "said"),
     [
         ("keda", {"scorer": {"autoscaling": {"enabled": True}}}, "exclude each other"),

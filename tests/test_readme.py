@@ -1,13 +1,17 @@
 """What the README and the pages show is there: the files, and code and configuration that work."""
 
 import contextlib
+import json
 import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+import jsonschema_rs
+
 import agent.scoring
 from agent.config import Config, load_config
+from agent.described import schema
 from agent.errors import BadConfig
 from agent.record import Call, Feedback
 from agent.rules import groups
@@ -97,11 +101,14 @@ def configurations(page: str) -> Iterator[str]:
 
 
 def test_every_configuration_on_a_page_is_accepted(tmp_path: Path) -> None:
+    """By the loader, and by the schema, which Helm and editors go by and which knows JSON only."""
     file, shown = tmp_path / "vedette.yaml", 0
+    checker = jsonschema_rs.validator_for(schema())
     for page in (ROOT / "README.md", *DOCS.rglob("*.md")):
         for text in configurations(page.read_text(encoding="utf-8")):
             file.write_text(text, encoding="utf-8")
             load_config(file)  # raises with the key that is wrong
+            checker.validate(json.loads(json.dumps(parse_yaml(text, page.name), default=str)))
             shown += 1
     assert shown > 20
 

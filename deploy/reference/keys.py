@@ -54,12 +54,20 @@ def _walk(part: dict[str, Any], known: dict[str, Any], before: str) -> Iterator[
 
 def _branch(told: dict[str, Any]) -> tuple[str | None, str]:
     """The branch that a key holds, None for a leaf, and how the paths within it begin."""
-    ways = {"": [told, *told.get("anyOf", ())], ".<name>": _named(told), "[]": [told.get("items")]}
+    named = [one for way in _ways(told) for one in _named(way)]
+    ways = {"": [told], ".<name>": named, "[]": [told.get("items", {})]}
     for within, some in ways.items():
-        for one in some:
-            if isinstance(one, dict) and "$ref" in one:
+        for one in (way for part in some for way in _ways(part)):
+            if "$ref" in one:
                 return one["$ref"].rpartition("/")[2], within
     return None, ""
+
+
+def _ways(told: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A key's schema, and what it may be instead."""
+    yield told
+    for one in told.get("anyOf", ()):
+        yield from _ways(one)
 
 
 def _named(told: dict[str, Any]) -> list[dict[str, Any]]:

@@ -100,3 +100,51 @@ securityContext:
 - {name: secret, mountPath: {{ .Values.secret.mountPath }}, readOnly: true}
 - {name: scratch, mountPath: /tmp}
 {{- end }}
+
+{{/* The pod of a Job, which is a hook or is not. */}}
+{{- define "vedette.jobPod" -}}
+{{- $root := .root -}}
+{{- $name := include "vedette.fullname" $root -}}
+metadata:
+  labels:
+    {{- include "vedette.podLabels" (dict "root" $root "role" .told.job) | nindent 4 }}
+spec:
+  {{- /* An account that this release makes does not exist before the install. */}}
+  {{- $made := and (eq .hook "true") $root.Values.serviceAccount.create }}
+  {{- include "vedette.podHead" (dict "root" $root "account" (ternary "default" (include "vedette.serviceAccount" $root) $made)) | nindent 2 }}
+  restartPolicy: Never
+  {{- range $key := list "nodeSelector" "tolerations" "affinity" }}
+  {{- with get $root.Values $key }}
+  {{ $key }}:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- end }}
+  containers:
+    - name: {{ .told.job }}
+      image: {{ include "vedette.image" (dict "root" $root "suffix" "") }}
+      imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+      args: {{ concat .told.args (list "-c" "/etc/vedette/vedette.yaml") | toJson }}
+      securityContext:
+        {{- toYaml $root.Values.securityContext | nindent 8 }}
+      env:
+        {{- include "vedette.secretEnv" (dict "root" $root "url" .told.url) | trim | nindent 8 }}
+        {{- with $root.Values.extraEnvs }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      {{- with $root.Values.extraEnvsFrom }}
+      envFrom:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      resources:
+        {{- toYaml $root.Values.migration.resources | nindent 8 }}
+      volumeMounts:
+        {{- include "vedette.mounts" $root | nindent 8 }}
+        {{- with $root.Values.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+  volumes:
+    {{- include "vedette.volumes" (dict "root" $root "config" (ternary (printf "%s-hook" $name) $name (ne .hook ""))) | nindent 4 }}
+    {{- with $root.Values.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+{{- end }}
