@@ -1,5 +1,6 @@
 """The front page: what services do in a window, each closed row read once, and one metric alone."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from sqlalchemy import delete
 from starlette.testclient import TestClient
 
-from agent.panes import HOUR_S, Group
+from agent.panes import HOUR_S, MINUTE_S, Group
 from agent.store import Store, open_store, tables
 from consumers.server.points import Points
 from consumers.server.rehearsal import Rehearsal
@@ -102,22 +103,55 @@ def test_what_is_not_there_is_said(tmp_path: Path, asked: str) -> None:
         assert "<b>" not in page.text and "<i>" not in page.text
 
 
+def _live(seconds: int) -> list[Closed]:
+    """A call a second as closing leaves it: panes of 10 s, whole minutes and whole hours."""
+    return [
+        Closed(START + at, SMALL, {"latency": [0.5] * level_s}, level_s)
+        for level_s in (10, MINUTE_S, HOUR_S)
+        for at in range(0, seconds // level_s * level_s, level_s)
+    ]
+
+
+@pytest.mark.parametrize("window", ["1h", "24h", "30d"])
+@pytest.mark.parametrize("seconds", [40, 130, HOUR_S + 70])
+def test_what_is_not_rolled_up_yet_is_counted_once(
+    tmp_path: Path, window: str, seconds: int
+) -> None:
+    config = told(tmp_path)
+    store = open_store(config.store.url.get_secret_value())
+    put(store, _live(seconds), START + seconds)
+    store.close()
+    with served(config) as client:
+        found = client.get(f"/api/now?window={window}").json()
+        (column,) = found["services"][0]["columns"]
+        asked = f"window={window}&service=chat&metric=latency"
+        detail = client.get(f"/api/now?{asked}").json()["detail"]
+    (calls,) = _row(found, "calls")
+    begun = 2 * MINUTE_S if window == "1h" and seconds > HOUR_S else 0
+    assert (found["newest"], found["start"]) == (START + seconds, START + begun)
+    assert column["calls"] == calls["n"] == seconds - begun
+    assert (calls["value"], max(calls["over_time"])) == pytest.approx((1.0, 1.0))
+    assert detail["n"] == pytest.approx(calls["n"], abs=MINUTE_S)  # by panes of 10 s in an hour
+
+
 def test_a_closed_row_is_read_once_and_one_of_an_open_hour_again(tmp_path: Path) -> None:
     config = told(tmp_path)
     store, points = open_store(config.store.url.get_secret_value()), Points()
 
     def calls() -> float:
         with store.reading() as tx:
-            return float(points.sheet(tx, HOUR_S, START, START + 2 * DAY_S, 60).calls.sum())
+            levels_s = HOUR_S, MINUTE_S
+            return float(points.sheet(tx, levels_s, START, START + 2 * DAY_S, 60).calls.sum())
 
     put(store, _rows(24), START + DAY_S)
-    put(store, _rows(25)[73:], START + DAY_S + 60)
+    open_hour = [replace(one, level_s=MINUTE_S) for one in _rows(25)[73:]]
+    put(store, open_hour, START + DAY_S + MINUTE_S)
     assert calls() == 750
     with store.transaction() as tx:
         tx.execute(delete(tables.panes))
     assert calls() == 720
     with store.reading() as tx:
-        nothing = points.sheet(tx, HOUR_S, START - DAY_S, START, 24)
+        nothing = points.sheet(tx, (HOUR_S,), START - DAY_S, START, 24)
     assert nothing.calls.shape == (0, 24) and nothing.histogram("latency")[1].sum() == 0
     store.close()
 

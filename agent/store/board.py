@@ -59,10 +59,12 @@ def service_hours(tx: Connection, service: str, start: int, end: int) -> list[tu
     return [(Group(*row[:4]), row[4]) for row in tx.execute(query)]
 
 
-def newest_pane(tx: Connection) -> tuple[int, int] | None:
-    """The start of the newest closed pane of all sources, and how long it is."""
-    start = tx.scalar(select(func.max(panes.c.pane)).where(panes.c.late == 0))
-    if start is None:
+def span_of_panes(tx: Connection) -> tuple[int, int] | None:
+    """Where the oldest closed pane of all sources begins, and where the newest ends."""
+    starts = select(func.min(panes.c.pane), func.max(panes.c.pane)).where(panes.c.late == 0)
+    first, last = tx.execute(starts).one()
+    if last is None:
         return None
-    here = panes.c.late == 0, panes.c.pane == start
-    return int(start), int(tx.scalar(select(func.min(panes.c.level_s)).where(*here)) or 0)
+    here = panes.c.late == 0, panes.c.pane == last
+    level_s = tx.scalar(select(func.min(panes.c.level_s)).where(*here)) or 0
+    return int(first), int(last) + int(level_s)

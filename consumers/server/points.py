@@ -99,6 +99,10 @@ def quantiles(amounts: Floats, counts: Floats, q: float) -> Floats:
     return np.where(n > 0, found, np.nan)
 
 
+# A block, and the times within which its panes count.
+Part = tuple[Block, tuple[int, int]]
+
+
 class Points:
     """Blocks of closed panes, read from the store where they are not kept; thread-safe."""
 
@@ -107,22 +111,27 @@ class Points:
         self._kept: OrderedDict[tuple[str, int, int], Block] = OrderedDict()
 
     def sheet(
-        self, tx: Transaction, level_s: int, start: int, end: int, steps: int, service: str = ""
-    ) -> Sheet:
-        """A window of closed panes of one level, in so many equal steps at most, of all services
-        unless one is named."""
-        count = (end - start) // level_s
-        step_s = level_s * -(-count // steps)
-        found = list[Block]()
+        self, tx: Transaction, levels_s: Sequence[int], start: int, end: int, steps: int,
+        service: str = "",
+    ) -> Sheet:  # fmt: skip
+        """A window of closed panes, in so many equal steps at most, of all services unless one is
+        named. The panes are of the first level; what is not rolled up to it is read of the next."""
+        count = (end - start) // levels_s[0]
+        step_s, found = levels_s[0] * -(-count // steps), list[Part]()
         for source, closed in reads.closed_times(tx).items():
-            found += self._blocks(tx, (source, level_s), start, end, closed)
+            begin = start
+            for level_s in levels_s:
+                whole = min(end, int(closed // level_s) * level_s)
+                if begin < whole:
+                    found += self._parts(tx, (source, level_s), (begin, whole), closed)
+                    begin = whole
         return _added(found, (start, end), step_s, service)
 
-    def _blocks(
-        self, tx: Transaction, key: tuple[str, int], start: int, end: int, closed: float
-    ) -> list[Block]:
+    def _parts(
+        self, tx: Transaction, key: tuple[str, int], span: tuple[int, int], closed: float
+    ) -> list[Part]:
         """Kept blocks, and what is missing between them by one query a stretch."""
-        size = _PANES * key[1]
+        (start, end), size = span, _PANES * key[1]
         wanted = range(start // size * size, end, size)
         with self._lock:
             # A store that was made anew may not have closed yet what is kept of the old one.
@@ -140,7 +149,7 @@ class Points:
                 self._kept |= {(*key, at): made[at] for at in absent if at in over}
                 while len(self._kept) > _BLOCKS:
                     self._kept.popitem(last=False)
-        return [one for one in held.values() if one is not None and len(one.panes)]
+        return [(one, span) for one in held.values() if one is not None and len(one.panes)]
 
 
 def _read(
@@ -178,17 +187,17 @@ def _block(rows: Sequence[tuple[int, Group, int, bytes]]) -> Block:
     )  # fmt: skip
 
 
-def _added(blocks: Sequence[Block], span: tuple[int, int], step_s: int, service: str) -> Sheet:
+def _added(parts: Sequence[Part], span: tuple[int, int], step_s: int, service: str) -> Sheet:
     start, end = span
-    groups = sorted({g for one in blocks for g in one.groups if service in ("", g.service)})
-    names = sorted({name for one in blocks for name in one.names})
+    groups = sorted({g for one, _ in parts for g in one.groups if service in ("", g.service)})
+    names = sorted({name for one, _ in parts for name in one.names})
     shape = len(groups), -(-(end - start) // step_s)
     places, bins = [np.zeros(0, np.int64)], [np.zeros((5, 0), np.int64)]
     values = [np.zeros((0, 1 + 2 * len(names)))]
-    for one in blocks:
+    for one, (first, last) in parts:
         own = [groups.index(group) if group in groups else -1 for group in one.groups]
         of, step = np.array(own, np.int64)[one.whose], (one.panes - start) // step_s
-        mine = (one.panes >= start) & (one.panes < end) & (of >= 0)
+        mine = (one.panes >= first) & (one.panes < last) & (of >= 0)
         places.append((of * shape[1] + step)[mine])
         values.append(np.concatenate(
             [one.calls[mine, None], *(_columns(part[mine], one.names, names)

@@ -15,12 +15,12 @@ SPANS: dict[Window, int] = {
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """From one time to another by panes of one length, in epoch seconds; `newest` is the end of
-    the newest closed pane."""
+    """From one time to another in epoch seconds, by panes of the first of these lengths, and of the
+    next where those are not made yet; `newest` is the end of the newest closed pane."""
 
     start: int
     end: int
-    level_s: int
+    levels_s: tuple[int, ...]
     newest: int
 
 
@@ -31,18 +31,23 @@ _PANES = 360
 def stretch_of(
     stock: Stock, tx: Transaction, window: Window, finest_s: int = MINUTE_S
 ) -> Stretch | None:
-    """A window by the finest panes that are not too many and are all still there; None in a store
-    without a closed pane."""
-    found = board.newest_pane(tx)
+    """A window by the finest panes that are not too many and are all still there, no longer than
+    the store is old; None in a store without a closed pane."""
+    found = board.span_of_panes(tx)
     if found is None:
         return None
-    newest, span = found[0] + found[1], SPANS[window]
+    oldest, newest = found
+    span = min(SPANS[window], newest - oldest)
     levels = sorted({stock.config.panes.width_s, MINUTE_S, HOUR_S}, reverse=True)
     chosen, covered = HOUR_S, float("inf")
     for level_s in (one for one in levels if one >= finest_s and span <= _PANES * one):
         first = reads.first_of_level(tx, None, level_s, newest - span)
-        if first is None or first >= covered:
+        if first is None:
+            continue  # the first of them is not over
+        if first >= covered:
             break  # the older ones are rolled up
         chosen, covered = level_s, first + level_s
     end = -(-newest // chosen) * chosen
-    return Stretch(end - max(span, chosen), end, chosen, newest)
+    lengths = tuple(one for one in levels if one <= chosen)
+    start = max(end - max(SPANS[window], chosen), oldest // chosen * chosen)
+    return Stretch(start, end, lengths, newest)

@@ -84,7 +84,7 @@ def detail_of(
     there = stretch_of(stock, tx, window, stock.config.panes.width_s)
     if there is None:
         return None
-    sheet = stock.memory.points.sheet(tx, there.level_s, there.start, there.end, _STEPS,
+    sheet = stock.memory.points.sheet(tx, there.levels_s, there.start, there.end, _STEPS,
                                        whom[0])  # fmt: skip
     mine = [at for at, group in enumerate(sheet.groups) if _is_of(group, whom)]
     if metric not in sheet.names or not sheet.n[mine, sheet.names.index(metric)].any():

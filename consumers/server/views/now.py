@@ -146,7 +146,7 @@ def read(stock: Stock, tx: Transaction, asked: Asked) -> Now:
         detail = detail_of(stock, tx, asked.window, (asked.service, asked.model, asked.variant),
                            asked.metric)  # fmt: skip
         return Now(there.newest, there.start, there.end, 0, (), *told, (), detail)
-    sheet = stock.memory.points.sheet(tx, there.level_s, there.start, there.end, _STEPS)
+    sheet = stock.memory.points.sheet(tx, there.levels_s, there.start, there.end, _STEPS)
     watched = standing_of(stock.memory.series(tx, stock.config))
     board = _Board(sheet, there, watched, sheet.histogram("latency"))
     names = sorted({group.service for group in sheet.groups})
@@ -209,11 +209,12 @@ class _Board:
 
     def _traffic(self, sets: Sequence[Sequence[Group]]) -> Iterator[Row]:
         places = [self._places(some) for some in sets]
-        span = self.there.end - self.there.start
-        cells = []
+        span, cells = self.there.newest - self.there.start, list[Cell]()
+        # The last step is not over where its panes are not all closed.
+        lasted_s = np.clip(self.there.newest - np.array(self.sheet.at), 1, self.sheet.step_s)
         for some in places:
             calls = self.sheet.calls[some].sum(0)
-            over_time = tuple((calls / self.sheet.step_s).tolist())
+            over_time = tuple((calls / lasted_s).tolist())
             cells.append(Cell(float(calls.sum()) / span, int(calls.sum()), over_time))
         yield Row("calls", "per second", "Calls by the time at which they began.", tuple(cells))
         if "error" in self.sheet.names:
