@@ -18,14 +18,12 @@ from agent.catalog import METRICS
 from agent.config import Config, load_config
 from agent.errors import BadConfig, StoreDown
 from agent.exposed import metric_table
-from consumers import actions, commands
-from consumers.actions import By
 from consumers.cli_demo import demo, ledger_line
 from consumers.cli_evaluate import evaluate_suite
 from consumers.cli_fairness import fairness
 from consumers.cli_findings import findings
 from consumers.cli_judged import judge
-from consumers.cli_measured import all_passed, show_engine, show_int8, show_road
+from consumers.cli_measured import all_passed, bench, show_int8
 from consumers.cli_migrate import migrate
 from consumers.cli_readout import readout
 from consumers.cli_rebaseline import rebaseline
@@ -66,6 +64,7 @@ app.command()(shadow)
 app.command()(migrate)
 app.command()(serve)
 app.command()(simulate)
+app.command()(bench)
 app.command("evaluate")(evaluate_suite)
 
 
@@ -112,6 +111,8 @@ def watch(
     file: RecordFile, config: ConfigFile = None, form: Form = "auto", as_json: AsJson = False
 ) -> None:
     """Take a file (or - for stdin) through the whole road on the store, without a broker."""
+    from consumers import commands
+
     with progress("records") as heard:
         report = commands.watch(_config(config, form), file, heard)
     if as_json:
@@ -134,6 +135,8 @@ def score(
     ] = None,
 ) -> None:
     """Score every call of a file; stores nothing. One line a call; 1 where no int8 twin passed."""
+    from consumers import commands
+
     if int8_to is not None:
         with progress("measuring"):
             tried = commands.make_int8(_config(config, form), file, int8_to)
@@ -163,6 +166,8 @@ def send(
     form: Form = "auto",
 ) -> None:
     """Send the records of a file to a topic, each stamped with the end of its answer."""
+    from consumers import commands
+
     with progress("sent") as heard:
         sent = commands.send(_config(config, form), file, topic, heard)
     err.print(f"sent {sent.records} records")
@@ -177,6 +182,8 @@ def send(
 @app.command()
 def check(config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Try the configuration, the store, the broker, the topics and the models; 3 if one fails."""
+    from consumers import commands
+
     rows = commands.check(load_config(config))
     if as_json:
         print_json(rows)
@@ -196,6 +203,8 @@ def catalog(
     markdown: Annotated[bool, typer.Option(help="As the reference has it.")] = False,
 ) -> None:
     """The list of metrics."""
+    from consumers import commands
+
     if markdown:
         print(metric_table(), end="")  # noqa: T201 - stdout is the machine's
     elif as_json:
@@ -223,6 +232,8 @@ def topics(
     restart: Annotated[str | None, typer.Option(help="Accept that a topic was made anew.")] = None,
 ) -> None:
     """The topics that the configuration names, as the broker has them."""
+    from consumers import commands
+
     rows = commands.topics(load_config(config), create, partitions, replication, restart)
     if as_json:
         print_json(rows)
@@ -239,8 +250,10 @@ def dead_letters(
     reason: Annotated[str | None, typer.Option(help="Replay those of one reason.")] = None,
 ) -> None:
     """What was set aside, newest first, and why."""
+    from consumers import actions, commands
+
     if replay:
-        told, by = load_config(config), By(who(), "command", time.time())
+        told, by = load_config(config), actions.By(who(), "command", time.time())
         with closing(open_writer(told)) as store:
             print_json(actions.replay(store, told, by, reason))
         return
@@ -257,39 +270,11 @@ def dead_letters(
 
 
 @app.command()
-def bench(
-    what: Annotated[str, typer.Argument(help="road: broker to SQLite. engine: models.")] = "road",
-    calls: Annotated[int, typer.Option(min=1000, help="Calls sent in each run.")] = 60_000,
-    chars: Annotated[int, typer.Option(min=1, help="Characters of each text.")] = 1000,
-    config: ConfigFile = None,
-    as_json: AsJson = False,
-) -> None:
-    """How fast this machine is: the road with all its servers on it, or the scoring engine."""
-    from consumers.bench import bench_road
-    from consumers.bench_watch import measure_engine
-
-    if what == "engine":
-        with progress("measuring"):
-            measured = measure_engine()
-        if as_json:
-            print_json(asdict(measured))
-        else:
-            show_engine(out, measured)
-        return
-    if what != "road":
-        raise BadConfig("bench", f"measures road or engine, not {what}")
-    with progress("measuring"):
-        runs = bench_road(load_config(config), calls, chars)
-    if as_json:
-        print_json([asdict(one) for one in runs])
-    else:
-        show_road(out, runs)
-
-
-@app.command()
 def forget(
     unit: Annotated[str, typer.Option(help="The user or session to forget.")],
     config: ConfigFile = None,
 ) -> None:
     """Delete a subject's rows, dead letters and kept text."""
+    from consumers import commands
+
     print_json(commands.forget(load_config(config), unit))

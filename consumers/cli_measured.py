@@ -1,16 +1,50 @@
-"""How measurements are printed: of the road, of the engine, of int8 twins."""
+"""`vedette bench`, and how measurements are printed: of the road, of the engine, of int8 twins."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
+from agent.config import load_config
+from agent.errors import BadConfig
 from agent.gate import Tried
-from consumers.bench_watch import Measured
+from consumers.cli_terminal import AsJson, ConfigFile, out, print_json, progress
 
-if TYPE_CHECKING:
-    from consumers.bench import Run  # it loads the client of Kafka
+if TYPE_CHECKING:  # they load the client of Kafka
+    from consumers.bench import Run
+    from consumers.bench_watch import Measured
+
+
+def bench(
+    what: Annotated[str, typer.Argument(help="road: broker to SQLite. engine: models.")] = "road",
+    calls: Annotated[int, typer.Option(min=1000, help="Calls sent in each run.")] = 60_000,
+    chars: Annotated[int, typer.Option(min=1, help="Characters of each text.")] = 1000,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """How fast this machine is: the road with all its servers on it, or the scoring engine."""
+    from consumers.bench import bench_road
+    from consumers.bench_watch import measure_engine
+
+    if what == "engine":
+        with progress("measuring"):
+            measured = measure_engine()
+        if as_json:
+            print_json(asdict(measured))
+        else:
+            show_engine(out, measured)
+        return
+    if what != "road":
+        raise BadConfig("bench", f"measures road or engine, not {what}")
+    with progress("measuring"):
+        runs = bench_road(load_config(config), calls, chars)
+    if as_json:
+        print_json([asdict(one) for one in runs])
+    else:
+        show_road(out, runs)
 
 
 def show_road(out: Console, runs: "Sequence[Run]") -> None:
@@ -26,7 +60,7 @@ def show_road(out: Console, runs: "Sequence[Run]") -> None:
     out.print(f"parse + fold {parse_fold:.1f} us a call ({runs[-1].name})")
 
 
-def show_engine(out: Console, measured: Measured) -> None:
+def show_engine(out: Console, measured: "Measured") -> None:
     """Print the ways to run a model, whole suites of models, and what the road costs beside."""
     lines, road = measured.ways, measured.watch
     ours = {one.model: one.texts_s for one in reversed(lines) if one.name.startswith("vedette")}

@@ -9,8 +9,6 @@ import typer
 from abtest.wording import moment
 from agent.config import Config, load_config
 from agent.errors import BadConfig
-from consumers import actions
-from consumers.actions import By
 from consumers.cli_terminal import AsJson, ConfigFile, print_json, say, who
 from consumers.rebaselines import decided, period_of
 from consumers.stores import open_writer
@@ -48,10 +46,13 @@ def rebaseline(
     if not why:
         raise BadConfig("--why", "is wanted: it is kept beside the decision")
     period = period_of(source, start, end, ("--from", "--to"))
-    _tell(_taken(told, By(who(), "command", time.time(), why), wanted, period), as_json)
+    _tell(_taken(told, why, wanted, period), as_json)
 
 
-def _taken(told: Config, by: By, wanted: dict[str, str], period: Period | None) -> dict[str, Any]:
+def _taken(told: Config, why: str, wanted: dict[str, str], period: Period | None) -> dict[str, Any]:
+    from consumers import actions
+
+    by = actions.By(who(), "command", time.time(), why)
     with closing(open_writer(told)) as store:
         return actions.rebaseline(store, told, by, wanted, period)
 

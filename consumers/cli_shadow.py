@@ -13,10 +13,8 @@ from abtest.wording import moment
 from agent.config import Config, load_config
 from agent.errors import BadConfig
 from agent.shadows import Candidate
-from consumers.actions import By, switch_candidate
 from consumers.candidates import candidate_states
 from consumers.cli_terminal import AsJson, ConfigFile, bare_table, print_json, say, who, wide
-from consumers.shadowing import run_shadow, shadow_of
 from consumers.stores import open_reader
 
 
@@ -29,6 +27,8 @@ def shadow(
     status: Annotated[bool, typer.Option(help="Tickets, budgets, breakers; asks nobody.")] = False,
 ) -> None:
     """Ask the candidates until SIGTERM; or stop one, let it go on, or show where they stand."""
+    from consumers.shadowing import run_shadow, shadow_of
+
     told = load_config(config)
     if stop is not None and not why:
         raise BadConfig("--why", "is wanted: it is kept beside the stop")
@@ -50,6 +50,8 @@ def shadow(
 
 
 def _switch(told: Config, stop: str | None, why: str, resume: str | None) -> None:
+    from consumers.actions import By, switch_candidate
+
     by = By(who(), "command", time.time(), why)
     # As a reader, which takes no lock: on SQLite too the switch must work while a worker writes.
     with closing(open_reader(told)) as store:

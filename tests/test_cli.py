@@ -175,3 +175,9 @@ def test_a_baseline_is_learned_from_a_log_and_novelty_is_measured_against_it(
     few = here("score", "-", "--baseline-to", "x.npz", stdin=one)
     assert few.returncode == 2 and b"fewer than 200 prompts" in few.stderr
     assert not (tmp_path / "x.npz").exists()
+
+
+def test_help_does_not_wait_for_the_client_of_kafka() -> None:
+    code = "import sys, consumers.cli; print({'kafka', 'torch', 'sklearn'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
