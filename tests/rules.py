@@ -58,14 +58,10 @@ def everything() -> Config:
 
 
 def tool(name: str) -> str:
-    """The path of a program of Prometheus or Alertmanager."""
+    """The path of a program."""
     found = shutil.which(name)
     if found is None:
-        absent(
-            Unavailable(
-                f"{name} is not on the path (prometheus and prometheus-alertmanager of Debian)"
-            )
-        )
+        absent(Unavailable(f"{name} is not on the path (`.ci/run` installs what the tests need)"))
     return found
 
 
