@@ -52,7 +52,7 @@ def test_what_is_waited_for_is_there_and_can_come() -> None:
 
 def test_a_variable_wins_over_its_default() -> None:
     told = read_compose({"RATE": "9", "FAULT": "", "POSTGRES_PASSWORD": "mine"})["services"]
-    assert told["simulator"]["command"][1:3] == ["--rate=9", "--fault=toxicity@120"]
+    assert told["simulator"]["command"][1:3] == ["--rate=9", "--fault=toxicity@60"]
     assert told["scorer"]["environment"]["PGPASSWORD"] == "mine"
     assert told["postgres"]["environment"]["POSTGRES_PASSWORD"] == "mine"
 
