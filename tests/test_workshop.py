@@ -1,7 +1,10 @@
 """Pages that another process makes: the same pages, and what becomes of them when it ends."""
 
 import os
+import pickle
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -62,3 +65,14 @@ def test_a_workshop_that_was_ended_begins_again(config: Config, workshop: Worksh
         workshop.make(_order("now"))
     workshop.close()
     assert workshop._process.returncode is not None
+
+
+def test_an_answer_that_breaks_off_is_none(config: Config) -> None:
+    code = f"import sys; sys.stdout.buffer.write({pickle.dumps(b'page' * 99)[:-9]!r})"
+    with closing(Workshop(config, lambda: STAGES)) as workshop:
+        workshop._end()
+        workshop._process = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        with pytest.raises(StoreDown, match="begins again"):
+            workshop.make(_order("now"))

@@ -42,7 +42,7 @@ class Workshop:
             try:
                 _put(self._process.stdin, (order, self._stages()))
                 answer = pickle.load(_pipe(self._process.stdout))
-            except (OSError, EOFError):
+            except (OSError, EOFError, pickle.UnpicklingError):  # the last: in the midst of a page
                 self._end()
                 self._process = self._begun()
                 raise StoreDown("pages: what makes them was ended and begins again") from None
