@@ -127,7 +127,7 @@ class Following:
 
     def __init__(self, config: Config, store: Store, log: Log) -> None:
         self._config, self._store, self._source = config, store, log
-        self._inbox = Inbox(store)
+        self._inbox, self._why = Inbox(store), ""
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="following", daemon=True)
         self._thread.start()
@@ -146,22 +146,24 @@ class Following:
     def _took(self) -> bool:
         """Whether there was something, and room for it."""
         try:
-            if self._waits() >= _AHEAD:
-                return False
-            lines = self._source.lines(_BATCH)
+            lines = [] if self._is_full() else self._source.lines(_BATCH)
             if lines:
                 self._inbox.append(list(arrivals(lines, self._config)))
                 self._source.keep()
-            return bool(lines)
         except (StoreDown, OSError, BadConfig) as error:
-            _log.warning("the log waits: %s", error)
+            if str(error) != self._why:
+                _log.warning("the log waits: %s", error)
+            self._why, lines = str(error), []
             self._source.back()
             self._stopped.wait(1.0)
-            return False
+        else:
+            self._why = ""
+        return bool(lines)
 
-    def _waits(self) -> int:
+    def _is_full(self) -> bool:
         with self._store.reading() as tx:
-            return positions.inbox_waits(tx).records
+            waits = positions.inbox_waits(tx)
+        return waits.records >= _AHEAD or waits.size_bytes >= self._config.server.inbox_bytes
 
 
 def follow(config: Config, path: Path) -> Callable[[Store], Following]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text, update
 
-from agent.errors import StoreDown
+from agent.errors import BadConfig, StoreDown
 from agent.store import Store, open_store, positions, writes
 from agent.store.positions import Waits
 from agent.store.tables import inbox
@@ -128,3 +128,6 @@ def test_beside_a_writer_there_are_pages_only(tmp_path: Path) -> None:
             with pytest.raises(StoreDown, match=r"another process is writing to v\.db: pages only"):
                 sink.check()
             assert isinstance(sink, Shut)
+        # A log that is followed would wait for good, and nobody would know.
+        with pytest.raises(BadConfig, match=r"another process is writing to v\.db"):
+            store_of(config, alone=True)

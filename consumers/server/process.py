@@ -61,7 +61,7 @@ def run_server(
     _check_certificate(config)
     with ExitStack() as held:
         listener = held.enter_context(closing(bound(config)))
-        store, busy = store_of(config)
+        store, busy = store_of(config, alone=feed is not None)
         held.enter_context(closing(store))
         panel, embedded, make = begin_loading(config), None, None
         if config.server.ingest == "inbox" and not busy:
@@ -171,11 +171,12 @@ def _check_certificate(config: Config) -> None:
         raise BadConfig("server.cert_file", "and key_file are no certificate and its key") from None
 
 
-def store_of(config: Config) -> tuple[Store, str]:
+def store_of(config: Config, alone: bool = False) -> tuple[Store, str]:
     """The store, and why this process may not write to it where it should.
 
-    On SQLite one process writes: beside it pages are still shown. Who only reads answers from the
-    start, and is ready once the store is.
+    On SQLite one process writes: beside it pages are still shown, but BadConfig where this is the
+    process that has to write, `alone`. Who only reads answers from the start, and is ready once the
+    store is.
     """
     url = config.store.url.get_secret_value()
     if config.server.ingest != "inbox":
@@ -183,7 +184,7 @@ def store_of(config: Config) -> tuple[Store, str]:
     try:
         return open_writer(config), ""
     except BadConfig as error:
-        if "another process is writing" not in str(error):
+        if alone or "another process is writing" not in str(error):
             raise
         _log.warning("%s: pages only, nothing is taken in here", error)
         return reach(url), f"{error}: pages only, nothing is taken in here"
