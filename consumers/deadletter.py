@@ -80,19 +80,24 @@ def replay_letters(
     """
     done, last, known = {"replayed": 0, "refused": 0}, 0, {*topics, inbox.TOPIC}
     holder = f"replay {secrets.token_hex(8)}"
-    while True:
-        with store.transaction() as tx:
-            if not positions.take_lease(tx, "replay", holder, time.time(), _LEASE_S):
-                raise BadConfig("dead letters", "are being replayed by another process")
-            rows = letters.replayable(tx, reason, last)
-            if not rows:
-                positions.drop_lease(tx, holder)
-                return done
-        last = rows[-1]["id"]
-        chosen = [r for r in rows if r["replays"] < _REPLAYS_MAX and r["topic"] in known]
-        done["replayed"] += len(chosen)
-        done["refused"] += len(rows) - len(chosen)
-        _put_back(store, sender, chosen, now)
+    try:
+        while rows := _replayable(store, holder, reason, last):
+            last = rows[-1]["id"]
+            chosen = [r for r in rows if r["replays"] < _REPLAYS_MAX and r["topic"] in known]
+            done["replayed"] += len(chosen)
+            done["refused"] += len(rows) - len(chosen)
+            _put_back(store, sender, chosen, now)
+    finally:
+        with suppress(StoreDown), store.transaction() as tx:
+            positions.drop_lease(tx, holder)
+    return done
+
+
+def _replayable(store: Store, holder: str, reason: str | None, last: int) -> list[dict[str, Any]]:
+    with store.transaction() as tx:
+        if not positions.take_lease(tx, "replay", holder, time.time(), _LEASE_S):
+            raise BadConfig("dead letters", "are being replayed by another process")
+        return letters.replayable(tx, reason, last)
 
 
 def _put_back(store: Store, sender: Sender, rows: Sequence[dict[str, Any]], now: float) -> None:

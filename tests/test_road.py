@@ -3,6 +3,7 @@
 import json
 import math
 import random
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from agent.panes import HOUR_S, MINUTE_S
 from agent.record import Call, Item
 from agent.store import open_store, reads
 from agent.store.tables import calls, dead_letters, open_panes
+from consumers import deadletter
 from consumers.deadletter import replay_letters
 from consumers.formats import parse
 from consumers.pump.sender import Sender
@@ -243,3 +245,19 @@ def test_a_record_is_replayed_three_times_and_no_more(sqlite_url: str) -> None:
         ledger = reads.ledger(tx)
     assert ledger.terms["unreadable"] == ledger.received == 8
     store.close()
+
+
+def test_a_replay_that_failed_keeps_no_other_waiting(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise StoreDown("broker: is away")
+
+    with closing(open_store(sqlite_url)) as store, closing(Sender(load_config().kafka)) as sender:
+        road = InboxRoad(store)
+        road.inbox.append([(1.0, b"no json")])
+        road.drain()
+        with monkeypatch.context() as planted, pytest.raises(StoreDown, match="is away"):
+            planted.setattr(deadletter, "_put_back", away)
+            replay_letters(store, sender, (), "json", 3.0)
+        assert replay_letters(store, sender, (), "json", 3.0)["replayed"] == 1
