@@ -18,6 +18,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "suites": {"agent", "shadow", "abtest"},
     "consumers": {"agent", "shadow", "abtest", "watch", "suites"},
 }
+# What only the checkout has; none of these is in the image.
+AROUND = ("deploy", "tests", "training")
 WEIGHTS = ("agent/scoring/",)
 # A third-party library and the only paths that may import it.
 HOMES: dict[str, tuple[str, ...]] = {
@@ -88,7 +90,7 @@ def violations(root: Path = ROOT) -> list[str]:
     for folder, path in sources(root):
         name = path.relative_to(root).as_posix()
         for module in sorted(imports(path)):
-            ours = module in MAY_IMPORT or module == "tests"
+            ours = module in MAY_IMPORT or module in AROUND
             if ours and module != folder and module not in MAY_IMPORT[folder]:
                 bad.append(f"{name} imports {module}")
             if module in HOMES and not name.startswith(HOMES[module]):
@@ -122,6 +124,16 @@ def test_arrows_and_homes_hold() -> None:
     assert violations() == []
 
 
+def test_what_deploys_needs_no_tests_and_its_servers_nothing_of_ours() -> None:
+    folders = {"deploy": {"tests", "training"}, "deploy/local": {*MAY_IMPORT, "tests", "training"}}
+    assert [
+        f"{path.relative_to(ROOT)} imports {module}"
+        for folder, barred in folders.items()
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for module in sorted(imports(path) & barred)
+    ] == []
+
+
 def test_every_imported_library_is_a_declared_dependency() -> None:
     assert undeclared() == []
 
@@ -132,13 +144,18 @@ def test_planted_violations_are_caught(tmp_path: Path) -> None:
     (tmp_path / "agent" / "drift.py").write_text("def f():\n    import shadow.runner, faust\n")
     (tmp_path / "abtest" / "web.py").write_text("from consumers import cli\nimport scipy.stats\n")
     (tmp_path / "shadow" / "app.py").write_text("import faust, agent.record, tests.live\n")
+    (tmp_path / "consumers" / "cli.py").write_text("import agent, deploy.local.child, training\n")
     assert violations(tmp_path) == [
         "agent/drift.py imports faust; its home is shadow/app.py",
         "agent/drift.py imports shadow",
         "shadow/app.py imports tests",
         "abtest/web.py imports consumers",
+        "consumers/cli.py imports deploy",
+        "consumers/cli.py imports training",
     ]
     assert undeclared(tmp_path) == [
         "shadow/app.py imports tests",
         "abtest/web.py imports scipy",
+        "consumers/cli.py imports deploy",
+        "consumers/cli.py imports training",
     ]
