@@ -4,6 +4,7 @@ The environment wins over the file: `VEDETTE_STORE__URL` sets `store.url`.
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,13 @@ from agent.serving import Server
 from agent.shadows import Shadow
 from agent.sla import Objective
 from agent.tree import Name, Tree, Word, read_yaml, refusal
+
+# What Kubernetes tells the pods beside a Service `vedette` or `vedette-...`; only the address tells
+# its VEDETTE_SERVER_PORT from a mistyped VEDETTE_SERVER__PORT.
+_OF_A_SERVICE = re.compile(
+    r"VEDETTE_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)=|"
+    r"VEDETTE_(\w+_)?PORT=(tcp|udp|sctp)://"
+)
 
 
 class Store(Tree):
@@ -226,8 +234,8 @@ def _merge(tree: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
 
 def _refuse_unknown_environment() -> None:
     known = set(Config.model_fields)
-    for name in os.environ:
+    for name, value in os.environ.items():
         if name.startswith("VEDETTE_"):
             key = name.removeprefix("VEDETTE_").lower().split("__")[0]
-            if key not in known:
+            if key not in known and not _OF_A_SERVICE.match(f"{name}={value}"):
                 raise BadConfig(name, "unknown key in the environment")

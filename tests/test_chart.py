@@ -164,7 +164,6 @@ def test_the_configuration_of_a_case_is_one(
 def test_every_pod_is_restricted(name: str) -> None:
     for what, pod in pods(name):
         assert pod["automountServiceAccountToken"] is False, what
-        assert pod["enableServiceLinks"] is False, what
         for one in ours(pod):
             held = pod.get("securityContext", {}) | one["securityContext"]
             assert held["runAsNonRoot"] is True and held["runAsUser"] == 10001, what

@@ -76,8 +76,6 @@ spec:
 {{- define "vedette.podHead" -}}
 serviceAccountName: {{ .account }}
 automountServiceAccountToken: false
-# Kubernetes would tell of a Service `vedette` by VEDETTE_SERVICE_HOST, an unknown key to us.
-enableServiceLinks: false
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}

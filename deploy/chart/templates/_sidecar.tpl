@@ -1,7 +1,7 @@
 {{/*
 A native sidecar: an entry for `initContainers` of a pod of another chart, from Kubernetes 1.29.
 The pod has volumes named `vedette-config` (the ConfigMap), `vedette-scratch` and
-`sidecar.dataVolume`, and enableServiceLinks: false where a Service is called vedette.
+`sidecar.dataVolume`.
 
 No readiness probe: a monitor that is not ready must not take the service that it watches out of
 its Service. Probes run inside, since nothing outside the pod reaches loopback.

@@ -1,0 +1,35 @@
+"""The environment: what it sets, what of it is not ours, and what is refused."""
+
+import pytest
+
+from agent.config import load_config
+from agent.errors import BadConfig
+
+
+def test_what_kubernetes_tells_of_services_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("VEDETTE", "VEDETTE_SERVER", "VEDETTE_SERVICE"):
+        address = "tcp://10.0.0.11:8080"
+        told = {"SERVICE_HOST": "10.0.0.11", "SERVICE_PORT": "8080", "SERVICE_PORT_HTTP": "8080"}
+        told |= {"PORT": address, "PORT_8080_TCP": address, "PORT_8080_TCP_PROTO": "tcp"}
+        told |= {"PORT_8080_TCP_PORT": "8080", "PORT_8080_TCP_ADDR": "10.0.0.11"}
+        for end, value in told.items():
+            monkeypatch.setenv(f"{name}_{end}", value)
+    assert load_config() == load_config(server={"port": 8080})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("VEDETTE_SERVER_PORT", "8080"),
+        ("VEDETTE_PORT", "8080"),
+        ("VEDETTE_STORE_URL", "sqlite:///v.db"),
+        ("VEDETTE_PORTS__HTTP", "8080"),
+        ("VEDETTE_EXPORT_9464_TCPS", "1"),
+    ],
+)
+def test_a_mistyped_variable_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BadConfig, match=f"{name}: unknown key in the environment"):
+        load_config()
