@@ -15,6 +15,7 @@ from consumers.drawer import Drawer
 from consumers.listener import Listener
 from consumers.questions import TURN_S, Questions
 from consumers.source import Partition, Source
+from consumers.stride import Stride
 
 _HOUSE_S = 1.0  # closing and lag are looked at this often
 _PRUNE_S = 60.0
@@ -50,6 +51,7 @@ class House:
         self._next_house = self._next_prune = self._next_ledger = 0.0
         self._lags: set[Partition] = set()
         self._closes = False
+        self._stride = Stride()
         self._questions = Questions(config, store)
         self._drawer = Drawer(config, store, listener)
 
@@ -135,8 +137,8 @@ class House:
         """Close what may be closed, a bounded part a transaction, for half a second at the most."""
         until = time.monotonic() + TURN_S
         while time.monotonic() < until:
-            with self.store.transaction() as tx:
-                through = closing.close_panes(tx, source, self.config, now)
+            with self._stride.take() as part, self.store.transaction() as tx:
+                through = closing.close_panes(tx, source, self.config, now, part)
             if through is None:
                 return
             self._closed(source, through)

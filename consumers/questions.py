@@ -14,6 +14,7 @@ from agent.sla import targeted
 from agent.store import Store
 from agent.store.findings import all_findings
 from consumers.listener import Listener
+from consumers.stride import Stride
 from watch.burn import keep_burn, ring_of
 from watch.fairness import keep_fairness, newest_hour
 from watch.hours import Hours
@@ -45,6 +46,7 @@ class Questions:
         self._moved = True  # what was closed before this process began may not be counted yet
         # By source whether there may be panes to watch; at the start there may be.
         self._unwatched: dict[str, bool] = {}
+        self._stride = Stride()
         self._rings_known = False
         self._budgets: dict[str, Ring] = {}
         # What gaps between segments are read from, and the hour that they were looked at last.
@@ -84,8 +86,8 @@ class Questions:
         with _harmless("the watch over %s could not be brought up to date", source):
             self._tell_what_rings(hear, self.config.drift.watched_series)
             while time.monotonic() < until:
-                with self.store.transaction() as tx:
-                    found = keep_watch(tx, self.config, source, now)
+                with self._stride.take() as part, self.store.transaction() as tx:
+                    found = keep_watch(tx, self.config, source, now, part)
                 if found is None:
                     break
                 hear.found(found)

@@ -35,9 +35,11 @@ def rules_of(config: Config) -> Rules:
     return Rules(budget, drift, Shares(frozenset(keys)))
 
 
-def keep_watch(tx: Transaction, config: Config, source: str, now: float) -> list[Finding] | None:
-    """See the closed panes of a source that were not seen yet, of one hour at most; the findings
-    that changed, None when nothing was left to see.
+def keep_watch(
+    tx: Transaction, config: Config, source: str, now: float, part: float = 1.0
+) -> list[Finding] | None:
+    """See the closed panes of a source that were not seen yet, of one hour at most and as many as
+    in this part of one; the findings that changed, None when nothing was left to see.
 
     Raises StoreDown when another process did so meanwhile: then nothing of this may stay.
     """
@@ -47,7 +49,8 @@ def keep_watch(tx: Transaction, config: Config, source: str, now: float) -> list
     through = reads.closed_times(tx).get(source, 0.0)
     if through <= watch.reached:
         return None
-    found = _catch_up(tx, watch, source, through, rules)
+    most = max(1, int(part * HOUR_S / config.panes.width_s))
+    found = _catch_up(tx, watch, source, through, rules, most)
     # What rings is told anew with every pane: its effect is measured after the alarm.
     newest = int(watch.last.max(initial=0))
     rings = findings(watch, newest, watch.alarms["slot"], rules, "firing")
@@ -76,19 +79,20 @@ def opened(stored: watches.StoredWatch | None, rules: Rules, size: int) -> Watch
 
 
 def _catch_up(
-    tx: Transaction, watch: Watch, source: str, through: float, rules: Rules
+    tx: Transaction, watch: Watch, source: str, through: float, rules: Rules, most: int
 ) -> list[Finding]:
     first = reads.first_pane(tx, source, watch.reached)
     if first is not None:  # one hour a transaction, so that a history is not read at once
         through = min(through, float((first // HOUR_S + 1) * HOUR_S))
-    found = list[Finding]()
-    for pane in panes_of(tx, source, watch.reached, through):
+    found, panes = list[Finding](), panes_of(tx, source, watch.reached, through)
+    for pane in itertools.islice(panes, most):
         for service, model in sorted({one.group[:2] for one in pane.rows if is_seen(one)}):
             watch.note(service, model, pane.start)
         sample = sample_of(pane.rows, watch.slots, pane.panels, rules.shares, pane.long_s)
         some = advance(watch, pane.start, sample, rules)
         found += [told(one, pane.start + pane.long_s) for one in some]
-    watch.reached = through
+    unseen = next(panes, None)
+    watch.reached = through if unseen is None else float(unseen.start)
     return found
 
 

@@ -23,17 +23,22 @@ from agent.store.writes import upsert
 from agent.sums import merged
 from agent.watermark import closable_through
 
-# One transaction merges at most this much time that has rows, so that flushes never wait long.
+# One transaction merges at most this many panes that have rows, so that flushes never wait long.
 _PANES_AT_ONCE = 360
 # Or makes the pairs of so many calls.
 _CALLS_AT_ONCE = 20_000
+# So many rows are merged before the next statement: the store hangs up on who thinks for long.
+_ROWS_AT_ONCE = 100
 _GROUP = ("service", "model", "variant", "segment")
 
 
-def close_panes(tx: Connection, source: str, config: Config, now: float) -> float | None:
+def close_panes(
+    tx: Connection, source: str, config: Config, now: float, part: float = 1.0
+) -> float | None:
     """Close what may be closed of a source, and make its pairs as far as no ticket is out.
 
-    How far it is closed now; None when nothing moved.
+    It takes this part of the most that one transaction takes. How far the source is closed now;
+    None when nothing moved.
     """
     old = tx.scalar(
         select(closing.c.closed_through).where(closing.c.source == source).with_for_update()
@@ -44,10 +49,10 @@ def close_panes(tx: Connection, source: str, config: Config, now: float) -> floa
     target = closable_through(progress_of(tx, source), source in config.backfill, width, lateness)
     start, through = tickets.paired_times(tx)[source], float(old)
     if target is not None and target > old:
-        through = _advance(tx, source, through, target, config, now)
+        through = _advance(tx, source, through, target, config, now, part)
     answers = math.inf if config.shadow is None else read_to(tx, config.shadow.answers)
     tickets.expire(tx, now, read_to=answers)
-    end = _pair(tx, source, (start, through), config, now)
+    end = _pair(tx, source, (start, through), config, now, part)
     if end == start and through == old:
         return None
     tickets.set_paired(tx, source, end)
@@ -77,15 +82,16 @@ def finish_source(tx: Connection, source: str, config: Config, now: float) -> fl
 
 
 def _advance(
-    tx: Connection, source: str, old: float, target: float, config: Config, now: float
-) -> float:
-    width = config.panes.width_s
+    tx: Connection, source: str, old: float, target: float, config: Config, now: float,
+    part: float = 1.0,
+) -> float:  # fmt: skip
+    width, most = config.panes.width_s, max(1, int(part * _PANES_AT_ONCE))
     here = open_panes.c.source == source
-    starts = select(open_panes.c.pane).where(here, open_panes.c.pane + width <= target)
-    ready = list(tx.scalars(starts.distinct().order_by(open_panes.c.pane).limit(_PANES_AT_ONCE)))
-    through = float(ready[-1] + width) if len(ready) == _PANES_AT_ONCE else target
+    starts = select(open_panes.c.pane).where(here, open_panes.c.pane <= target - width)
+    ready = list(tx.scalars(starts.distinct().order_by(open_panes.c.pane).limit(most)))
+    through = float(ready[-1] + width) if len(ready) == most else target
     if ready:
-        closed = here, open_panes.c.pane + width <= through
+        closed = here, open_panes.c.pane <= through - width
         _write(tx, source, width, tx.execute(select(open_panes).where(*closed)), width, now)
         tx.execute(delete(open_panes).where(*closed))
     _roll_up(tx, source, width, (old, through), now)
@@ -98,8 +104,9 @@ def _advance(
 
 
 def _pair(
-    tx: Connection, source: str, span: tuple[float, float], config: Config, now: float
-) -> float:
+    tx: Connection, source: str, span: tuple[float, float], config: Config, now: float,
+    part: float = 1.0,
+) -> float:  # fmt: skip
     """Make the pairs of these closed panes, before the first whose ticket is out; how far.
 
     Production panes do not wait for this, so what is made here is rolled up by itself.
@@ -108,7 +115,7 @@ def _pair(
     out = tickets.first_out(tx, source, start)
     end = max(start, through if out is None else min(through, float(pane_of(out, width))))
     if end > start and pairs.are_there(tx):
-        end = _within(tx, start, end, width)
+        end = _within(tx, start, end, width, max(1, int(part * _CALLS_AT_ONCE)))
         lateness, segments = config.panes.allowed_lateness_s, config.segments
         made = pairs.close_pairs(tx, Span(source, start, end, width, lateness, segments), now)
         same = {"level_s": width, "source": source, "late": 0, "closed_at": now}
@@ -122,10 +129,10 @@ def _pair(
     return end
 
 
-def _within(tx: Connection, start: float, end: float, width_s: int) -> float:
-    """As much of a span as one transaction may read the calls of, one pane at least."""
+def _within(tx: Connection, start: float, end: float, width_s: int, most: int) -> float:
+    """As much of a span as has no more calls than this, one pane at least."""
     there = select(calls.c.at).where(calls.c.at >= start, calls.c.at < end).order_by(calls.c.at)
-    at = tx.scalar(there.offset(_CALLS_AT_ONCE).limit(1))
+    at = tx.scalar(there.offset(most).limit(1))
     return end if at is None else max(float(pane_of(at, width_s)), start + width_s)
 
 
@@ -157,7 +164,10 @@ def _write(
     for row in rows:
         start = row.pane // floor_s * floor_s
         parts[(start, *(getattr(row, name) for name in _GROUP))].append(row)
-    upsert(tx, panes, [_merged_row(key, parts[key], source, level, now) for key in sorted(parts)])
+    keys = sorted(parts)
+    for at in range(0, len(keys), _ROWS_AT_ONCE):
+        some = keys[at : at + _ROWS_AT_ONCE]
+        upsert(tx, panes, [_merged_row(key, parts[key], source, level, now) for key in some])
 
 
 def _merged_row(

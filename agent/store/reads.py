@@ -160,6 +160,7 @@ def stored_panes(
     here = [
         and_(panes.c.source == source, panes.c.late == 0),
         and_(panes.c.pane >= start, panes.c.pane + panes.c.level_s <= end),
+        panes.c.pane < end,  # for the index: a backlog after it is not looked at
     ]
     if service is not None:
         here.append(and_(panes.c.service == service, panes.c.variant.in_(variants)))
