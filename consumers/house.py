@@ -113,10 +113,16 @@ class House:
         self._questions.ask(sources, self.listener, now)
         self._check_ledger()
         if time.monotonic() >= self._next_prune:
+            self._prune(now)
+        self._drawer.keep()
+
+    def _prune(self, now: float) -> None:
+        """Delete what is old, a bounded part a transaction, for half a second at the most."""
+        more, until = True, time.monotonic() + TURN_S
+        while more and time.monotonic() < until:
             with self.store.transaction() as tx:
                 more = retention.prune(tx, self.config, now)
-            self._next_prune = 0.0 if more else time.monotonic() + _PRUNE_S
-        self._drawer.keep()
+        self._next_prune = 0.0 if more else time.monotonic() + _PRUNE_S
 
     def _check_ledger(self) -> None:
         if time.monotonic() >= self._next_ledger:

@@ -8,10 +8,13 @@ import pytest
 from sqlalchemy import func, select
 
 from agent.config import Config, load_config
+from agent.monitor import Monitor
+from agent.score import Panel
 from agent.store import Store, letters, open_store, reads, retention
 from agent.store.tables import META, calls, dead_letters, halves, seen, texts
+from consumers.house import House
 from tests.conftest import Clock
-from tests.road import InboxRoad, as_bytes, native
+from tests.road import InboxRoad, Quiet, as_bytes, native
 from tests.test_halves import sides
 
 DAY_S = 86_400.0
@@ -135,6 +138,12 @@ def test_retention_deletes_a_bounded_number_at_once(
         with store.transaction() as tx:
             turns.append(retention.prune(tx, way.config, later))
     assert turns == [True, True, False, False]
+    assert count(store, calls) == count(store, seen) == 0
+    way.inbox.append(as_bytes(native(i) for i in range(25)))
+    way.drain()
+    monitor = Monitor(way.config, store, Panel([]))
+    house = House(way.config, store, way.inbox, monitor, Quiet(), "house", lambda: later)
+    house.keep({})  # in one turn, or more came in a second than goes
     assert count(store, calls) == count(store, seen) == 0
     store.close()
 
