@@ -2,10 +2,7 @@
 
 import json
 import os
-import re
 import signal
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -17,6 +14,7 @@ import pytest
 from agent.config import load_config
 from agent.errors import BadConfig
 from consumers.following import Log, follow
+from tests.live.server_process import Served, serving
 
 
 @pytest.fixture
@@ -112,35 +110,17 @@ def call(n: int) -> str:
 
 def test_a_server_follows_a_log_over_a_kill(path: Path, tmp_path: Path) -> None:
     written(path, call(0) + "no record\n" + call(1))
-    server, url = _served(path, tmp_path)
-    _wait(url, 3)
-    _until_kept(path)
-    written(path, call(2)[:20])
-    server.kill()
-    server.wait(10)
-    written(path, call(2)[20:] + call(3))
-    server, url = _served(path, tmp_path)
+    server = Served(tmp_path, "--follow", str(path))
     try:
-        ends = _wait(url, 5)
-        assert {end: n for end, n in ends.items() if n} == {"scored": 4, "unreadable": 1}
+        _wait(server.url, 3)
+        _until_kept(path)
+        written(path, call(2)[:20])
     finally:
-        server.send_signal(signal.SIGTERM)
-        assert server.wait(20) == 0
-
-
-def _served(path: Path, folder: Path) -> tuple["subprocess.Popen[bytes]", str]:
-    code = "from consumers.cli import main; main()"
-    log = folder / f"{time.monotonic_ns()}.log"
-    with log.open("wb") as said:
-        server = subprocess.Popen(
-            [sys.executable, "-c", code, "serve", "--port", "0", "--follow", str(path)],
-            cwd=folder, stdout=said, stderr=said, env=os.environ | {"VEDETTE_MODELS": "false"},
-        )  # fmt: skip
-    began = time.monotonic()
-    while not (found := re.search(r"pages on (http://\S+)/", log.read_text())):
-        assert server.poll() is None and time.monotonic() - began < 90, log.read_text()
-        time.sleep(0.1)
-    return server, found[1]
+        server.process.end(signal.SIGKILL)
+    written(path, call(2)[20:] + call(3))
+    with serving(tmp_path, "--follow", str(path)) as server:
+        ends = _wait(server.url, 5)
+    assert {end: n for end, n in ends.items() if n} == {"scored": 4, "unreadable": 1}
 
 
 def _until_kept(path: Path) -> None:

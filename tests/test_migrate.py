@@ -131,6 +131,7 @@ def test_a_role_without_the_right_to_make_tables_writes_to_those_that_are_there(
         postgres_server.drop_database(url)
 
 
+@pytest.mark.parametrize("bare_url", ["postgresql"], indirect=True)
 def test_a_server_that_only_reads_answers_before_there_are_tables(
     bare_url: str, tmp_path: Path
 ) -> None:

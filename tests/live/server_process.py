@@ -19,13 +19,13 @@ _MAIN = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from consumers.cli impo
 
 
 class Served:
-    """A started server that answers; `url` is where."""
+    """A started server that answers; `url` is where, and `words` are options of the command."""
 
-    def __init__(self, folder: Path, **config: Any) -> None:
+    def __init__(self, folder: Path, *words: str, **config: Any) -> None:
         told = {"models": False, "store": {"url": f"sqlite:///{folder / 'v.db'}"}} | config
         (folder / "v.yaml").write_text(yaml.safe_dump(told), encoding="utf-8")
         (folder / "log").write_bytes(b"")
-        command = [sys.executable, "-c", _MAIN, "serve", "-c", "v.yaml", "--port", "0"]
+        command = [sys.executable, "-c", _MAIN, "serve", "-c", "v.yaml", "--port", "0", *words]
         self.process = Child(command, folder)
         self.url = ""
         await_ready(self.process, self._ready, "vedette serve")
@@ -47,9 +47,9 @@ class Served:
 
 
 @contextmanager
-def serving(folder: Path, **config: Any) -> Iterator[Served]:
+def serving(folder: Path, *words: str, **config: Any) -> Iterator[Served]:
     """A server that ends with the block, without a traceback."""
-    server = Served(folder, **config)
+    server = Served(folder, *words, **config)
     try:
         yield server
     finally:
