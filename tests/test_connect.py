@@ -18,9 +18,9 @@ from fastapi.testclient import TestClient
 from agent.config import load_config
 from agent.record import Call, Half
 from consumers.formats import parse
+from tests.docs import block, keys
 from tests.serving import served, told
 from tests.telemetry import AT, protobuf, span, traces
-from tests.test_judge_docs import block, keys
 from tests.test_litellm import payload
 
 

@@ -1,19 +1,17 @@
 """The pages about judges and compliance show what is accepted."""
 
 import re
-import textwrap
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from agent.config import load_config
-from agent.tree import parse_yaml
 from consumers.cli import app
 from suites.compliance.settings import SECTIONS, Compliance
 from suites.judge.rubric import load_rubric
 from suites.suite import Judge
+from tests.docs import block, keys
 from tests.judged_sums import judged_suite
 from tests.live.endpoint import Endpoint
 
@@ -21,23 +19,6 @@ RULES = {
     "short": {"chars": 2000}, "polite": {"never": "(?i)as an ai"},
     "number": {"match": "[0-9]", "share": 0.99},
 }  # fmt: skip
-DOCS = Path(__file__).parents[1] / "docs"
-
-
-def block(page: str, first: str) -> str:
-    """The indented block of a page that begins with a line."""
-    lines = (DOCS / page).read_text(encoding="utf-8").splitlines()
-    start = lines.index(f"    {first}")
-    taken = []
-    for line in lines[start:]:
-        if line and not line.startswith("    "):
-            break
-        taken.append(line)
-    return textwrap.dedent("\n".join(taken)).strip() + "\n"
-
-
-def keys(page: str, first: str) -> Any:
-    return parse_yaml(block(page, first).partition("\n\n")[0], page)
 
 
 def test_the_rubric_of_the_page_is_one(tmp_path: Path) -> None:

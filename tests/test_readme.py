@@ -20,10 +20,10 @@ from consumers.formats import parse
 from consumers.formats.native import FIELDS
 from consumers.simulate import bad_day, simulate
 from consumers.telling import ways_of
+from tests.docs import DOCS, block
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCS = ROOT / "docs"
 
 
 def test_the_tree_names_every_module_and_no_other() -> None:
@@ -56,14 +56,14 @@ def test_the_ledger_of_the_demo_is_that_of_its_default_day() -> None:
 
 def test_what_the_readme_shows_of_the_demo_is_on_its_page() -> None:
     page = (DOCS / "demo.md").read_text(encoding="utf-8")
-    for line in block("received ").splitlines():
+    for line in block("../README.md", "received ").splitlines():
         assert line in page, line
 
 
 def test_the_experiments_that_it_shows_are_accepted(tmp_path: Path) -> None:
     file = tmp_path / "vedette.yaml"
     file.write_text(
-        block("slo: {fast: {metric: latency, at_most: 8}}", "experiments.md"), encoding="utf-8"
+        block("experiments.md", "slo: {fast: {metric: latency, at_most: 8}}"), encoding="utf-8"
     )
     experiments = load_config(file).experiments
     assert [one.design for one in experiments.values()] == ["split", "paired"]
@@ -72,22 +72,10 @@ def test_the_experiments_that_it_shows_are_accepted(tmp_path: Path) -> None:
 
 def test_the_alerts_that_it_shows_are_accepted(tmp_path: Path) -> None:
     file = tmp_path / "vedette.yaml"
-    file.write_text(block("alerts:", "alerts.md"), encoding="utf-8")
+    file.write_text(block("alerts.md", "alerts:"), encoding="utf-8")
     told = load_config(file)
     assert [one.way for one in ways_of(told)] == ["webhook", "topic"]
     assert told.alerts.labels == {"team": "llm"}
-
-
-def block(first: str, page: str = "../README.md") -> str:
-    """The indented block of a page under docs, or of the README, that begins with a line."""
-    lines = (DOCS / page).read_text(encoding="utf-8").splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith("    " + first))
-    taken = []
-    for line in lines[start:]:
-        if line and not line.startswith("    "):
-            break
-        taken.append(line)
-    return textwrap.dedent("\n".join(taken))
 
 
 def configurations(page: str) -> Iterator[str]:
@@ -122,7 +110,9 @@ def test_the_number_of_rules_is_that_of_the_configuration_beside_it() -> None:
 
 
 def test_the_native_record_and_the_judgement_are_read() -> None:
-    (call,) = parse(block('{"id": "c1"').encode(), "auto", load_config(), 1_767_225_800.0)
+    (call,) = parse(
+        block("../README.md", '{"id": "c1"').encode(), "auto", load_config(), 1_767_225_800.0
+    )
     assert isinstance(call, Call)
     assert (call.id, call.latency_s, call.segment) == ("c1", 1.2, (("tenant", "acme"),))
     said = re.search(r'`(\{"feedback_for".*?\})`', README)
@@ -140,7 +130,7 @@ def test_the_page_names_every_key_of_a_native_record() -> None:
 
 def test_the_candidate_that_it_shows_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / "vedette.yaml"
-    path.write_text(block("shadow:", "asking.md"))
+    path.write_text(block("asking.md", "shadow:"))
     shown = load_config(path).shadow
     assert shown is not None and list(shown.candidates) == ["next"]
 
@@ -148,14 +138,14 @@ def test_the_candidate_that_it_shows_is_accepted(tmp_path: Path) -> None:
 def test_the_configuration_is_one(tmp_path: Path) -> None:
     path = tmp_path / "vedette.yaml"
     for page in ("../README.md", "run.md"):
-        path.write_text(block("kafka:", page))
+        path.write_text(block(page, "kafka:"))
         assert set(load_config(path).kafka.topics) == {"llm-calls", "otlp_spans", "otlp_logs"}
 
 
 def test_the_scorer_of_the_example_scores() -> None:
     names = vars(agent.scoring) | {"Call": Call}
     names["scorer"] = lambda name: lambda factory: factory
-    exec(compile(block('@scorer("length")'), "README.md", "exec"), names)
+    exec(compile(block("../README.md", '@scorer("length")'), "README.md", "exec"), names)
     one = Call("a", 0.0, "m", response="x" * 250)
     scores = names["Length"](agent.scoring.Options()).score([one])
     assert scores["response_length"][0].value == 0.25

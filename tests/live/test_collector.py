@@ -23,10 +23,10 @@ from agent.store import Store
 from agent.store.tables import calls
 from deploy.local.child import Child, await_ready, free_port
 from tests.conftest import MakeTopic
+from tests.docs import keys
 from tests.live.broker import Broker
 from tests.live.test_clients import send_two
 from tests.live.test_kafka_road import running, wait_until
-from tests.test_judge_docs import keys
 
 PAGE = "connect/otel-collector.md"
 PAGE_TOPICS = ("otlp_spans", "otlp_logs")

@@ -12,13 +12,13 @@ from agent.score import load_panel
 from agent.store import Store, reads
 from agent.store.tables import calls
 from tests.conftest import MakeTopic
+from tests.docs import block, keys
 from tests.live.broker import Broker
 from tests.live.endpoint import MODES, Endpoint, ok, status
 from tests.live.gateway import gateway, litellm_command
 from tests.live.server_process import serving, stored
 from tests.live.test_clients import BEARER, TOKENS, scored
 from tests.live.test_kafka_road import configured, running, wait_until
-from tests.test_judge_docs import block, keys
 
 PAGE = "connect/litellm.md"
 

@@ -16,9 +16,9 @@ from agent.store import Store, reads
 from agent.store.tables import calls
 from consumers.formats import parse
 from tests.conftest import MakeTopic
+from tests.docs import block
 from tests.live.broker import Broker
 from tests.live.test_kafka_road import configured, running, wait_until
-from tests.test_judge_docs import block
 
 PAGE = "connect/python.md"
 JUDGED = 'log({"feedback_for": call_id, "at": time.time(), "value": 1})'
