@@ -1,5 +1,6 @@
 """Runs as the store keeps them: caught up with the closed panes, exactly once."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from abtest.advance import advance
@@ -12,24 +13,32 @@ from agent.config import Config
 from agent.errors import StoreDown
 from agent.experiments import Experiment
 from agent.packing import open_row
+from agent.panes import HOUR_S
 from agent.store import Transaction, experiments, reads, tickets
 from agent.store.experiments import StoredRun
 from agent.store.reads import StoredPane
 from agent.store.units import UnitSpan, unit_rows
 from agent.summaries import Counts
 
+# One transaction adds at most so many hours of each source.
+_HOURS_AT_ONCE = 16
 
-def keep_experiments(tx: Transaction, config: Config, now: float) -> None:
-    """Add what has closed to every experiment's run.
+
+def keep_experiments(tx: Transaction, config: Config, now: float, part: float = 1.0) -> bool:
+    """Add what has closed to every experiment's run, this part of the most that one transaction
+    takes, an hour at least; whether anything was added.
 
     Raises StoreDown when another process did so meanwhile: then nothing of this may stay.
     """
+    hours, any_moved = max(1, int(part * _HOURS_AT_ONCE)), False
     for name, experiment in config.experiments.items():
         if experiment.design != "observational":
             stored = experiments.load_run(tx, name)
-            runs, moved = _caught_up(tx, config, name, stored, now, entering=True)
+            runs, moved = _caught_up(tx, config, name, stored, now, hours, entering=True)
+            any_moved |= moved
             if moved and not _save(tx, name, stored, runs, now):
                 raise StoreDown(f"experiment {name} was moved on by another process", 0.1)
+    return any_moved
 
 
 def _save(
@@ -69,8 +78,8 @@ def lines_of(tx: Transaction, config: Config, name: str, now: float) -> list[Lin
 
 
 def _caught_up(
-    tx: Transaction, config: Config, name: str, stored: StoredRun | None, now: float, *,
-    entering: bool = False, drawing: bool = True,
+    tx: Transaction, config: Config, name: str, stored: StoredRun | None, now: float,
+    hours: float = math.inf, *, entering: bool = False, drawing: bool = True,
 ) -> tuple[list[Run], bool]:  # fmt: skip
     experiment = config.experiments[name]
     # A pane's pairs are whole when no ticket of it is out, which its calls do not wait for.
@@ -84,6 +93,9 @@ def _caught_up(
         start = max(runs[-1].reached.get(source, 0.0), experiment.start)
         if through <= start:
             continue
+        first = reads.first_pane(tx, source, start)
+        if first is not None:
+            through = min(through, float(first // HOUR_S + hours) * HOUR_S)
         panes = _panes(tx, config, name, source, (start, through), now, entering)
         runs[-1:] = advance(runs[-1], experiment, panes, known, source, through, drawing)
         moved = True

@@ -46,7 +46,7 @@ class Questions:
         self._moved = True  # what was closed before this process began may not be counted yet
         # By source whether there may be panes to watch; at the start there may be.
         self._unwatched: dict[str, bool] = {}
-        self._stride = Stride()
+        self._seen, self._added = Stride(), Stride()  # by the watch, to experiments
         self._rings_known = False
         self._budgets: dict[str, Ring] = {}
         # What gaps between segments are read from, and the hour that they were looked at last.
@@ -65,18 +65,24 @@ class Questions:
             self._watch(source, listener, now, bound_s)
             self._spend(source, listener, now, bound_s)
         self._look(now)
-        self._experiment(listener, now)
+        self._experiment(listener, now, bound_s)
         self._tell(listener, now)
 
-    def _experiment(self, hear: Listener, now: float) -> None:
+    def _experiment(self, hear: Listener, now: float, bound_s: float) -> None:
         """Bring the experiments up to what was closed; an error in one costs the road nothing."""
         if not self._moved or not self.config.experiments:
             return
+        until, more = time.monotonic() + bound_s, False
         with _harmless("experiments could not be brought up to date"):
-            with self.store.transaction() as tx:
-                keep_experiments(tx, self.config, now)
+            while time.monotonic() < until:
+                with self._added.take() as part, self.store.transaction() as tx:
+                    moved = keep_experiments(tx, self.config, now, part)
+                if not moved:
+                    break
+            else:
+                more = True
             hear.experiments(now)
-        self._moved = False
+        self._moved = more
 
     def _watch(self, source: str, hear: Listener, now: float, bound_s: float) -> None:
         """See what was closed, a bounded part a transaction; an error costs the road nothing."""
@@ -86,7 +92,7 @@ class Questions:
         with _harmless("the watch over %s could not be brought up to date", source):
             self._tell_what_rings(hear, self.config.drift.watched_series)
             while time.monotonic() < until:
-                with self._stride.take() as part, self.store.transaction() as tx:
+                with self._seen.take() as part, self.store.transaction() as tx:
                     found = keep_watch(tx, self.config, source, now, part)
                 if found is None:
                     break

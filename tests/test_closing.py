@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import func, insert, select, update
 
 import agent.store as stores
+from abtest.keeping import keep_experiments
 from agent.config import load_config
 from agent.errors import StoreDown
 from agent.store import Store, closing, open_store, tables, watches
@@ -19,7 +20,10 @@ from consumers.house import House
 from consumers.stride import Stride
 from tests.burning import SOURCE, START, packed
 from tests.conftest import Clock
+from tests.experiments import NOW, run_of, split, told
+from tests.experiments import travel as tried
 from tests.road import InboxRoad
+from tests.test_keeping import facts
 from tests.test_watch import configured, records, travel
 from watch.keeping import keep_watch
 
@@ -131,6 +135,26 @@ def test_a_watch_in_any_strides_and_over_an_empty_time_is_the_same(
         bodies.add((stored.body, stored.bases))
         assert steps <= 3 + len(days) + 80 * (part < 1)
     assert len(bodies) == 1
+
+
+def test_experiments_in_any_strides_and_over_an_empty_time_are_the_same(
+    store: Store, rng: np.random.Generator
+) -> None:
+    config, plain = told(margin=0.05), split(rng, 1200, 0.05)
+    sparse = [one | {"at": START + 20 * (one["at"] - START)} for one in plain]
+    tried(store, config, sparse)
+    found, steps = [], []
+    for part in (1.0, 1 / 512):
+        with store.transaction() as tx:
+            tx.execute(tables.runs.delete())
+            tx.execute(update(tables.closing).values(closed_through=START + 300.0 * DAY_S))
+            moved = 0
+            while keep_experiments(tx, config, NOW, part):
+                moved += 1
+        found.append(facts(run_of(store, config)))
+        steps.append(moved)
+    # The hours that have calls, and at once what is empty.
+    assert steps == [2, 5] and found[0] == found[1]
 
 
 def test_what_closed_later_is_not_looked_at(store: Store) -> None:
