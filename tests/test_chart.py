@@ -210,8 +210,10 @@ def test_roles_run_their_command_and_have_time_to_stop(name: str) -> None:
 def test_a_sidecar_never_takes_its_service_out() -> None:
     (_, pod), *more = pods("sidecar")
     (side,) = pod["initContainers"]
-    assert not more and side["restartPolicy"] == "Always" and "readinessProbe" not in side
-    assert "exec" in side["startupProbe"], "nothing outside the pod reaches loopback"
+    assert not more and side["restartPolicy"] == "Always"
+    # Kubernetes starts the service only once a startup probe of a sidecar succeeds.
+    assert not {"readinessProbe", "startupProbe"} & side.keys()
+    assert "exec" in side["livenessProbe"], "nothing outside the pod reaches loopback"
 
 
 def test_a_sidecar_follows_a_log_that_both_can_write() -> None:
@@ -282,3 +284,10 @@ def test_rules_and_dashboards_are_those_of_the_repository() -> None:
     assert (files / "dashboards").resolve() == ROOT / "deploy" / "dashboards"
     told = yaml.safe_load((files / "rules.yml").read_text())
     assert told == yaml.safe_load(rule_text(load_config(), RuleForm.operator))["spec"]
+
+
+def test_the_brokers_are_reached_at_their_ports() -> None:
+    rules = objects("network-policy", "NetworkPolicy")[0]["spec"]["egress"]
+    named = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kafka"}}}
+    (kafka,) = [rule for rule in rules if named in rule.get("to", ())]
+    assert [one["port"] for one in kafka["ports"]] == [9094, 9095]

@@ -17,7 +17,7 @@ from agent.monitor import Monitor
 from agent.score import Panel
 from agent.scoring import Options
 from agent.scoring.repetition import Repetition
-from agent.store import Store, closing, retention
+from agent.store import Store, closing, judgements, retention
 from agent.store.tables import META
 from consumers.inbox import Inbox
 from consumers.simulate import DAY_S, HOUR_S, Scenario, simulate
@@ -129,6 +129,22 @@ def test_hours_end_a_bounded_number_at_once_and_history_is_kept_as_long(
             more = retention.prune(tx, config, later + after)
         left.append((sizes(any_store)["panes"], more))
     assert left == [(20, False), (15, True), (10, True), (5, True), (5, False)]
+
+
+def test_a_backlog_of_what_several_judged_is_gone_on_with(
+    any_store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_ROWS_AT_ONCE", 2)
+    keys = [bytes([number]) * 16 for number in range(6)]
+    with any_store.transaction() as tx:
+        for metric in ("judge_a", "judge_b"):
+            judgements.keep(tx, [judgements.Judgement(key, metric, 1.0) for key in keys], 0.0)
+    left, more = [], True
+    while more:
+        with any_store.transaction() as tx:
+            more = retention.prune(tx, load_config(), clock.now)
+        left.append(sizes(any_store)["judgements"])
+    assert left[-1] == 0
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,8 @@ def prune(tx: Connection, config: Config, now: float) -> bool:
     for table, stored_at, days in _kept(config):
         key = next(iter(table.primary_key))
         old = select(key).where(stored_at < now - days * _DAY_S).limit(_ROWS_AT_ONCE)
-        full |= tx.execute(delete(table).where(key.in_(old))).rowcount == _ROWS_AT_ONCE
+        # More than so many where a call has been judged by more than one.
+        full |= tx.execute(delete(table).where(key.in_(old))).rowcount >= _ROWS_AT_ONCE
     over = findings.c.state.not_in(_GOES_ON)
     old_finding = findings.c.stored_at < now - config.store.finding_days * _DAY_S
     tx.execute(delete(findings).where(over, old_finding))

@@ -4,7 +4,8 @@ The pod has volumes named `vedette-config` (the ConfigMap), `vedette-scratch` an
 `sidecar.dataVolume`.
 
 No readiness probe: a monitor that is not ready must not take the service that it watches out of
-its Service. Probes run inside, since nothing outside the pod reaches loopback.
+its Service. No startup probe: Kubernetes would start the service only once it succeeds, with a
+configuration that is wrong never. The probe runs inside, since nothing outside the pod reaches loopback.
 */}}
 {{- define "vedette.sidecar" -}}
 {{- $side := .Values.sidecar -}}
@@ -24,9 +25,6 @@ its Service. Probes run inside, since nothing outside the pod reaches loopback.
     {{- with .Values.extraEnvs }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
-  startupProbe:
-    exec: {command: [python, -IS, /opt/live.py]}
-    {{- toYaml $side.startupProbe | nindent 4 }}
   livenessProbe:
     exec: {command: [python, -IS, /opt/live.py]}
     {{- toYaml $side.livenessProbe | nindent 4 }}
