@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -64,10 +64,14 @@ class Stack(AbstractContextManager["Stack"]):
         needed = {name for one in self._services.values() for name in one.get("depends_on", {})}
         for part in [one for one in self._running if one.service not in needed]:
             self._running[part].ask()
-        for part in reversed(list(self._running)):
-            self._running.pop(part).end()
-            self._tell(part)
-        remove(self.folder)
+        with ExitStack() as held:  # who reads what is said may have gone: all are ended
+            held.callback(remove, self.folder)
+            for part in self._running:
+                held.callback(self._end, part)
+
+    def _end(self, part: Part) -> None:
+        self._running.pop(part).end()
+        self._tell(part)
 
     def address(self, service: str, port: int) -> str:
         """Where a service answers: 127.0.0.1 and its port."""

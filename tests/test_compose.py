@@ -168,6 +168,19 @@ def test_a_part_that_ends_ends_all_of_it(
     assert {line.split()[1] for line in told if line.startswith("end")} >= {"kafka", name}
 
 
+def test_whatever_goes_wrong_at_the_end_all_of_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    told, stack = acted(monkeypatch, migrate=0, topics=0)
+
+    def gone(_: Stack, part: Part) -> None:
+        raise BrokenPipeError(part)
+
+    with pytest.raises(BrokenPipeError), stack() as one:
+        began = {line.split()[1].rpartition("-")[0] for line in told}
+        monkeypatch.setattr(Stack, "_tell", gone)
+    assert {line.split()[1] for line in told if line.startswith("end")} == began
+    assert not one.folder.exists()
+
+
 @pytest.fixture
 def signals() -> Iterator[None]:
     """What a process does at a signal is again as it was after the test."""
