@@ -73,6 +73,9 @@ def test_another_pod_is_another_job(over: dict[str, object], tmp_path: Path) -> 
         ("default", {"config": {"kafka": {"security": {"insecure": False}}}}, "clear text"),
         ("external-secrets", {"externalSecret": {"storeRef": {"name": ""}}}, "no SecretStore"),
         ("default", {"scorer": {"repliccas": 1}}, "repliccas"),
+        ("server-only", {"ingress": {"hosts": []}}, "ingress.hosts: names no host"),
+        ("monitoring", {"prometheusRule": {"rules": "spec: {groups: []}"}}, "holds no groups"),
+        ("keda", {"config": {"kafka": {"security": {"mechanism": None}}}}, "mechanism: is needed"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_line(

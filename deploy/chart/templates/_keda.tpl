@@ -68,7 +68,7 @@ spec:
         tls: enable
         {{- end }}
         {{- if hasPrefix "SASL" $protocol }}
-        sasl: {{ get (dict "PLAIN" "plaintext" "SCRAM-SHA-256" "scram_sha256" "SCRAM-SHA-512" "scram_sha512") $security.mechanism }}
+        sasl: {{ get (dict "PLAIN" "plaintext" "SCRAM-SHA-256" "scram_sha256" "SCRAM-SHA-512" "scram_sha512") (required "config.kafka.security.mechanism: is needed with SASL" $security.mechanism) }}
         {{- end }}
         {{- with $keda.metadata }}
         {{- toYaml . | nindent 8 }}
