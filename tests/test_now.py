@@ -106,7 +106,8 @@ def test_what_is_not_there_is_said(tmp_path: Path, asked: str) -> None:
 def _live(seconds: int) -> list[Closed]:
     """A call a second as closing leaves it: panes of 10 s, whole minutes and whole hours."""
     return [
-        Closed(START + at, SMALL, {"latency": [0.5] * level_s}, level_s)
+        Closed(START + at, group, {"latency": [0.5] * level_s}, level_s)
+        for group in (SMALL, SMALL._replace(segment="tenant=a"))
         for level_s in (10, MINUTE_S, HOUR_S)
         for at in range(0, seconds // level_s * level_s, level_s)
     ]
@@ -132,6 +133,7 @@ def test_what_is_not_rolled_up_yet_is_counted_once(
     assert column["calls"] == calls["n"] == seconds - begun
     assert (calls["value"], max(calls["over_time"])) == pytest.approx((1.0, 1.0))
     assert detail["n"] == pytest.approx(calls["n"], abs=MINUTE_S)  # by panes of 10 s in an hour
+    assert [one["n"] for one in detail["segments"]] == [seconds]  # since a whole hour
 
 
 def test_a_closed_row_is_read_once_and_one_of_an_open_hour_again(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, and_, func, select
 
 from agent.experiments import PAIRED, PROBE
-from agent.panes import HOUR_S, Group
+from agent.panes import Group
 from agent.store.reads import ON_TIME
 from agent.store.tables import closing, findings, panes, runs, watches
 from agent.store.ticket_tables import paired
@@ -48,15 +48,6 @@ def panes_of(
     return [
         (row[0], Group(*row[1:5]), row[5], row[6]) for row in tx.execute(query.order_by("pane"))
     ]
-
-
-def service_hours(tx: Connection, service: str, start: int, end: int) -> list[tuple[Group, bytes]]:
-    """Closed hours of a service that begin within [start, end), parts of calls as well."""
-    here = panes.c.level_s == HOUR_S, ON_TIME, panes.c.service == service
-    there = panes.c.pane >= start, panes.c.pane < end
-    columns = (*(panes.c[name] for name in Group._fields), panes.c.summaries)
-    query = select(*columns).where(*here, *there, _CALLED)
-    return [(Group(*row[:4]), row[4]) for row in tx.execute(query)]
 
 
 def span_of_panes(tx: Connection) -> tuple[int, int] | None:

@@ -6,7 +6,7 @@ long the first time (tests/bench/pages.py).
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,6 +99,19 @@ def quantiles(amounts: Floats, counts: Floats, q: float) -> Floats:
     return np.where(n > 0, found, np.nan)
 
 
+def rolled_up(
+    levels_s: Sequence[int], span: tuple[int, int], closed: float
+) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Of a source that is closed so far each part of a span, by the first level that it is rolled
+    up to."""
+    begin, end = span
+    for level_s in levels_s:
+        whole = min(end, int(closed // level_s) * level_s)
+        if begin < whole:
+            yield level_s, (begin, whole)
+            begin = whole
+
+
 # A block, and the times within which its panes count.
 Part = tuple[Block, tuple[int, int]]
 
@@ -119,12 +132,8 @@ class Points:
         count = (end - start) // levels_s[0]
         step_s, found = levels_s[0] * -(-count // steps), list[Part]()
         for source, closed in reads.closed_times(tx).items():
-            begin = start
-            for level_s in levels_s:
-                whole = min(end, int(closed // level_s) * level_s)
-                if begin < whole:
-                    found += self._parts(tx, (source, level_s), (begin, whole), closed)
-                    begin = whole
+            for level_s, span in rolled_up(levels_s, (start, end), closed):
+                found += self._parts(tx, (source, level_s), span, closed)
         return _added(found, (start, end), step_s, service)
 
     def _parts(

@@ -10,12 +10,12 @@ import numpy as np
 from agent.catalog import metric_named
 from agent.experiments import ASIDE
 from agent.packing import open_row, read_words
-from agent.panes import HOUR_S, Group
+from agent.panes import HOUR_S, MINUTE_S, Group
 from agent.stacks import Stacks
-from agent.store import Transaction, board
+from agent.store import Transaction, board, reads
 from consumers.server.memory import standing_of
 from consumers.server.plots import Curve, Figure, Values, known
-from consumers.server.points import QUANTILES, Sheet, quantiles
+from consumers.server.points import QUANTILES, Sheet, quantiles, rolled_up
 from consumers.server.stock import Stock
 from consumers.server.windows import Stretch, Window, stretch_of
 from consumers.server.words import unit_of
@@ -23,7 +23,7 @@ from watch.series import WHOLE
 
 # Points of the large picture and of each small one, and how many of those there are at most.
 _STEPS, _SMALL, _MODELS = 360, 120, 12
-# Parts of the calls are read from the hours of the last day of a window.
+# Parts of the calls are read of the last day of a window, in whole hours.
 _PARTS_S = 24 * HOUR_S
 _PARTS = 40
 
@@ -55,7 +55,7 @@ class View:
 @dataclass(frozen=True, slots=True)
 class Detail:
     """One metric of a service, or of a model and variant of it; `others` are all of these that have
-    calls. Segments and reasons are those of the hours since `parts_since` (epoch seconds)."""
+    calls. Segments and reasons are those since `parts_since` (epoch seconds)."""
 
     service: str
     model: str
@@ -192,8 +192,14 @@ def _parts(
 ) -> tuple[int, tuple[Segment, ...], dict[str, int]]:
     """Since when, the segments, and how many calls have no value by reason."""
     since = max(there.start, there.newest - _PARTS_S) // HOUR_S * HOUR_S
-    rows = [row for row in board.service_hours(tx, whom[0], since, there.end)
-            if _is_of(row[0], whom)]  # fmt: skip
+    levels_s = sorted({HOUR_S, MINUTE_S, there.levels_s[-1]}, reverse=True)
+    rows = [
+        (group, blob)
+        for source, closed in reads.closed_times(tx).items()
+        for level_s, span in rolled_up(levels_s, (since, there.end), closed)
+        for _, group, _, blob in board.panes_of(tx, source, level_s, span, whom[0])
+        if _is_of(group, whom)
+    ]
     n, sums, missing = Counter[str](), Counter[str](), Counter[str]()
     for layer in Stacks([open_row(blob) for _, blob in rows]).layers:
         if metric not in layer.names:
