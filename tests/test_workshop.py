@@ -5,7 +5,9 @@ import pickle
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -76,3 +78,17 @@ def test_an_answer_that_breaks_off_is_none(config: Config) -> None:
         )
         with pytest.raises(StoreDown, match="begins again"):
             workshop.make(_order("now"))
+
+
+def test_a_page_that_is_never_done_keeps_no_process_from_its_end(config: Config) -> None:
+    with closing(Workshop(config, lambda: STAGES)) as workshop, ThreadPoolExecutor(1) as pool:
+        os.kill(workshop._process.pid, signal.SIGSTOP)
+        page = pool.submit(workshop.make, _order("now"))
+        while not workshop._lock.locked():
+            time.sleep(0.01)
+        workshop.close()
+        with pytest.raises(StoreDown):
+            page.result(10)
+        with pytest.raises(StoreDown, match="this process ends"):
+            workshop.make(_order("now"))
+        assert workshop._process.returncode is not None

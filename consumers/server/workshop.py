@@ -33,12 +33,14 @@ class Workshop:
 
     def __init__(self, config: Config, stages: Callable[[], Stages]) -> None:
         self._config, self._stages = config, stages
-        self._lock = threading.Lock()
+        self._lock, self._closed = threading.Lock(), False
         self._process = self._begun()
 
     def make(self, order: Order) -> bytes:
         """What `Printer.make` returns or raises; StoreDown where the process was ended."""
         with self._lock:
+            if self._closed:
+                raise StoreDown("pages: this process ends")
             try:
                 _put(self._process.stdin, (order, self._stages()))
                 answer = pickle.load(_pipe(self._process.stdout))
@@ -52,7 +54,9 @@ class Workshop:
         return made
 
     def close(self) -> None:
-        """Make no more."""
+        """Make no more; who waits for a page is told."""
+        self._closed = True
+        self._process.kill()  # which ends the page in hand
         with self._lock:
             self._end()
 
