@@ -3,13 +3,13 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from deploy.local.child import free_port
 from tests.rules import tool
 
 ROOT = Path(__file__).parents[1]
@@ -18,12 +18,6 @@ _BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.M | re.S)
 # The clock of a line of the log, and how many rules there are, which is not this page's.
 _MASKED = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} |\d+(?= rules found)", re.M)
 _MARK = "-- what the next command prints --"
-
-
-def free_port() -> str:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return str(taken.getsockname()[1])
 
 
 def followed(commands: list[str], folder: Path, port: str) -> list[str]:
@@ -73,7 +67,7 @@ def test_what_is_left_out_may_be_anything_and_nothing_else() -> None:
 def test_every_command_prints_what_the_page_shows(tmp_path: Path) -> None:
     tool("promtool")
     tool("curl")
-    hook, server = free_port(), free_port()
+    hook, server = str(free_port()), str(free_port())
     page = PAGE.read_text(encoding="utf-8").replace("9099", hook).replace("8080", server)
     blocks = _BLOCK.findall(page)
     commands = [text for kind, text in blocks if kind == "sh"]
