@@ -170,6 +170,8 @@ def follow(config: Config, path: Path) -> Callable[[Store], Following]:
     """What makes the inbox of a server be fed by a log; raises BadConfig where it has none."""
     if config.server.ingest != "inbox":
         raise BadConfig("--follow", f"wants server.ingest: inbox, not {config.server.ingest}")
+    if path.exists() and not path.is_file():
+        raise BadConfig("--follow", f"{path} is a folder or a device, and no file")
     log = Log(path)
 
     def feed(store: Store) -> Following:

@@ -96,6 +96,9 @@ def test_a_log_that_is_emptied_is_read_from_its_start(
 def test_what_cannot_be_followed_is_refused_in_a_line(path: Path) -> None:
     with pytest.raises(BadConfig, match=r"--follow: wants server.ingest: inbox, not off"):
         follow(load_config(server={"ingest": "off"}), path)
+    for wrong in (path.parent, Path(os.devnull)):
+        with pytest.raises(BadConfig, match=f"--follow: {wrong} is a folder or a device"):
+            follow(load_config(), wrong)
     with pytest.raises(BadConfig, match=r"calls.ndjson.read: cannot be written"):
         Log(path.parent / "none" / path.name)
     path.with_name("calls.ndjson.read").write_text("half")
