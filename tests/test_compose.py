@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,6 +49,42 @@ def test_what_is_waited_for_is_there_and_can_come() -> None:
     volumes = {one.split(":")[0] for told in SERVICES.values() for one in told.get("volumes", ())}
     assert {one for one in volumes if not one.startswith(".")} == set(COMPOSE["volumes"])
     assert all((FILE.parent / one).exists() for one in volumes if one.startswith("."))
+
+
+def listened(name: str) -> set[str]:
+    """The ports of a service, within the network."""
+    told = SERVICES[name]
+    return {one.rsplit(":", 1)[-1] for one in (*told.get("expose", ()), *told.get("ports", ()))}
+
+
+def test_every_address_is_one_that_somebody_listens_on() -> None:
+    texts = [
+        file.read_text() for file in (FILE, *FOLDER.rglob("*.y*ml")) if file.name != "rules.yml"
+    ]
+    named = re.findall(rf"\b({'|'.join(SERVICES)}):(\d{{4,5}})\b", "\n".join(texts))
+    assert len(named) > 8 and all(port in listened(name) for name, port in named)
+    for name, told in SERVICES.items():
+        asked = (
+            *told.get("healthcheck", {}).get("test", ()),
+            told.get("environment", {}).get("LIVEZ"),
+        )
+        ports = re.findall(r"127\.0\.0\.1[:/](\d+)", " ".join(filter(None, asked)))
+        assert set(ports) <= listened(name), name
+
+
+def test_what_is_kept_and_shown_lies_where_it_is_mounted() -> None:
+    at = {
+        name: [one.split(":")[1] for one in told.get("volumes", ())]
+        for name, told in SERVICES.items()
+    }
+    assert SERVICES["kafka"]["environment"]["KAFKA_LOG_DIRS"] in at["kafka"]
+    for name in ("prometheus", "alertmanager"):
+        (path,) = [
+            word for word in SERVICES[name]["command"] if "storage" in word and "path=" in word
+        ]
+        assert path.partition("=")[2] in at[name]
+    (shown,) = yaml.safe_load((FOLDER / "grafana/dashboards/vedette.yaml").read_text())["providers"]
+    assert shown["options"]["path"] in at["grafana"]
 
 
 def test_a_variable_wins_over_its_default() -> None:
