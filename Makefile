@@ -24,10 +24,11 @@ demo: $(READY) ## the whole road on a simulated log: no broker, no GPU, no netwo
 stack: $(READY) ## all of deploy/compose.yaml as processes of this machine, without containers
 	$(BIN)/python -m deploy.stack
 
+# Three files at a time on two cores: those that wait for servers leave a tenth of them idle.
 # In the order of the files: xdist's own begins with those of many tests, and the longest files, of
 # one test or two in tests/live, would come last, one worker idle.
 test: $(READY) ## every test but the long ones, with real Kafka and PostgreSQL where they can be had
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not prove and not bench" -n 2 --dist loadfile \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not prove and not bench" -n 3 --dist loadfile \
 	    --no-loadscope-reorder
 
 check: $(READY) ## ruff and mypy; writes nothing

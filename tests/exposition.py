@@ -84,6 +84,7 @@ def filled(groups: int = 3, label_values_max: int = 200) -> Tally:
         tally.count(f"vedette_shadow_{name}", tuple(labels))
     tally.count("vedette_ingest_calls_total", ("native", "accepted"), 5)
     tally.fold("vedette_http_request_seconds", ("/ingest", "200"), 0.02)
+    tally.show("vedette_store_filled_ratio", ("inbox",), 0.25)
     tally.show("vedette_shadow_waiting_asks", ("next",), 3)
     tally.show("vedette_shadow_breaker_open_ratio", ("next",), 1)
     tally.show("vedette_shadow_budget_left_ratio", ("next", "calls"), 0.5)

@@ -11,6 +11,7 @@ from agent.catalog import BY_NAME
 from agent.probes import METRIC_OF, SEGMENT
 from agent.record import NOT_MEANT, Call, Message, Score
 from agent.scoring import Options, Scorer, load, names
+from agent.scoring.engine import Engine
 from agent.scoring.novelty import FEWEST_TEXTS, Novelty
 
 PROMPT = "How do I reset the password of my account? Answer in valid JSON."
@@ -58,15 +59,23 @@ HOSTILE = {
 }
 
 
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    """One for all scorers, as in a panel: a text runs once a model."""
+    return Engine()
+
+
 @pytest.fixture(scope="module", params=names())
-def scorer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+def scorer(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, engine: Engine
+) -> Scorer:
     if request.param == "novelty":
         path, blank = tmp_path_factory.mktemp("novelty") / "base.npz", Novelty(Options())
         said = [f"Question {i} about tea" for i in range(FEWEST_TEXTS)]
         learned = [Call(text, 0.0, "m", prompt=text, response=text) for text in said]
         blank.save(blank.learn(learned), path)
-        return load("novelty", Options(device="cpu", baseline=str(path)))
-    return load(request.param, Options(device="cpu"))
+        return load("novelty", Options(device="cpu", baseline=str(path), engine=engine))
+    return load(request.param, Options(device="cpu", engine=engine))
 
 
 def near(given: Sequence[Score], wanted: Sequence[Score]) -> bool:
