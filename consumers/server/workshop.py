@@ -1,6 +1,7 @@
 """A process of its own that makes pages, so that readers do not take turns with who scores.
 
-2026-11-26: in one interpreter 50 readers slow the rule scorers by an eighth (tests/bench/pages.py).
+2026-11-26: in one interpreter 50 readers slow the rule scorers by an eighth
+(tests/bench/readers.py).
 """
 
 import os

@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 
 class Unavailable(Exception):
@@ -92,6 +92,37 @@ class Child:
 
     def log_tail(self) -> str:
         return self._log.read_text(errors="replace")[-2000:]
+
+
+class Lasting:
+    """What keeps its ports and its data over ends and starts of its server."""
+
+    _server: Server | None = None
+
+    def start(self) -> None:
+        """Start it and return once it answers; also after it was ended."""
+        raise NotImplementedError
+
+    def pause(self) -> None:
+        """Freeze it: whoever was let in stays, nobody else is answered."""
+        self._running().send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Undo `pause`."""
+        self._running().send(signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def _end(self, number: signal.Signals) -> None:
+        self._running().end(number)
+        self._server = None
+
+    def _running(self) -> Server:
+        if self._server is None:
+            raise RuntimeError(f"{type(self).__name__} is not running")
+        return self._server
 
 
 def await_ready(server: Server, ready: Callable[[], bool], what: str) -> None:

@@ -9,19 +9,18 @@ import tempfile
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
 import psycopg
 from psycopg import sql
 
 from deploy.local import containers
-from deploy.local.child import Child, Server, Unavailable, await_ready, free_port, remove
+from deploy.local.child import Child, Lasting, Server, Unavailable, await_ready, free_port, remove
 
 # For tests of logic: a crash of the process loses nothing either way, only one of the machine.
 FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
-class Database:
+class Database(Lasting):
     """One cluster on 127.0.0.1 that keeps its port and its data over `crash` and `start`.
 
     `durable` keeps fsync and synchronous commits, for tests of what survives.
@@ -32,7 +31,6 @@ class Database:
         self._settings = () if durable else FAST
         self._user = _server_user() if self._bin else None
         self.port = port or free_port()
-        self._server: Server | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="vedette-postgres-"))
         if self._user:
             shutil.chown(self._folder, self._user, self._user)
@@ -64,14 +62,6 @@ class Database:
         self.crash()
         self.start()
 
-    def pause(self) -> None:
-        """Freeze the listener: no new session is let in; sessions that are open go on."""
-        self._running().send(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Undo `pause`."""
-        self._running().send(signal.SIGCONT)
-
     def create_database(self, like: str | None = None) -> str:
         """A fresh database, empty or like the one of another URL; returns its SQLAlchemy URL."""
         name = f"test_{uuid.uuid4().hex}"
@@ -92,23 +82,10 @@ class Database:
         name = sql.Identifier(url.rsplit("/", 1)[1])
         self._execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
     def __exit__(self, *_: object) -> None:
         if self._server is not None:
             self.stop()
         remove(self._folder)
-
-    def _end(self, number: signal.Signals) -> None:
-        self._running().end(number)
-        self._server = None
-
-    def _running(self) -> Server:
-        if self._server is None:
-            raise RuntimeError("the database is not running")
-        return self._server
 
     def _spawn(self, options: Sequence[str]) -> Server:
         if self._bin is None:

@@ -5,10 +5,9 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Self
 
 from deploy.local import containers, jars
-from deploy.local.child import Server, Unavailable, await_ready, free_port, remove
+from deploy.local.child import Lasting, Server, Unavailable, await_ready, free_port, remove
 
 Spawn = Callable[[Path, Sequence[int]], Server]
 
@@ -50,7 +49,7 @@ def properties(ports: dict[str, int], folder: Path, host: str) -> dict[str, str]
     }
 
 
-class Broker:
+class Broker(Lasting):
     """One broker on 127.0.0.1 that keeps its ports and its data over `kill` and `start`.
 
     `address` is for ordinary clients. For faults, put a `Proxy` that listens on `proxy_port`
@@ -72,7 +71,6 @@ class Broker:
             settings[key] = f"{settings[key]},{value}" if key in settings else value
         text = "".join(f"{key}={value}\n" for key, value in settings.items())
         (self._folder / "server.properties").write_text(text)
-        self._server: Server | None = None
 
     @property
     def address(self) -> str:
@@ -114,31 +112,10 @@ class Broker:
         self.kill()
         self.start()
 
-    def pause(self) -> None:
-        """Freeze it: connections stay open, nothing is answered."""
-        self._running().send(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Undo `pause`."""
-        self._running().send(signal.SIGCONT)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
     def __exit__(self, *_: object) -> None:
         if self._server is not None:
             self.kill()
         remove(self._folder)
-
-    def _end(self, number: signal.Signals) -> None:
-        self._running().end(number)
-        self._server = None
-
-    def _running(self) -> Server:
-        if self._server is None:
-            raise RuntimeError("the broker is not running")
-        return self._server
 
 
 @cache
