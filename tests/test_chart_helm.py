@@ -76,6 +76,7 @@ def test_another_pod_is_another_job(over: dict[str, object], tmp_path: Path) -> 
         ("server-only", {"ingress": {"hosts": []}}, "ingress.hosts: names no host"),
         ("monitoring", {"prometheusRule": {"rules": "spec: {groups: []}"}}, "holds no groups"),
         ("keda", {"config": {"kafka": {"security": {"mechanism": None}}}}, "mechanism: is needed"),
+        ("keda", {"shadow": {"keda": {"authentication": []}}}, "shadow.keda.authentication: is"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_line(
@@ -85,6 +86,15 @@ def test_what_cannot_be_is_refused_in_a_line(
     more.write_text(yaml.safe_dump(over))
     with pytest.raises(RuntimeError, match=said):
         render.render(CASES[name], more)
+
+
+@pytest.mark.parametrize("name", ["default", "sidecar-logs"])
+def test_what_is_taken_away_is_not_there(name: str, tmp_path: Path) -> None:
+    bare = {"resources": None}
+    over = {"podSecurityContext": None, "securityContext": None, "migration": bare}
+    more = tmp_path / "more.yaml"
+    more.write_text(yaml.safe_dump(over | {"scorer": bare, "server": bare, "sidecar": bare}))
+    assert "null" not in map(str.strip, render.render(CASES[name], more).splitlines())
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ image: {{ include "vedette.image" (dict "root" $root "suffix" (ternary $own.gpu.
 imagePullPolicy: {{ $root.Values.image.pullPolicy }}
 args: [{{ get (dict "scorer" "run" "shadow" "shadow" "server" "serve") .role }}, -c, /etc/vedette/vedette.yaml]
 securityContext:
-  {{- toYaml $root.Values.securityContext | nindent 2 }}
+  {{- toYaml (default dict $root.Values.securityContext) | nindent 2 }}
 ports:
   - {name: {{ $port }}, containerPort: {{ get $root.Values.ports $port }}}
 env:
@@ -26,7 +26,7 @@ lifecycle:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 resources:
-  {{- $resources := deepCopy $own.resources }}
+  {{- $resources := deepCopy (default dict $own.resources) }}
   {{- if $gpu }}
   {{- /* A GPU can only be limited, and is asked for by that. */}}
   {{- $_ := set $resources "limits" (merge (dict $own.gpu.resourceName (int $own.gpu.count)) (default dict $resources.limits)) }}

@@ -25,6 +25,9 @@
 {{- $group = default "vedette-shadow" (default dict $root.Values.config.shadow).group }}
 {{- $start = "earliest" }}
 {{- end }}
+{{- if and (hasPrefix "SASL" $protocol) (not $keda.authentication) }}
+{{- fail (printf "%s.keda.authentication: is needed with SASL, such as [{parameter: username, key: kafka-username}, {parameter: password, key: kafka-password}]" .role) }}
+{{- end }}
 {{- if $keda.authentication }}
 ---
 apiVersion: keda.sh/v1alpha1

@@ -81,7 +81,7 @@ imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 securityContext:
-  {{- toYaml .root.Values.podSecurityContext | nindent 2 }}
+  {{- toYaml (default dict .root.Values.podSecurityContext) | nindent 2 }}
 {{- end }}
 
 {{- define "vedette.volumes" -}}
@@ -123,7 +123,7 @@ spec:
       imagePullPolicy: {{ $root.Values.image.pullPolicy }}
       args: {{ concat .told.args (list "-c" "/etc/vedette/vedette.yaml") | toJson }}
       securityContext:
-        {{- toYaml $root.Values.securityContext | nindent 8 }}
+        {{- toYaml (default dict $root.Values.securityContext) | nindent 8 }}
       env:
         {{- include "vedette.secretEnv" (dict "root" $root "url" .told.url) | trim | nindent 8 }}
         {{- with $root.Values.extraEnvs }}
@@ -134,7 +134,7 @@ spec:
         {{- toYaml . | nindent 8 }}
       {{- end }}
       resources:
-        {{- toYaml $root.Values.migration.resources | nindent 8 }}
+        {{- toYaml (default dict $root.Values.migration.resources) | nindent 8 }}
       volumeMounts:
         {{- include "vedette.mounts" $root | nindent 8 }}
         {{- with $root.Values.extraVolumeMounts }}

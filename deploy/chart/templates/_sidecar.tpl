@@ -16,7 +16,7 @@ configuration that is wrong never. The probe runs inside, since nothing outside 
   restartPolicy: Always
   args: [serve, -c, /etc/vedette/vedette.yaml{{ if $side.logs.volume }}, --follow, {{ printf "/logs/%s" $side.logs.file | quote }}{{ end }}]
   securityContext:
-    {{- merge (dict "runAsNonRoot" true "runAsUser" 10001 "seccompProfile" (dict "type" "RuntimeDefault")) .Values.securityContext | toYaml | nindent 4 }}
+    {{- merge (dict "runAsNonRoot" true "runAsUser" 10001 "seccompProfile" (dict "type" "RuntimeDefault")) (default dict .Values.securityContext) | toYaml | nindent 4 }}
   ports:
     - {name: vedette, containerPort: {{ .Values.ports.http }}}
   env:
@@ -29,7 +29,7 @@ configuration that is wrong never. The probe runs inside, since nothing outside 
     exec: {command: [python, -IS, /opt/live.py]}
     {{- toYaml $side.livenessProbe | nindent 4 }}
   resources:
-    {{- toYaml $side.resources | nindent 4 }}
+    {{- toYaml (default dict $side.resources) | nindent 4 }}
   volumeMounts:
     - {name: vedette-config, mountPath: /etc/vedette, readOnly: true}
     - {name: vedette-scratch, mountPath: /tmp}
