@@ -291,3 +291,10 @@ def test_the_brokers_are_reached_at_their_ports() -> None:
     named = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kafka"}}}
     (kafka,) = [rule for rule in rules if named in rule.get("to", ())]
     assert [one["port"] for one in kafka["ports"]] == [9094, 9095]
+
+
+def test_helm_is_told_to_wait_longer_than_a_migration_may_take() -> None:
+    pages = ROOT / "docs" / "kubernetes.md", render.CHART / "UPGRADING.md"
+    told = "".join(map(Path.read_text, pages))
+    waits = re.findall(r"^ +helm (?:install|upgrade) v.*?(?:--timeout (\d+)m)?$", told, re.M)
+    assert min(60 * int(m or 0) for m in waits) > VALUES["migration"]["activeDeadlineSeconds"]
