@@ -3,8 +3,6 @@
 import gzip
 import socket
 import ssl
-import time
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from consumers.server.access import role_for
 from consumers.server.bodies import Room
 from tests.serving import TOKENS, bearer, served, told
 from tests.test_connection import certificate, listening
+from tests.waiting import wait_until
 
 
 @pytest.mark.parametrize(
@@ -156,15 +155,12 @@ def test_where_files_run_out_the_newcomer_is_hung_up_on(
         assert [one.recv(1) for one in silent[3:]] == [b"", b""]
         with pytest.raises(httpx.ConnectError):
             client.get(f"https://localhost:{port}/")
+
+        def answered() -> bool:
+            with suppress(httpx.ConnectError):
+                return client.get(f"https://localhost:{port}/").text == "here"
+            return False
+
         silent[0].close()
-        until(lambda: client.get(f"https://localhost:{port}/").text == "here")
+        wait_until(answered)
     assert not caplog.messages
-
-
-def until(holds: Callable[[], bool]) -> None:
-    for _ in range(100):
-        with suppress(httpx.ConnectError):
-            if holds():
-                return
-        time.sleep(0.05)
-    raise AssertionError("it never came to be")

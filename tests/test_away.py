@@ -2,7 +2,6 @@
 
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -21,6 +20,7 @@ from consumers.exporter import Health
 from consumers.server.pulse import Pulse
 from tests.road import native
 from tests.serving import TOKENS, bearer, made, served, told
+from tests.waiting import wait_until
 
 
 def test_nothing_is_taken_into_a_file_that_nobody_finds_again(tmp_path: Path) -> None:
@@ -43,19 +43,12 @@ def test_a_server_without_a_worker_says_when_its_store_does_not_answer(
 
     health = Health()
     with closing(open_store(sqlite_url)) as store, closing(Pulse(store, health, every_s=0.01)):
-        _await(health, True)
+        wait_until(lambda: health.state[0])
         with monkeypatch.context() as patch:
             patch.setattr(Store, "reading", lost)
-            _await(health, False)
+            wait_until(lambda: not health.state[0])
             assert health.state[1] == "database: connection lost"
-        _await(health, True)
-
-
-def _await(health: Health, ready: bool) -> None:
-    given_up = time.monotonic() + 20
-    while health.state[0] != ready:
-        assert time.monotonic() < given_up
-        time.sleep(0.01)
+        wait_until(lambda: health.state[0])
 
 
 def test_a_reader_does_not_wait_for_who_writes(tmp_path: Path, sqlite_url: str) -> None:

@@ -1,7 +1,7 @@
 """The worker beside the pages: it begins once there are scorers, asks candidates, and ends."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 
@@ -20,6 +20,7 @@ from consumers.server.embedded import Embedded
 from tests.road import as_bytes, native
 from tests.shadowing import asking
 from tests.shadows import Voice
+from tests.waiting import wait_until
 
 
 def begun(
@@ -27,7 +28,7 @@ def begun(
 ) -> tuple[Health, Embedded]:
     tally, health = instruments(config)
     worker = Embedded(config, store, (tally, health), panel, {"new": voice} if voice else None)
-    until(lambda: health.state[1] != "starting")
+    wait_until(lambda: health.state[1] != "starting")
     return health, worker
 
 
@@ -36,7 +37,7 @@ def test_scorers_that_cannot_be_loaded_end_the_worker_with_their_reason(store: S
     health, worker = begun(store, Config(), missing)
     assert health.state == (False, "models are being loaded") and not worker.works()
     missing.set_exception(BadConfig("scorers.toxicity", "no such model"))
-    until(worker.ended)
+    wait_until(worker.ended)
     assert health.state == (False, "scorers.toxicity: no such model")
     with pytest.raises(BadConfig, match="no such model"):
         worker.close()
@@ -58,8 +59,8 @@ def working(store: Store, voice: Voice, n: int) -> Iterator[None]:
     rows = [native(i, at=now, latency_s=0.0) for i in range(n)]
     try:
         Inbox(store).append(as_bytes(rows), "native")
-        until(lambda: stored(store, "production") == n)
-        until(lambda: health.state == (True, "") and worker.works())
+        wait_until(lambda: stored(store, "production") == n)
+        wait_until(lambda: health.state == (True, "") and worker.works())
         yield
     finally:
         worker.close()
@@ -68,7 +69,7 @@ def working(store: Store, voice: Voice, n: int) -> Iterator[None]:
 def test_candidates_are_asked_and_their_answers_scored(store: Store) -> None:
     voice = Voice(latency_s=0.1)
     with working(store, voice, 20):
-        until(lambda: stored(store, "shadow:new") == 20)
+        wait_until(lambda: stored(store, "shadow:new") == 20)
     assert len(voice.asked) == 20 and voice.closed
 
 
@@ -81,11 +82,3 @@ def stored(store: Store, variant: str) -> int:
     query = select(func.count()).select_from(calls).where(calls.c.variant == variant)
     with store.reading() as tx:
         return tx.scalar(query) or 0
-
-
-def until(holds: Callable[[], bool]) -> None:
-    for _ in range(2000):
-        if holds():
-            return
-        time.sleep(0.01)
-    raise AssertionError("never came to it")

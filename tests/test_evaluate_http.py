@@ -22,6 +22,7 @@ from agent.score import Panel
 from agent.scoring import Options, load
 from consumers.server.scoring import Scoring, begin_loading
 from tests.serving import served, told
+from tests.waiting import wait_until
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -105,9 +106,7 @@ def test_requests_that_wait_are_scored_together_and_more_are_refused(tmp_path: P
         assert lengths.began.wait(30)
         rest = [threads.submit(post, client, {"response": "b" * n}, "response_relevance")
                 for n in (2, 3, 4)]  # fmt: skip
-        deadline = time.monotonic() + 30
-        while scoring.waiting < 3 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: scoring.waiting == 3)
         status, body = post(client, {"response": "c"}, "response_relevance")
         assert status == 429 and body == {"error": "overloaded, retry after 1 s"}
         lengths.go.set()

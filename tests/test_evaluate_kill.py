@@ -19,6 +19,7 @@ from agent.store.evaluations import opened
 from suites.record import Run
 from tests.evaluated import run_suite, suite_tree, values, write_lines
 from tests.live.endpoint import Endpoint
+from tests.waiting import wait_until
 
 MAIN = "from consumers.cli import main; main()"
 # Models stay off, but for that of the target.
@@ -106,9 +107,7 @@ def test_what_an_endpoint_has_answered_is_not_asked_again(tmp_path: Path) -> Non
         tree = suite_tree({"new": {"url": fake.url, "model": "m", "private": True}}, concurrency=2)
         kill_when(tmp_path, tree, lambda: len(kept(path)) >= 4)
         there, fake.mode = kept(path), "ok"
-        until = time.monotonic() + 60
-        while fake.now and time.monotonic() < until:
-            time.sleep(0.01)  # what the dead process had asked
+        wait_until(lambda: not fake.now)  # what the dead process had asked
         asked = len(fake.asked)
         run = evaluated(tmp_path, tree, "killed.db")
         again = [body["messages"][-1]["content"] for _, body in fake.asked[asked:]]

@@ -15,6 +15,7 @@ from agent.config import load_config
 from agent.errors import BadConfig
 from consumers.following import Log, follow
 from tests.live.server_process import Served, serving
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -116,7 +117,8 @@ def test_a_server_follows_a_log_over_a_kill(path: Path, tmp_path: Path) -> None:
     server = Served(tmp_path, "--follow", str(path))
     try:
         _wait(server.url, 3)
-        _until_kept(path)
+        mark = path.with_name(f"{path.name}.read")
+        wait_until(lambda: mark.read_text().split()[0] == str(path.stat().st_size))
         written(path, call(2)[:20])
     finally:
         server.process.end(signal.SIGKILL)
@@ -124,13 +126,6 @@ def test_a_server_follows_a_log_over_a_kill(path: Path, tmp_path: Path) -> None:
     with serving(tmp_path, "--follow", str(path)) as server:
         ends = _wait(server.url, 5)
     assert {end: n for end, n in ends.items() if n} == {"scored": 4, "unreadable": 1}
-
-
-def _until_kept(path: Path) -> None:
-    began, mark = time.monotonic(), path.with_name(f"{path.name}.read")
-    while mark.read_text().split()[0] != str(path.stat().st_size):
-        assert time.monotonic() - began < 30
-        time.sleep(0.1)
 
 
 def _wait(url: str, received: int) -> dict[str, int]:

@@ -25,6 +25,7 @@ from consumers.understudy_http import Stage
 from tests.conftest import Clock, MakeTopic
 from tests.live.broker import Broker
 from tests.test_cli import MAIN, vedette
+from tests.waiting import wait_until
 
 
 def test_a_fault_happens_to_one_model_or_to_all() -> None:
@@ -114,9 +115,7 @@ def simulated(broker: Broker, topic: MakeTopic, tmp_path: Path) -> Iterator[str]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, env=os.environ) as one:
         try:
             assert one.stderr is not None
-            until = time.monotonic() + 60
-            while sum(_ends(broker, name).values()) < 100 and time.monotonic() < until:
-                time.sleep(0.3)
+            wait_until(lambda: sum(_ends(broker, name).values()) >= 100)
         finally:
             one.send_signal(signal.SIGTERM)
         assert one.wait(20) == 0

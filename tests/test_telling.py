@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,6 +23,7 @@ from tests.conftest import Clock
 from tests.exposition import BURNS, samples, value
 from tests.road import InboxRoad, as_bytes
 from tests.test_watch import TOLD, configured, records
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -188,17 +189,10 @@ def test_who_dies_before_it_noted_the_acknowledgement_tells_again(store: Store) 
     first = Desk(store, config, topic)
     kept(store, DRIFT)
     first.teller.tell(START)
-    until(lambda: len(topic.told) == 1)  # acknowledged, never settled
+    wait_until(lambda: len(topic.told) == 1)  # acknowledged, never settled
     with desk(store, config, topic) as second:
         second.turn()
     assert topic.told == [(DRIFT.key, "firing")] * 2
-
-
-def until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def road_s(store: Store, config: Config, some: list[dict[str, Any]]) -> tuple[float, Recorder]:

@@ -5,7 +5,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -21,6 +20,7 @@ from consumers.server.stock import Stages, Stock
 from consumers.server.views import VIEWS
 from consumers.server.workshop import Workshop
 from tests.shown import copied
+from tests.waiting import wait_until
 
 STAGES: Stages = {"score": (4, 2.0, 0.75)}
 
@@ -84,8 +84,7 @@ def test_a_page_that_is_never_done_keeps_no_process_from_its_end(config: Config)
     with closing(Workshop(config, lambda: STAGES)) as workshop, ThreadPoolExecutor(1) as pool:
         os.kill(workshop._process.pid, signal.SIGSTOP)
         page = pool.submit(workshop.make, _order("now"))
-        while not workshop._lock.locked():
-            time.sleep(0.01)
+        wait_until(workshop._lock.locked)
         workshop.close()
         with pytest.raises(StoreDown):
             page.result(10)

@@ -25,8 +25,8 @@ from deploy.local.database import Database
 from tests.live.broker import Broker
 from tests.live.endpoint import Endpoint
 from tests.live.shadow_road import ShadowRoad
-from tests.live.test_kafka_road import wait_until
 from tests.live.test_main_job import page
+from tests.waiting import wait_until
 
 ROUNDS, BACKLOG, CHARS, RATE = 7, 15_000, 300, 0.02
 WARM = 500  # first: who publishes asks connects at the first one

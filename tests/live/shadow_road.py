@@ -20,9 +20,9 @@ from deploy.local.child import free_port
 from tests.conftest import MakeTopic
 from tests.live.asking import next_one
 from tests.live.broker import Broker
-from tests.live.test_kafka_road import wait_until
 from tests.live.test_main_job import MAIN, page, vedette
 from tests.shadows import states
+from tests.waiting import wait_until
 
 REFUSAL = "I'm sorry, but I can't help with that."
 # The road is that of every call, so pairs are made a second after the last ticket is settled.

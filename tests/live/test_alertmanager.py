@@ -11,7 +11,8 @@ from tests.conftest import absent
 from tests.exposition import BURNS
 from tests.live.alertmanager import Alertmanager
 from tests.test_alerts import HOSTILE
-from tests.test_telling import Desk, desk, until
+from tests.test_telling import Desk, desk
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -49,12 +50,12 @@ def test_alerts_fire_and_resolve(store: Store, hook: Hook, alertmanager: Alertma
     with desk(store, config) as here:
         here.turn(DRIFT, BURNS)
         assert told(here, alertmanager) == {"VedetteDrift", "VedetteBurnRate"}
-        until(lambda: len(heard(hook)) == 2)
+        wait_until(lambda: len(heard(hook)) == 2)
         assert set(heard(hook)) == {("VedetteDrift", "firing"), ("VedetteBurnRate", "firing")}
         here.turn(seconds=60)
         here.turn(drift("resolved", as_of=DRIFT.as_of + 60), seconds=60)
         assert told(here, alertmanager) == {"VedetteBurnRate"}
-        until(lambda: ("VedetteDrift", "resolved") in heard(hook))
+        wait_until(lambda: ("VedetteDrift", "resolved") in heard(hook))
         here.turn(drift(began=DRIFT.began + 900, as_of=DRIFT.as_of + 900), seconds=60)
         assert told(here, alertmanager) == {"VedetteDrift", "VedetteBurnRate"}
     every = [alert for post in hook.posts for alert in post["alerts"]]

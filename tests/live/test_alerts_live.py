@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from tests.live.broker import Broker
 from tests.live.test_main_job import page
 from tests.live.troubles import LIMIT_S, Traffic
 from tests.rules import tool
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 # An hour is 24 s, and five minutes hold four scrapes.
@@ -127,15 +128,6 @@ def keeping_up(port: int) -> Iterator[None]:
     yield
 
 
-def until(true: Callable[[], bool], most_s: float, what: str) -> float:
-    """Wait for something; gives the time at which it was so."""
-    deadline = time.monotonic() + most_s
-    while not true():
-        assert time.monotonic() < deadline, f"not within {most_s:g} s: {what}"
-        time.sleep(0.05)
-    return time.time()
-
-
 def shipped(url: str) -> Any:
     """The example for Alertmanager with our receivers, without its pauses."""
     text = (ROOT / "deploy" / "alertmanager.yml").read_text()
@@ -155,7 +147,7 @@ class Scene:
     def rings(self, name: str, most_s: float, **labels: str) -> float:
         """Wait until the webhook is told that an alert fires; at most two scrapes after it does."""
         told = self.alerting.told
-        until(lambda: bool(told(name, "firing", **labels)), most_s, f"{name} {labels} fires")
+        wait_until(lambda: bool(told(name, "firing", **labels)), most_s, f"{name} {labels} fires")
         first = told(name, "firing", **labels)[0]
         assert first.at - first.since <= 2 * SCRAPE_S + SLACK_S, first
         assert first.annotations["summary"] and "<no value>" not in str(first.annotations)
@@ -169,7 +161,7 @@ class Scene:
     def ends(self, name: str, most_s: float, **labels: str) -> None:
         """Wait until the webhook is told that it is over."""
         told = self.alerting.told
-        until(lambda: bool(told(name, "resolved", **labels)), most_s, f"{name} {labels} ends")
+        wait_until(lambda: bool(told(name, "resolved", **labels)), most_s, f"{name} {labels} ends")
 
 
 BURNS = (("1h", "5m"), ("6h", "30m"), ("1d", "2h"), ("3d", "6h"))
@@ -206,7 +198,7 @@ def trouble(scene: Scene) -> None:
         scene.rings("VedetteErrorBudgetBurn", 30, service="shop", long=long)
     # As it is shipped, Alertmanager tells nobody of the slow burns beside the fast ones.
     slow = {"alertname": "VedetteErrorBudgetBurn", "service": "shop", "severity": "warning"}
-    until(lambda: scene.alerting.suppressed(**slow) == 2, 10, "the warnings are inhibited")
+    wait_until(lambda: scene.alerting.suppressed(**slow) == 2, 10, "the warnings are inhibited")
     scene.rings("VedetteExperimentHarm", 30, experiment="trial", arm="canary", metric="error")
     scene.rings("VedetteSampleRatio", 30, experiment="split")
     scene.rings("VedetteExperimentInvalid", 30, experiment="twins", reason="self_test")
@@ -272,16 +264,17 @@ def test_every_alert_reaches_the_webhook_and_ends_and_a_calm_hour_is_silent(
         assert alerting.prometheus.ask(rung) == []
         trouble(scene)
         postgres_server.stop()
-        away = until(lambda: page(port, "/readyz")[0] == 503, 20, "the worker is not ready")
+        wait_until(lambda: page(port, "/readyz")[0] == 503, 20, "the worker is not ready")
+        away = time.time()
         scene.rings_at_once("VedetteNotReady", away, job="vedette")
         postgres_server.start()
         relief(scene)
         first.send_signal(signal.SIGTERM)
-        until(lambda: page(port, "/readyz")[0] == 0, 30, "the worker has ended")
+        wait_until(lambda: page(port, "/readyz")[0] == 0, 30, "the worker has ended")
         gone = time.time()
         scene.rings_at_once("VedetteWorkerDown", gone, job="vedette")
         scene.rings_at_once("VedetteDown", gone, job="vedette")
-        until(lambda: alerting.suppressed(alertname="VedetteWorkerDown") == 1, 10, "inhibited")
+        wait_until(lambda: alerting.suppressed(alertname="VedetteWorkerDown") == 1, 10, "inhibited")
         with worker(tmp_path, port):
             for what, labels in ENDS:
                 scene.ends(what, 60, **labels)

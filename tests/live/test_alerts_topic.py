@@ -16,8 +16,8 @@ from tests.alerting import DRIFT, Hook, drift, hooked, kept
 from tests.conftest import MakeTopic
 from tests.live.broker import Broker
 from tests.live.test_hostile_road import counted, letters_of
-from tests.live.test_kafka_road import wait_until
 from tests.live.test_outages import Service, ended, serving
+from tests.waiting import wait_until
 
 
 def service(folder: Path, broker: Broker, source: str, url: str, **alerts: Any) -> Service:

@@ -13,9 +13,10 @@ from consumers.pump import Pump
 from consumers.worker import Worker
 from tests.conftest import MakeTopic
 from tests.live.broker import Broker
-from tests.live.test_kafka_road import configured, produce, received, wait_until
+from tests.live.test_kafka_road import configured, produce, received
 from tests.live.test_outages import everything_is_counted_once
 from tests.road import Quiet
+from tests.waiting import wait_until
 
 N = 4000
 

@@ -19,8 +19,8 @@ from sqlalchemy import select
 
 from agent.store.tables import calls
 from tests.live.server_process import Served, serving, stored
-from tests.live.test_kafka_road import wait_until
 from tests.telemetry import CHAT, PROMPTS
+from tests.waiting import wait_until
 
 SECRETS = {"in": "ingest-0123456789abcdef", "out": "read-0123456789abcdef"}
 TOKENS = {"sender": {"role": "ingest", "secret": SECRETS["in"]},

@@ -26,7 +26,8 @@ from tests.conftest import MakeTopic
 from tests.docs import keys
 from tests.live.broker import Broker
 from tests.live.test_clients import send_two
-from tests.live.test_kafka_road import running, wait_until
+from tests.live.test_kafka_road import running
+from tests.waiting import wait_until
 
 PAGE = "connect/otel-collector.md"
 PAGE_TOPICS = ("otlp_spans", "otlp_logs")

@@ -18,7 +18,8 @@ from tests.live.endpoint import MODES, Endpoint, ok, status
 from tests.live.gateway import gateway, litellm_command
 from tests.live.server_process import serving, stored
 from tests.live.test_clients import BEARER, TOKENS, scored
-from tests.live.test_kafka_road import configured, running, wait_until
+from tests.live.test_kafka_road import configured, running
+from tests.waiting import wait_until
 
 PAGE = "connect/litellm.md"
 

@@ -19,10 +19,11 @@ from agent.store.tables import calls, dead_letters, panes
 from tests.conftest import MakeTopic
 from tests.exposition import parse_plain
 from tests.live.broker import Broker
-from tests.live.test_kafka_road import received, wait_until
+from tests.live.test_kafka_road import received
 from tests.live.test_outages import Service, ended, serving
 from tests.road import native
 from tests.test_hostile import LITERAL, REJECTED, swap
+from tests.waiting import wait_until
 
 Headers = list[tuple[str, bytes]]
 _LARGE = 16 << 20

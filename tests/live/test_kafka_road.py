@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from kafka import KafkaAdminClient, KafkaProducer
@@ -22,6 +22,7 @@ from tests.conftest import MakeTopic
 from tests.live.broker import Broker
 from tests.live.proxy import Proxy
 from tests.road import Quiet, native
+from tests.waiting import wait_until
 
 N = 2000
 
@@ -85,16 +86,6 @@ def running(
     finally:
         for worker in workers:
             worker.close()
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 45) -> None:
-    asked = time.monotonic()
-    deadline = asked + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        # A look that reads much must not take the cores from those whom it waits for.
-        time.sleep(max(0.1, 3 * (time.monotonic() - asked)))
-        asked = time.monotonic()
 
 
 def received(store: Store) -> int:

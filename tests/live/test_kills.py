@@ -19,7 +19,8 @@ from deploy.local.database import Database
 from tests.conftest import MakeTopic
 from tests.live.broker import Broker
 from tests.live.killer import HANG, MARK
-from tests.live.test_kafka_road import produce, wait_until
+from tests.live.test_kafka_road import produce
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 STEPS = ("plan", "score", "begin", "seen", "fold", "write", "advance", "commit", "committed")

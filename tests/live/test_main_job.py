@@ -36,7 +36,7 @@ from deploy.local.child import free_port
 from tests.conftest import MakeTopic
 from tests.exposition import parse_plain
 from tests.live.broker import Broker
-from tests.live.test_kafka_road import wait_until
+from tests.waiting import wait_until
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "dev"
 MAIN = "from consumers.cli import main; main()"

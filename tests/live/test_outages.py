@@ -19,8 +19,9 @@ from deploy.local.child import free_port
 from tests.conftest import MakeTopic
 from tests.live.broker import Broker
 from tests.live.proxy import Mode, Proxy
-from tests.live.test_kafka_road import produce, received, wait_until
+from tests.live.test_kafka_road import produce, received
 from tests.live.test_main_job import page, vedette
+from tests.waiting import wait_until
 
 N = 300
 

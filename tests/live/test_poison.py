@@ -14,8 +14,9 @@ from sqlalchemy import select
 from agent.store import reads
 from agent.store.tables import calls, dead_letters
 from tests.live.broker import Broker
-from tests.live.test_kafka_road import configured, received, running, wait_until
+from tests.live.test_kafka_road import configured, received, running
 from tests.road import native
+from tests.waiting import wait_until
 
 # A record batch of Kafka, version 2: the checksum covers all that follows it.
 LENGTH_AT, CRC_AT, ATTRIBUTES_AT, RECORDS_AT = 8, 17, 21, 61

@@ -19,11 +19,11 @@ from tests.live.test_kafka_road import (
     produce,
     received,
     running,
-    wait_until,
 )
 from tests.live.test_main_job import vedette
 from tests.live.test_outages import Service, everything_is_counted_once, has_more, serving
 from tests.road import native
+from tests.waiting import wait_until
 
 
 def test_records_that_expired_unread_are_a_counted_gap(

@@ -18,7 +18,8 @@ from consumers.formats import parse
 from tests.conftest import MakeTopic
 from tests.docs import block
 from tests.live.broker import Broker
-from tests.live.test_kafka_road import configured, running, wait_until
+from tests.live.test_kafka_road import configured, running
+from tests.waiting import wait_until
 
 PAGE = "connect/python.md"
 JUDGED = 'log({"feedback_for": call_id, "at": time.time(), "value": 1})'

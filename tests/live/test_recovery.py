@@ -22,7 +22,8 @@ from deploy.local.child import Unavailable
 from deploy.local.database import Database, find_postgres
 from tests.conftest import MakeTopic, absent
 from tests.live.broker import Broker
-from tests.live.test_kafka_road import received, running, wait_until
+from tests.live.test_kafka_road import received, running
+from tests.waiting import wait_until
 
 CALLS, HOUR_S = 400, 3600
 # Not longer ago than a watch walks through in a moment, and all of it over.

@@ -18,8 +18,9 @@ from tests.conftest import absent
 from tests.live.asking import Asking, asks_of, next_one
 from tests.live.broker import Broker
 from tests.live.endpoint import Endpoint
-from tests.live.test_kafka_road import produce, received, wait_until
+from tests.live.test_kafka_road import produce, received
 from tests.live.test_outages import Service, ended, everything_is_counted_once, serving
+from tests.waiting import wait_until
 
 USER, PASSWORD = "vedette", "canary-4711"
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")

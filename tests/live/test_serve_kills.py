@@ -16,7 +16,7 @@ from sqlalchemy import select
 from agent.store import open_store, reads
 from agent.store.tables import calls, inbox
 from tests.live.server_process import Served, stored
-from tests.live.test_kafka_road import wait_until
+from tests.waiting import wait_until
 
 _CLIENTS, _CALLS = 4, 25
 

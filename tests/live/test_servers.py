@@ -14,6 +14,7 @@ from deploy.local.child import Child, DidNotStart, await_ready
 from deploy.local.database import Database
 from tests.conftest import MakeTopic
 from tests.live.broker import Broker
+from tests.waiting import wait_until
 
 
 def produce(broker: Broker, topic: str, values: list[bytes]) -> None:
@@ -99,11 +100,7 @@ def test_a_server_ends_when_its_test_run_is_killed(tmp_path: Path) -> None:
         pid = int(run.stdout.readline())
         assert Path(f"/proc/{pid}").exists()
         run.send_signal(signal.SIGKILL)
-    until = time.monotonic() + 5
-    while (folder.exists() or _alive(pid)) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not _alive(pid)
-    assert not folder.exists()
+    wait_until(lambda: not (folder.exists() or _alive(pid)), 5)
 
 
 def _alive(pid: int) -> bool:

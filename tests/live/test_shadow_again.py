@@ -15,9 +15,10 @@ from tests.conftest import MakeTopic
 from tests.live.asking import Asking, asks_of, next_one
 from tests.live.broker import Broker
 from tests.live.endpoint import Endpoint
-from tests.live.test_kafka_road import configured, wait_until
+from tests.live.test_kafka_road import configured
 from tests.live.test_poison import ATTRIBUTES_AT, CRC_AT, break_the_compression, flip_a_byte, poison
 from tests.shadows import states
+from tests.waiting import wait_until
 
 HEADER = b"a-header"
 

@@ -12,9 +12,9 @@ from tests.conftest import MakeTopic
 from tests.live.asking import Asking, asks_of, next_one, said
 from tests.live.broker import Broker
 from tests.live.endpoint import Endpoint
-from tests.live.test_kafka_road import wait_until
 from tests.live.test_main_job import page
 from tests.shadows import ask, states
+from tests.waiting import wait_until
 
 
 def test_asks_come_back_as_answers(

@@ -17,9 +17,10 @@ from tests.live.asking import rss_mb
 from tests.live.broker import Broker
 from tests.live.endpoint import Endpoint
 from tests.live.shadow_road import ShadowRoad, by_state, settled
-from tests.live.test_kafka_road import received, wait_until
+from tests.live.test_kafka_road import received
 from tests.shadowing import paired, rows
 from tests.shadows import states
+from tests.waiting import wait_until
 
 MAIN = Group("shop", "next-1", "paired:next")
 BETTER = {

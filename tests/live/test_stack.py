@@ -1,7 +1,6 @@
 """`make stack`, whole: from a simulated service to a webhook, with a candidate in shadow."""
 
 import json
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from deploy.local.child import Unavailable
 from deploy.stack import Stack
 from tests.conftest import absent
 from tests.live.alerting import Told, Webhook
+from tests.waiting import wait_until
 
 # Seconds after which all models get rude; a fifth of their answers.
 FAULT_S = 12
@@ -39,11 +39,12 @@ class Seen:
 
     def until(self, true: Callable[[], bool], what: str, most_s: float = 150) -> None:
         """Wait until it is so, as long as every part runs."""
-        deadline = time.monotonic() + most_s
-        while not true():
+
+        def seen() -> bool:
             self._stack.look()
-            assert time.monotonic() < deadline, f"not within {most_s:g} s: {what}"
-            time.sleep(0.2)
+            return true()
+
+        wait_until(seen, most_s, what)
 
     def server(self, path: str) -> Any:
         """An answer of the server's API."""

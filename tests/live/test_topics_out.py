@@ -12,9 +12,10 @@ from agent.store.tables import dead_letters
 from tests.conftest import MakeTopic
 from tests.live.broker import Broker
 from tests.live.test_hostile_road import counted, letters_of
-from tests.live.test_kafka_road import produce, received, wait_until
+from tests.live.test_kafka_road import produce, received
 from tests.live.test_main_job import vedette
 from tests.live.test_outages import Service, ended, everything_is_counted_once, serving
+from tests.waiting import wait_until
 
 N = 1500
 WORD = "Zanzibar"

@@ -17,8 +17,8 @@ from sqlalchemy import select
 from agent.store import open_store
 from agent.store.tables import calls, dead_letters
 from tests.live.server_process import serving
-from tests.live.test_kafka_road import wait_until
 from tests.serving import TOKENS, bearer
+from tests.waiting import wait_until
 
 _BODIES, _CALLS, _BAD = 12, 25, 40
 

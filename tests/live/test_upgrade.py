@@ -30,9 +30,10 @@ from deploy.local.child import free_port
 from deploy.local.database import Database
 from tests.conftest import MakeTopic
 from tests.live.broker import Broker
-from tests.live.test_kafka_road import received, wait_until
+from tests.live.test_kafka_road import received
 from tests.live.test_main_job import MAIN, scraped
 from tests.road import native
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 _SCHEMA = """
