@@ -70,6 +70,14 @@ def absent(why: Unavailable) -> NoReturn:
     pytest.skip(str(why))
 
 
+def named(variable: str, what: str) -> str:
+    """The command that a variable of the environment names; skips where it names none."""
+    found = os.environ.get(variable)
+    if not found:
+        pytest.skip(f"{variable} names no {what}")
+    return found
+
+
 @pytest.fixture(scope="session")
 def broker() -> Iterator[Broker]:
     """One Kafka for the whole run; a test that kills it starts it again."""

@@ -2,18 +2,16 @@
 
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from agent.catalog import BY_NAME
 from agent.exposed import SERIES
 from deploy.boards import BOARDS
 from deploy.draw import FOLDER, text_of
+from tests.rules import said, tool
 
 # What Grafana puts in the place of its own names.
 _FILLED = {"$__rate_interval": "5m", "$job": ".*", "$service": ".*", "$model": ".*",
@@ -53,9 +51,6 @@ def test_every_metric_is_in_the_catalogue() -> None:
 
 
 def test_every_query_parses(tmp_path: Path) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not on the path")
     rules: list[dict[str, Any]] = []
     for at, expr in enumerate(_expressions()):
         for name, value in _FILLED.items():
@@ -63,9 +58,7 @@ def test_every_query_parses(tmp_path: Path) -> None:
         rules.append({"record": f"board:query:n{at}", "expr": expr})
     file = tmp_path / "rules.yml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "boards", "rules": rules}]}))
-    done = subprocess.run([promtool, "check", "rules", str(file)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{len(rules)} rules found" in done.stdout
+    assert f"{len(rules)} rules found" in said(tool("promtool"), "check", "rules", str(file))
 
 
 def test_panels_lie_beside_each_other_and_ids_are_their_own() -> None:

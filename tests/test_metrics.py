@@ -1,7 +1,6 @@
 """The page stays whole, small and right, whatever its labels are like."""
 
 import re
-import shutil
 import subprocess
 import threading
 import time
@@ -27,6 +26,7 @@ from tests.exposition import (
     samples,
     value,
 )
+from tests.rules import tool
 
 
 @pytest.fixture
@@ -92,11 +92,8 @@ def test_a_strange_accept_header_gets_the_plain_text(accept: str) -> None:
 
 
 def test_promtool_finds_nothing_to_say() -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not on the path")
     page = filled().page()
-    done = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True)
+    done = subprocess.run([tool("promtool"), "check", "metrics"], input=page, capture_output=True)
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
 
 

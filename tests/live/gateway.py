@@ -1,6 +1,5 @@
 """LiteLLM's proxy as a process of its own, before an upstream of ours."""
 
-import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 import yaml
 
 from deploy.local.child import Child, await_ready, free_port
+from tests.conftest import named
 
 _MASTER = f"sk-{'0123456789abcdef' * 2}"  # the proxy starts with none no more
 _QUIET = ("HF_HUB_OFFLINE=1", "LITELLM_LOCAL_MODEL_COST_MAP=True",
@@ -39,10 +38,7 @@ class Gateway:
 
 def litellm_command() -> str:
     """LiteLLM's command, installed beside our environment: what it pins is not what we pin."""
-    found = os.environ.get("LITELLM_BIN")
-    if not found:
-        pytest.skip("LITELLM_BIN names no litellm")
-    return found
+    return named("LITELLM_BIN", "litellm")
 
 
 @contextmanager

@@ -5,7 +5,6 @@ this file is the source of one, and docs/connect/otel-collector.md says how it i
 """
 
 import json
-import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from agent.config import load_config
 from agent.store import Store
 from agent.store.tables import calls
 from deploy.local.child import Child, await_ready, free_port
-from tests.conftest import MakeTopic
+from tests.conftest import MakeTopic, named
 from tests.docs import keys
 from tests.live.broker import Broker
 from tests.live.test_clients import send_two
@@ -35,10 +34,7 @@ PAGE_TOPICS = ("otlp_spans", "otlp_logs")
 
 @pytest.fixture(autouse=True)
 def command() -> str:
-    found = os.environ.get("OTELCOL_BIN")
-    if not found:
-        pytest.skip("OTELCOL_BIN names no OpenTelemetry Collector")
-    return found
+    return named("OTELCOL_BIN", "OpenTelemetry Collector")
 
 
 @contextmanager
