@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from agent.errors import StoreDown
 from agent.store import board, open_store
@@ -32,6 +33,20 @@ def test_a_page_and_its_numbers_are_answered_and_asked_again_by_tag(tmp_path: Pa
             "error": "query.letters: Input should be a valid integer, unable to parse string as "
             "an integer"
         }
+
+
+def test_the_first_reader_does_not_wait_for_what_can_be_made_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with served(told(tmp_path)) as client:
+        made, late = TypeAdapter.__init__, list[object]()
+
+        def noted(adapter: Any, kind: Any, **told: Any) -> None:
+            late.append(kind)
+            made(adapter, kind, **told)
+
+        monkeypatch.setattr(TypeAdapter, "__init__", noted)
+        assert client.get("/evaluations").status_code == 200 and len(late) <= 2  # what it may ask
 
 
 def test_the_words_of_who_asked_first_are_on_nobody_elses_page(tmp_path: Path) -> None:

@@ -30,6 +30,13 @@ def test_a_value_by_itself_is_drawn_and_one_that_is_no_number_is_not() -> None:
     assert drawn(figure(None, None)) is None and sparked((None, None)) is None
 
 
+def test_a_small_picture_has_its_points_where_they_are_with_and_without_gaps() -> None:
+    whole, gaps = sparked((1.0, 2.0, 3.0, 2.0)), sparked((1.0, None, 3.0, 2.0), (1.0, 3.0))
+    assert whole is not None and whole.path == "M0 931L333 500L666 69L1000 500"
+    assert gaps is not None and gaps.path == "M-9 931h18M666 69L1000 500"
+    assert gaps.band == (69, 862) and sparked((5.0,)) is not None
+
+
 def test_every_point_is_a_row_that_can_be_read() -> None:
     band = {"lower": (0.1, 0.1), "upper": (0.3, 0.3), "band": "band"}
     made = drawn(figure(0.2, None, **band, level=Mark(0.9, "rings")))

@@ -15,6 +15,7 @@ import pytest
 from agent.config import Config
 from agent.errors import StoreDown
 from agent.store import open_store
+from consumers.server import workshop as module
 from consumers.server.printing import Order, Printer
 from consumers.server.stock import Stages, Stock
 from consumers.server.views import VIEWS
@@ -78,6 +79,18 @@ def test_an_answer_that_breaks_off_is_none(config: Config) -> None:
         )
         with pytest.raises(StoreDown, match="begins again"):
             workshop.make(_order("now"))
+
+
+def test_a_page_that_is_never_done_keeps_no_other_from_being_made(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Workshop(config, lambda: STAGES)) as workshop:
+        monkeypatch.setattr(module, "_LONGEST_S", 0.2)
+        hung = workshop._process
+        os.kill(hung.pid, signal.SIGSTOP)
+        with pytest.raises(StoreDown, match="begins again"):
+            workshop.make(_order("evaluations"))
+        assert hung.returncode == -signal.SIGKILL and workshop._process.poll() is None
 
 
 def test_a_page_that_is_never_done_keeps_no_process_from_its_end(config: Config) -> None:

@@ -52,8 +52,9 @@ def panes_of(
 
 def span_of_panes(tx: Connection) -> tuple[int, int] | None:
     """Where the oldest closed pane of all sources begins, and where the newest ends."""
-    starts = select(func.min(panes.c.pane), func.max(panes.c.pane)).where(panes.c.late == 0)
-    first, last = tx.execute(starts).one()
+    ends = (func.min(panes.c.pane), func.max(panes.c.pane))
+    # One by one each is a look at an end of an index; SQLite reads all of it for both at once.
+    first, last = (tx.scalar(select(one).where(panes.c.late == 0)) for one in ends)
     if last is None:
         return None
     here = panes.c.late == 0, panes.c.pane == last

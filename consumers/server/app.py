@@ -56,6 +56,8 @@ def build_app(desk: Desk, keys: Keys, make: Callable[[Order], bytes] | None = No
     app.include_router(login_of(desk, press, keys))
     app.include_router(actions_of(desk, press), dependencies=[BEARER])
     app.include_router(routes_of(press, VIEWS), dependencies=[BEARER])
+    for route in app.routes:  # else FastAPI finishes them while the first reader waits
+        route.matches({"type": "http", "method": "GET", "path": "/nowhere", "headers": []})
     describe(app)
     note, ended = partial(note_refusal, desk), partial(is_ended, desk)
     app.add_middleware(Access, keys=keys, server=server, note=note, ended=ended)

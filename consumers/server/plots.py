@@ -3,6 +3,7 @@
 Across and down in percent, so that a picture takes any width while its letters keep their size.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Iterable, Sequence
@@ -109,7 +110,10 @@ class Spark:
 
 def known(values: Iterable[float]) -> Values:
     """Values of which those that are no numbers are missing."""
-    return tuple(value if math.isfinite(value) else None for value in values)
+    held = tuple(values)
+    if all(map(math.isfinite, held)):  # as most
+        return held
+    return tuple(value if math.isfinite(value) else None for value in held)
 
 
 def drawn(figure: Figure, small: bool = False) -> Drawing | None:
@@ -140,23 +144,37 @@ def sparked(values: Values, band: tuple[float, float] | None = None) -> Spark | 
     known = _finite(values)
     if not known:
         return None
-    scale, last = value_scale([*known, *(band or ())]), max(1, len(values) - 1)
+    scale = value_scale([*known, *(band or ())])
     high, steep = scale.high, 1000 / (scale.high - scale.low)
-    path, pen = list[str](), "M"
-    for n, value in enumerate(values):
-        if value is None:
-            pen = "M"
-            continue
-        down = round((high - value) * steep)
-        across = 1000 * n // last
-        alone = pen == "M" and (n == last or n + 1 == len(values) or values[n + 1] is None)
-        path.append(f"M{across - 9} {down}h18" if alone else f"{pen}{across} {down}")
-        pen = "L"
+    if len(known) == len(values) > 1:
+        path = _whole(len(values)) % tuple([round((high - value) * steep) for value in known])
+    else:
+        path = _broken([None if v is None else round((high - v) * steep) for v in values])
     area = None
     if band is not None:
         top = round((high - band[1]) * steep)
         area = top, max(round((high - band[0]) * steep) - top, 4)
-    return Spark("".join(path), area)
+    return Spark(path, area)
+
+
+@functools.cache
+def _whole(count: int) -> str:
+    """The path through so many points that are all there, for their places from above."""
+    return "M" + "L".join(f"{1000 * n // (count - 1)} %d" for n in range(count))
+
+
+def _broken(downs: Sequence[int | None]) -> str:
+    """The path through what is there; what stands alone is a short stroke."""
+    path, pen, last = list[str](), "M", max(1, len(downs) - 1)
+    for n, down in enumerate(downs):
+        if down is None:
+            pen = "M"
+            continue
+        across = 1000 * n // last
+        alone = pen == "M" and (n == last or n + 1 == len(downs) or downs[n + 1] is None)
+        path.append(f"M{across - 9} {down}h18" if alone else f"{pen}{across} {down}")
+        pen = "L"
+    return "".join(path)
 
 
 def value_scale(values: Sequence[float]) -> Scale:

@@ -1,7 +1,7 @@
 """Closed panes as points over time: each stored row is read once, as what it says never changes.
 
 2026-11-26: 30 days of 20 models by the hour are 14,400 rows; a page of them takes four times as
-long the first time (tests/bench/pages.py).
+long the first time (tests/bench/pages.py). Bins of 64 bits took a quarter longer than those of 32.
 """
 
 import threading
@@ -18,6 +18,7 @@ from agent.panes import Group
 from agent.stacks import Stacks
 from agent.store import Transaction, board, reads
 
+Bins = NDArray[np.int32]
 # Amounts whose quantiles are shown.
 QUANTILES = ("latency", "ttft")
 # Rows are kept by blocks of so many panes, and so many blocks at most: 40 days by the hour and
@@ -28,7 +29,7 @@ _PANES, _BLOCKS = 24, 160
 @dataclass(frozen=True, slots=True)
 class Block:
     """Rows of some panes: of each its pane, group and calls, of each series how many values it has
-    and their sum [rows, series], and of `QUANTILES` (series, row, bin, count)."""
+    and their sum [rows, series], and of each of `QUANTILES` (row, bin, count)."""
 
     panes: Ints
     groups: list[Group]
@@ -37,14 +38,14 @@ class Block:
     names: list[str]
     n: Floats
     sums: Floats
-    bins: NDArray[np.int32]
+    bins: tuple[Bins, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
     """All groups over equal steps of a window: calls [groups, steps], how many values of each
-    series and their sums [groups, series, steps], and of `QUANTILES` all bins as columns of
-    (series, group, step, bin, count)."""
+    series and their sums [groups, series, steps], and of each of `QUANTILES` all bins as columns of
+    (group, step, bin, count)."""
 
     start: int
     step_s: int
@@ -53,7 +54,7 @@ class Sheet:
     calls: Floats
     n: Floats
     sums: Floats
-    bins: Ints
+    bins: tuple[Bins, ...]
 
     @property
     def at(self) -> tuple[float, ...]:
@@ -62,20 +63,21 @@ class Sheet:
 
     def coarser(self, times: int) -> "Sheet":
         """The same by steps so many times as long, the last of which may end later."""
-        edges, bins = np.arange(0, self.calls.shape[1], times), self.bins.copy()
-        bins[2] //= times
+        edges = np.arange(0, self.calls.shape[1], times)
+        divisor = np.array([[1], [times], [1], [1]], np.int32)
+        bins = tuple(one // divisor for one in self.bins)
         calls, n, sums = (np.add.reduceat(a, edges, -1) for a in (self.calls, self.n, self.sums))
         return Sheet(self.start, self.step_s * times, self.groups, self.names, calls, n, sums, bins)
 
     def histogram(self, name: str) -> tuple[Floats, Floats]:
         """The amounts that buckets stand for, and how often each was seen [groups, steps,
         buckets]."""
-        at = QUANTILES.index(name)
-        group, step, held, count = self.bins[1:, self.bins[0] == at]
-        some = held[held != PACKED_ZERO]
+        group, step, held, count = self.bins[QUANTILES.index(name)]
+        zero = held == PACKED_ZERO
+        some = held[~zero] if zero.any() else held
         least = int(some.min(initial=0)) - 1  # where zero stands
         shape = *self.calls.shape, int(some.max(initial=least)) - least + 1
-        place = np.where(held == PACKED_ZERO, 0, held - least)
+        place = np.where(zero, 0, held - least)
         flat = (group.astype(np.int64) * shape[1] + step) * shape[2] + place
         table = np.bincount(flat, count, int(np.prod(shape))).reshape(shape)
         amounts = middles_of(np.arange(least, least + shape[2]))
@@ -178,21 +180,21 @@ def _block(rows: Sequence[tuple[int, Group, int, bytes]]) -> Block:
     place = {group: at for at, group in enumerate(groups)}
     names = sorted({name for layer in stacks.layers for name in layer.names if "|" not in name})
     n, sums = np.zeros((len(rows), len(names))), np.zeros((len(rows), len(names)))
-    bins = [np.zeros((4, 0), np.int32)]
+    bins = [[np.zeros((3, 0), np.int32)] for _ in QUANTILES]
     for layer in stacks.layers:
         mine = [at for at, name in enumerate(layer.names) if name in set(names)]
         columns = np.array([names.index(layer.names[at]) for at in mine], np.int64)
         where = np.ix_(layer.places, columns)
         n[where], sums[where] = layer.heads["n"][:, mine], layer.sums[:, mine]
-        for at, name in enumerate(QUANTILES):
+        for some, name in zip(bins, QUANTILES, strict=True):
             if name in layer.names:
                 which, held, counts = layer.held(layer.names.index(name))
-                some = np.full_like(which, at), layer.places[which], held, counts
-                bins.append(np.stack(some).astype(np.int32))
+                some.append(np.stack([layer.places[which], held, counts]).astype(np.int32))
     return Block(
         np.array([row[0] for row in rows], np.int64), groups,
         np.array([place[row[1]] for row in rows], np.int64),
-        np.array([row[2] for row in rows], np.int64), names, n, sums, np.concatenate(bins, 1),
+        np.array([row[2] for row in rows], np.int64), names, n, sums,
+        tuple(np.concatenate(some, 1) for some in bins),
     )  # fmt: skip
 
 
@@ -201,8 +203,8 @@ def _added(parts: Sequence[Part], span: tuple[int, int], step_s: int, service: s
     groups = sorted({g for one, _ in parts for g in one.groups if service in ("", g.service)})
     names = sorted({name for one, _ in parts for name in one.names})
     shape = len(groups), -(-(end - start) // step_s)
-    places, bins = [np.zeros(0, np.int64)], [np.zeros((5, 0), np.int64)]
-    values = [np.zeros((0, 1 + 2 * len(names)))]
+    places, values = [np.zeros(0, np.int64)], [np.zeros((0, 1 + 2 * len(names)))]
+    bins = [[np.zeros((4, 0), np.int32)] for _ in QUANTILES]
     for one, (first, last) in parts:
         own = [groups.index(group) if group in groups else -1 for group in one.groups]
         of, step = np.array(own, np.int64)[one.whose], (one.panes - start) // step_s
@@ -211,12 +213,15 @@ def _added(parts: Sequence[Part], span: tuple[int, int], step_s: int, service: s
         values.append(np.concatenate(
             [one.calls[mine, None], *(_columns(part[mine], one.names, names)
                                       for part in (one.n, one.sums))], 1))  # fmt: skip
-        which, row, held, count = one.bins[:, mine[one.bins[1]]]
-        bins.append(np.stack([which, of[row], step[row], held, count]))
+        at = np.stack([of, step]).astype(np.int32)
+        for some, held in zip(bins, one.bins, strict=True):
+            ours = held if mine.all() else held[:, mine[held[0]]]
+            some.append(np.concatenate([at[:, ours[0]], ours[1:]]))
     table = _summed(np.concatenate(places), np.concatenate(values), shape[0] * shape[1])
     whole = table.reshape(*shape, table.shape[1]).transpose(0, 2, 1)
     n, sums = whole[:, 1 : 1 + len(names)], whole[:, 1 + len(names) :]
-    return Sheet(start, step_s, groups, names, whole[:, 0], n, sums, np.concatenate(bins, 1))
+    binned = tuple(np.concatenate(some, 1) for some in bins)
+    return Sheet(start, step_s, groups, names, whole[:, 0], n, sums, binned)
 
 
 def _columns(part: Floats, mine: list[str], names: list[str]) -> Floats:

@@ -1,6 +1,7 @@
 """The process behind `vedette serve`: the listener, and without a broker the worker beside it."""
 
 import asyncio
+import gc
 import logging
 import socket
 import ssl
@@ -10,6 +11,7 @@ from typing import Protocol
 
 import uvicorn
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 from starlette.types import ASGIApp
 
 from agent.config import Config
@@ -116,6 +118,9 @@ def _serve(config: Config, app: FastAPI, listener: Listener, ended: Callable[[],
 def answer(server: uvicorn.Server, listener: Listener) -> None:
     """Serve who comes until the server is told to end."""
     with asyncio.Runner(loop_factory=Loop) as runner:
+        # A reader would wait while all that was imported is looked through, and for what the first
+        # thread of all imports.
+        runner.run(run_in_threadpool(gc.freeze))
         runner.run(server.serve(sockets=[listener]))
 
 

@@ -194,8 +194,10 @@ class _Board:
         sets = [seen] if len(seen) > 1 else []
         sets += [[group] for group in groups]
         columns = tuple(self._column(some) for some in sets)
-        parts = [Part("Traffic", tuple(self._traffic(sets)))]
-        parts += self._parts([self._places(some) for some in sets], columns, name)
+        places = [self._places(some) for some in sets]
+        courses = [_course(self.sheet, some) for some in places]
+        parts = [Part("Traffic", tuple(self._traffic(places, courses)))]
+        parts += self._parts(courses, columns, name)
         return Service(name, columns, tuple(parts), budgets)
 
     def _places(self, groups: Sequence[Group]) -> list[int]:
@@ -207,8 +209,7 @@ class _Board:
             return Column(WHOLE, "", calls)
         return Column(groups[0].model, groups[0].variant, calls)
 
-    def _traffic(self, sets: Sequence[Sequence[Group]]) -> Iterator[Row]:
-        places = [self._places(some) for some in sets]
+    def _traffic(self, places: Sequence[list[int]], courses: "Sequence[_Course]") -> Iterator[Row]:
         span, cells = self.there.newest - self.there.start, list[Cell]()
         # The last step is not over where its panes are not all closed.
         lasted_s = np.clip(self.there.newest - np.array(self.sheet.at), 1, self.sheet.step_s)
@@ -218,7 +219,7 @@ class _Board:
             cells.append(Cell(float(calls.sum()) / span, int(calls.sum()), over_time))
         yield Row("calls", "per second", "Calls by the time at which they began.", tuple(cells))
         if "error" in self.sheet.names:
-            yield self._row("error", places)
+            yield self._row("error", courses)
         if "latency" in self.sheet.names:
             amounts, table = self.latencies
             for name, q in _PARTS.items():
@@ -227,37 +228,50 @@ class _Board:
                 ))  # fmt: skip
 
     def _parts(
-        self, places: Sequence[list[int]], columns: Sequence[Column], service: str
+        self, courses: "Sequence[_Course]", columns: Sequence[Column], service: str
     ) -> Iterator[Part]:
-        totals = self.sheet.n.sum(2)
-        mine = sorted({place for some in places for place in some})
         by: dict[str, list[str]] = {}
         for at, name in enumerate(self.sheet.names):
-            if name not in _ELSEWHERE and totals[mine, at].any():
+            if name not in _ELSEWHERE and any(one.n[at] for one in courses):
                 by.setdefault(_title(name), []).append(name)
         for title in sorted(by, key=_TITLES.index):
             names = sorted(by[title], key=lambda one: (_ORDER.get(one, len(_ORDER)), one))
-            rows = (self._row(name, places, columns, service) for name in names)
+            rows = (self._row(name, courses, columns, service) for name in names)
             yield Part(title, tuple(rows))
 
     def _row(
-        self, name: str, places: Sequence[list[int]], columns: Sequence[Column] = (),
+        self, name: str, courses: "Sequence[_Course]", columns: Sequence[Column] = (),
         service: str = "",
     ) -> Row:  # fmt: skip
         row, at = metric_named(name), self.sheet.names.index(name)
         cells = []
-        for place, some in enumerate(places):
-            n, sums = self.sheet.n[some, at].sum(0), self.sheet.sums[some, at].sum(0)
+        for place, one in enumerate(courses):
             held: Mapping[str, Any] = {}
             if columns:
-                one = columns[place]
-                held = self.watched.get((service, one.model, one.variant, name), {})
-            value = float(sums.sum() / n.sum()) if n.any() else None
+                whose = service, columns[place].model, columns[place].variant, name
+                held = self.watched.get(whose, {})
+            value = one.sums[at] / one.n[at] if one.n[at] else None
             ends = held.get("lower"), held.get("upper")
-            with np.errstate(invalid="ignore"):
-                course = known((sums / n).tolist())
-            cells.append(Cell(value, int(n.sum()), course, *ends, held.get("state", "")))
+            cells.append(
+                Cell(value, int(one.n[at]), one.over_time[at], *ends, held.get("state", ""))
+            )
         return Row(name, unit_of(row), row.help, tuple(cells))
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """Of some groups together, by series: how many values, their sum, and their mean over time."""
+
+    n: list[float]
+    sums: list[float]
+    over_time: list[Values]
+
+
+def _course(sheet: Sheet, groups: list[int]) -> _Course:
+    n, sums = sheet.n[groups].sum(0), sheet.sums[groups].sum(0)
+    with np.errstate(invalid="ignore"):
+        means = (sums / n).tolist()
+    return _Course(n.sum(1).tolist(), sums.sum(1).tolist(), [known(one) for one in means])
 
 
 def _quantile_cell(amounts: Any, table: Any, q: float) -> Cell:
