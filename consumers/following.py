@@ -3,15 +3,16 @@
 import hashlib
 import logging
 import os
-import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from threading import Event
 from typing import BinaryIO
 
 from agent.config import Config
 from agent.errors import BadConfig, StoreDown
 from agent.store import Store, positions
+from consumers.background import Background
 from consumers.files import LINE_BYTES
 from consumers.inbox import Inbox
 from consumers.service import arrivals
@@ -123,27 +124,20 @@ def _digest(file: BinaryIO, read: int) -> str:
 
 
 class Following:
-    """Gives an inbox what a log says, in a thread of its own until it is closed."""
+    """Gives an inbox what a log says."""
 
     def __init__(self, config: Config, store: Store, log: Log) -> None:
         self._config, self._store, self._source = config, store, log
         self._inbox, self._why = Inbox(store), ""
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="following", daemon=True)
-        self._thread.start()
 
-    def close(self) -> None:
-        """Read no more."""
-        self._stopped.set()
-        self._thread.join()
-
-    def _run(self) -> None:
+    def run(self, stopped: Event) -> None:
+        """Follow until the event is set."""
         with closing(self._source):
-            while not self._stopped.wait(_TICK_S):
-                while not self._stopped.is_set() and self._took():
+            while not stopped.wait(_TICK_S):
+                while not stopped.is_set() and self._took(stopped):
                     pass
 
-    def _took(self) -> bool:
+    def _took(self, stopped: Event) -> bool:
         """Whether there was something, and room for it."""
         try:
             lines = [] if self._is_full() else self._source.lines(_BATCH)
@@ -155,7 +149,7 @@ class Following:
                 _log.warning("the log waits: %s", error)
             self._why, lines = str(error), []
             self._source.back()
-            self._stopped.wait(1.0)
+            stopped.wait(1.0)
         else:
             self._why = ""
         return bool(lines)
@@ -166,7 +160,7 @@ class Following:
         return waits.records >= _AHEAD or waits.size_bytes >= self._config.server.inbox_bytes
 
 
-def follow(config: Config, path: Path) -> Callable[[Store], Following]:
+def follow(config: Config, path: Path) -> Callable[[Store], Background]:
     """What makes the inbox of a server be fed by a log; raises BadConfig where it has none."""
     if config.server.ingest != "inbox":
         raise BadConfig("--follow", f"wants server.ingest: inbox, not {config.server.ingest}")
@@ -174,7 +168,7 @@ def follow(config: Config, path: Path) -> Callable[[Store], Following]:
         raise BadConfig("--follow", f"{path} is a folder or a device, and no file")
     log = Log(path)
 
-    def feed(store: Store) -> Following:
-        return Following(config, store, log)
+    def feed(store: Store) -> Background:
+        return Background("following", Following(config, store, log).run)
 
     return feed

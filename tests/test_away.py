@@ -17,7 +17,7 @@ from agent.config import load_config
 from agent.errors import BadConfig, StoreDown
 from agent.store import Store, Transaction, open_store, translated
 from consumers.exporter import Health
-from consumers.server.pulse import Pulse
+from consumers.server.pulse import pulse
 from tests.road import native
 from tests.serving import TOKENS, bearer, made, served, told
 from tests.waiting import wait_until
@@ -42,7 +42,7 @@ def test_a_server_without_a_worker_says_when_its_store_does_not_answer(
         raise StoreDown("database: connection lost")
 
     health = Health()
-    with closing(open_store(sqlite_url)) as store, closing(Pulse(store, health, every_s=0.01)):
+    with closing(open_store(sqlite_url)) as store, closing(pulse(store, health, every_s=0.01)):
         wait_until(lambda: health.state[0])
         with monkeypatch.context() as patch:
             patch.setattr(Store, "reading", lost)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pytest
 
 from agent.store import Store, positions
 from consumers.coming import Coming
-from consumers.endless import Endless
+from consumers.endless import endless
 from consumers.inbox import Inbox
 from consumers.simulate import Change, Scenario, simulate
 from consumers.understudy import Understudy
@@ -40,8 +40,8 @@ def test_records_come_when_they_are_due(
     begun, day = clock(), Scenario(clock(), 100)
     understudy = Understudy(day)
     slow = Change("latency", "finch-7b", begun - 3600)
-    endless = Endless(Inbox(any_store), Coming([slow], understudy.learn, 5.0, clock))
-    try:
+    coming = Coming([slow], understudy.learn, 5.0, clock)
+    with closing(endless(Inbox(any_store), coming)):
         for _ in range(8):
             clock.advance(10)
             time.sleep(0.05)
@@ -50,8 +50,6 @@ def test_records_come_when_they_are_due(
         while len(_taken(any_store)) <= 300 and time.monotonic() < given_up:
             clock.advance(1)
             time.sleep(0.05)
-    finally:
-        endless.close()
     found = [row for row in _taken(any_store) if "prompt" in row and row["model"] != 7]
     # Two minutes were drawn, from the first look and the one after its end, 300 calls each.
     assert 250 < len(found) <= 600

@@ -1,5 +1,6 @@
 """The front page: what services do in a window, each closed row read once, and one metric alone."""
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from starlette.testclient import TestClient
 from agent.panes import HOUR_S, MINUTE_S, Group
 from agent.store import Store, open_store, tables
 from consumers.server.points import Points
-from consumers.server.rehearsal import Rehearsal
+from consumers.server.rehearsal import rehearsal
 from consumers.server.views import VIEWS
 from tests.boards import START, Closed, put
 from tests.serving import served, told
@@ -161,9 +162,8 @@ def test_a_closed_row_is_read_once_and_one_of_an_open_hour_again(tmp_path: Path)
 def test_a_rehearsal_makes_every_page(tmp_path: Path, store: Store) -> None:
     with served(told(tmp_path, refresh_s=3600.0)) as client:
         press = client.app.state.press  # type: ignore[attr-defined]  # an app of ours
-        rehearsal = Rehearsal(press)
-        rehearsal._thread.join()
-        rehearsal.close()
+        with closing(rehearsal(press)) as making:
+            making._thread.join()
         made = list(press.copies._shelves)
     for view in VIEWS:
         assert f"{view.path}?{{}}&nobody" in made

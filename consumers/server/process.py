@@ -7,7 +7,6 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from typing import Protocol
 
 import uvicorn
 from fastapi import FastAPI
@@ -17,14 +16,15 @@ from starlette.types import ASGIApp
 from agent.config import Config
 from agent.errors import BadConfig
 from agent.store import Store, reach
+from consumers.background import Background
 from consumers.recorder import instruments
 from consumers.server.access import keys_of
 from consumers.server.app import build_app
 from consumers.server.connection import Listener, Loop, connections_of
 from consumers.server.desk import Desk
 from consumers.server.embedded import Embedded
-from consumers.server.pulse import Pulse
-from consumers.server.rehearsal import Rehearsal
+from consumers.server.pulse import pulse
+from consumers.server.rehearsal import rehearsal
 from consumers.server.scoring import Scoring, begin_loading
 from consumers.server.sinks import InboxSink, Shut, Sink, TopicSink
 from consumers.server.workshop import Workshop
@@ -44,16 +44,10 @@ _KEPT_S = 20
 _REQUESTS = 512
 
 
-class Feed(Protocol):
-    """What gives the inbox records until it is closed."""
-
-    def close(self) -> None: ...
-
-
 def run_server(
     config: Config,
     models: Mapping[str, Model] | None = None,
-    feed: Callable[[Store], Feed] | None = None,
+    feed: Callable[[Store], Background] | None = None,
 ) -> None:
     """Answer until SIGTERM; raises BadConfig and StoreDown when it cannot start.
 
@@ -73,7 +67,7 @@ def run_server(
             if feed is not None:
                 held.enter_context(closing(feed(store)))
         else:
-            held.enter_context(closing(Pulse(store, health)))
+            held.enter_context(closing(pulse(store, health)))
         works = embedded.works if embedded else lambda: False
         stall_s = config.limits.stall_s
         held.enter_context(watched(lambda: works() and not health.alive(True), stall_s))
@@ -111,7 +105,7 @@ def _serve(config: Config, app: FastAPI, listener: Listener, ended: Callable[[],
     shown = f"[{host}]" if ":" in host else host
     _log.info("pages on %s://%s:%d/", scheme, shown, port)
     server = _Server(settings_of(config, app, listener), ended)
-    with stopping(server.stop), closing(Rehearsal(app.state.press)):
+    with stopping(server.stop), closing(rehearsal(app.state.press)):
         answer(server, listener)
 
 

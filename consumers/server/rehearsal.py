@@ -1,9 +1,10 @@
 """Every page made once when a server starts, so that the first reader does not wait for all."""
 
 import logging
-import threading
+from threading import Event
 
 from agent.errors import StoreDown
+from consumers.background import Background
 from consumers.server.pages import Press
 from consumers.server.windows import SPANS
 
@@ -12,25 +13,16 @@ _log = logging.getLogger("vedette.server")
 _ASKED: dict[str, list[dict[str, str]]] = {"now": [{"window": name} for name in SPANS]}
 
 
-class Rehearsal:
-    """Makes pages for nobody in a thread of its own; what they took is remembered at the desk."""
+def rehearsal(press: Press) -> Background:
+    """Make pages for nobody until it is closed; what they took is remembered at the desk."""
 
-    def __init__(self, press: Press) -> None:
-        self._press = press
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="rehearsal")
-        self._thread.start()
-
-    def close(self) -> None:
-        """Make no further page."""
-        self._stopped.set()
-        self._thread.join()
-
-    def _run(self) -> None:
+    def make(stopped: Event) -> None:
         try:
-            for view in self._press.views:
+            for view in press.views:
                 for asked in ({}, *_ASKED.get(view.name, ())):
-                    if not self._stopped.is_set():
-                        self._press.page(view, view.asks(**asked), "nobody", False)
+                    if not stopped.is_set():
+                        press.page(view, view.asks(**asked), "nobody", False)
         except StoreDown as error:
             _log.warning("pages are first read when they are asked for: %s", error)
+
+    return Background("rehearsal", make)
