@@ -82,6 +82,9 @@ SERIES: tuple[Series, ...] = (
            "Scored calls that came too late for their pane and are counted beside it."),
     Series("vedette_id_conflicts_total", "counter", ("topic",), "calls",
            "Duplicates whose content differed from the first call of their id, which was kept."),
+    Series("vedette_unknown_field_calls_total", "counter", ("service",), "calls",
+           "Stored calls whose native record had a field that is not read, such as a mistyped one;"
+           " it was left out."),
     Series("vedette_offset_fenced_total", "counter", (), "flushes",
            "Flushes rolled back because another worker had moved the offset."),
     Series("vedette_consumer_lag_records", "gauge", ("topic", "partition"), "records",

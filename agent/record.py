@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 Status = Literal["ok", "error", "timeout"]
 Origin = Literal["production", "shadow", "dataset"]
+# The flag of a call whose record had fields that nobody reads.
+UNKNOWN_FIELDS = "unknown_fields"
 
 
 @dataclass(frozen=True, slots=True)

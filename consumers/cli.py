@@ -8,13 +8,14 @@ import time
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.table import Table
+from typer.exceptions import TyperException
 
 from agent import described
-from agent.catalog import METRICS
+from agent.catalog import METRICS, metric_named
 from agent.config import Config, load_config
 from agent.errors import BadConfig, StoreDown
 from agent.exposed import metric_table
@@ -48,8 +49,8 @@ from consumers.stores import open_writer
 _HELP = (
     "Vedette watches LLM services: it scores their logs, keeps sums, and says what changed.\n\n"
     "Results go to stdout, words for people to stderr. "
-    "Exit codes: 0 done, 1 a finding, 2 bad usage or configuration (one line names the key), "
-    "3 a dependency is away, 70 a process that its own watchdog ended."
+    "Exit codes: 0 done, 1 a finding or gate failed, 2 bad usage or configuration "
+    "(one line names the key), 3 a dependency is away, 70 a process that its own watchdog ended."
 )
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=_HELP)
 app.command()(demo)
@@ -69,7 +70,7 @@ app.command("evaluate")(evaluate_suite)
 
 
 def main() -> None:
-    """Run a command; 0 done, 1 a finding, 2 bad usage or configuration, 3 a dependency is away."""
+    """Run a command; it ends the process with one of the exit codes of its help."""
     if os.getpid() == 1:  # of a container, which hears of no SIGTERM that nobody listens for
         signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
     logging.basicConfig(
@@ -78,13 +79,22 @@ def main() -> None:
     logging.getLogger("kafka").setLevel(logging.ERROR)
     logging.getLogger("torch").setLevel(logging.WARNING)  # it tells of its caches at the end
     try:
-        app()
+        sys.exit(app(prog_name="vedette", standalone_mode=False))
+    except TyperException as error:
+        said = " ".join(error.format_message().split())
+        if not said:  # no command: the help is on stdout
+            sys.exit(2)
+        of = getattr(getattr(error, "ctx", None), "command_path", "vedette")
+        _refuse(f"{said} (see {of} --help)", 2)
     except BadConfig as error:
-        err.print(f"vedette: {error}", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(2)
+        _refuse(str(error), 2)
     except StoreDown as error:
-        err.print(f"vedette: {error}", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(3)
+        _refuse(str(error), 3)
+
+
+def _refuse(why: str, code: int) -> NoReturn:
+    err.print(f"vedette: {why}", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(code)
 
 
 def _config(path: Path | None, form: str = "auto", **overrides: Any) -> Config:
@@ -93,6 +103,8 @@ def _config(path: Path | None, form: str = "auto", **overrides: Any) -> Config:
 
 def _show_report(result: dict[str, Any]) -> None:
     out.print(ledger_line(result["ledger"]), markup=False)
+    if unknown := result["unknown_fields"]:
+        err.print(f"calls with a field that is not read: {unknown}", soft_wrap=True)
     for key, model in result["models"].items():
         means = "  ".join(f"{name} {mean:.4g}" for name, mean in model["means"].items())
         out.print(f"{key}: {model['calls']} calls\n  {means}", markup=False, soft_wrap=True)
@@ -164,12 +176,15 @@ def send(
     topic: Annotated[str | None, typer.Option(help="The topic; default: the first input.")] = None,
     config: ConfigFile = None,
     form: Form = "auto",
+    as_json: AsJson = False,
 ) -> None:
     """Send the records of a file to a topic, each stamped with the end of its answer."""
     from consumers import commands
 
     with progress("sent") as heard:
         sent = commands.send(_config(config, form), file, topic, heard)
+    if as_json:
+        print_json(asdict(sent))
     err.print(f"sent {sent.records} records")
     if sent.expired_age_s is not None:
         err.print(
@@ -199,19 +214,22 @@ def check(config: ConfigFile = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def catalog(
+    config: ConfigFile = None,
     as_json: AsJson = False,
     markdown: Annotated[bool, typer.Option(help="As the reference has it.")] = False,
 ) -> None:
-    """The list of metrics."""
+    """The list of metrics; with a configuration its objectives, too."""
     from consumers import commands
 
+    slo = load_config(config).slo if config is not None else ()
+    metrics = (*METRICS, *(metric_named(f"slo_{name}") for name in slo))
     if markdown:
         print(metric_table(), end="")  # noqa: T201 - stdout is the machine's
     elif as_json:
-        print_json([commands.catalog_row(metric) for metric in METRICS])
+        print_json([commands.catalog_row(metric) for metric in metrics])
     else:
         table = Table("metric", "dimension", "reads", "unit", "good", "cost")
-        for m in METRICS:
+        for m in metrics:
             table.add_row(m.name, m.dimension, m.text, m.unit, m.good, m.cost)
         out.print(table)
 

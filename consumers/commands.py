@@ -23,6 +23,7 @@ from consumers.files import read_records
 from consumers.formats import parse
 from consumers.pump.admin import create_topics, retention_s, topic_states
 from consumers.pump.sender import Sender, first_topic, key_of
+from consumers.recorder import UNKNOWN_FIELD_CALLS
 from consumers.service import arrivals, watch_records
 from consumers.shadowing import embedded, open_models
 from consumers.stores import open_reader, open_writer
@@ -43,8 +44,8 @@ def watch(config: Config, file: str, heard: Callable[[int], None]) -> dict[str, 
         records = arrivals(values, config)
         shadow = config.shadow
         cast = embedded(shadow, store, open_models(shadow)) if shadow is not None else None
-        watch_records(config, store, load_panel(config), records, heard, ways, cast)
-        return report(store)
+        seen = watch_records(config, store, load_panel(config), records, heard, ways, cast)
+        return report(store) | {"unknown_fields": int(seen.tally.total(UNKNOWN_FIELD_CALLS))}
     finally:
         store.close()
 

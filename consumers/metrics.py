@@ -139,6 +139,11 @@ class Tally:
         with self._lock:
             self._add(name, labels, n)
 
+    def total(self, name: str) -> float:
+        """A counter over all its labels."""
+        with self._lock:
+            return float(sum(child.numbers[0] for child in self._children[name].values()))
+
     def show(self, name: str, labels: Labels, value: float) -> None:
         """Show a number of a gauge."""
         with self._lock:

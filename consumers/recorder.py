@@ -15,7 +15,7 @@ from agent.config import Config
 from agent.errors import StoreDown
 from agent.findings import Finding
 from agent.monitor import Flush
-from agent.record import Ask
+from agent.record import UNKNOWN_FIELDS, Ask
 from agent.store import Store
 from agent.store.tables import CALL_OUTCOMES, RECORD_OUTCOMES
 from consumers.alerts import SENTENCE_CHARS
@@ -35,6 +35,7 @@ from watch.pace import Standing
 
 _log = logging.getLogger("vedette")
 
+UNKNOWN_FIELD_CALLS = "vedette_unknown_field_calls_total"
 _PUBLISH_S = 2.0
 _SENTENCE_CHARS = 500
 
@@ -97,6 +98,8 @@ class Recorder(Listener):
         for group, members in groups.items():
             for status, n in Counter(flush.calls[i].status for i in members).items():
                 self.tally.requests(group, status, n)
+            unknown = sum(UNKNOWN_FIELDS in flush.calls[i].flags for i in members)
+            self.tally.count(UNKNOWN_FIELD_CALLS, group[:1], unknown)
             index = np.array(members, dtype=np.int64)
             for column in (take(column, index) for column in flush.columns):
                 there = column.values[~np.isnan(column.values)]

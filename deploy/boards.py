@@ -230,10 +230,12 @@ PIPELINE = Board(
                 0.5, "vedette_flush_calls", "job", JOB), "{{job}}"),), "none"),
         )),
         ("What ought to stay at 0", (
-            Panel("Lost, late, conflicting, fenced", (
+            Panel("Lost, late, conflicting, misread, fenced", (
                 Query(rate("vedette_records_lost_total", "topic", JOB), "lost of {{topic}}"),
                 Query(rate("vedette_late_calls_total", "topic", JOB), "late of {{topic}}"),
                 Query(rate("vedette_id_conflicts_total", "topic", JOB), "ids twice in {{topic}}"),
+                Query(rate("vedette_unknown_field_calls_total", "service", JOB),
+                      "unknown fields of {{service}}"),
                 Query(f"sum(rate(vedette_offset_fenced_total{{{JOB}}}{RATE}))", "fenced")), "cps",
                 width=12),
             Panel("Told to nobody", (

@@ -71,6 +71,7 @@ def filled(groups: int = 3, label_values_max: int = 200) -> Tally:
     tally.lost("calls", 5)
     tally.skipped({("new", "no_prompt"): 3})
     tally.beside("calls", 2, 1)
+    tally.count("vedette_unknown_field_calls_total", ("support",))
     tally.fenced()
     tally.lag("calls", 0, 7)
     tally.stage("score", 0.02)

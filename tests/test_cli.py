@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from consumers import commands
 from consumers.cli import main
 from tests.road import native
 
@@ -75,6 +76,45 @@ def test_watch_accounts_for_every_record_and_a_second_run_adds_nothing(log: Path
     again = json.loads(vedette(log.parent, "watch", log.name, "--json").stdout)
     assert again["models"] == report["models"]
     assert again["ledger"]["duplicate"] == 300
+
+
+def test_watch_counts_the_calls_that_have_a_field_which_nobody_reads(
+    tmp_path: Path, here: Here
+) -> None:
+    records = [native(0), native(1, respones="Hi."), native(2, a=1, b=None)]
+    done = here("watch", "-", "--json", stdin="\n".join(map(json.dumps, records)).encode())
+    report = json.loads(done.stdout)
+    assert (report["ledger"]["scored"], report["unknown_fields"]) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("nonsense", "No such command 'nonsense'. (see vedette --help)"),
+        ("catalog --nope", "No such option: --nope (see vedette catalog --help)"),
+        ("score", "Missing argument 'FILE'. (see vedette score --help)"),
+        ("topics --partitions 0", "Invalid value for '--partitions': "),
+    ],
+)
+def test_bad_usage_is_one_line_that_names_what_is_wrong(here: Here, words: str, said: str) -> None:
+    done = here(*words.split())
+    (line,) = done.stderr.decode().splitlines()
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert line.startswith(f"vedette: {said}")
+
+
+def test_without_a_command_there_is_the_help_and_no_error(here: Here) -> None:
+    done = here()
+    assert (done.returncode, done.stderr) == (2, b"") and b"Usage: vedette" in done.stdout
+
+
+def test_what_was_sent_is_said_to_a_machine(
+    log: Path, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "send", lambda *_: commands.Sent(301, "llm-calls", None))
+    done = here("send", log.name, "--json")
+    sent = {"records": 301, "topic": "llm-calls", "expired_age_s": None}
+    assert (done.returncode, json.loads(done.stdout)) == (0, sent)
 
 
 def test_score_prints_one_line_a_call_in_order(log: Path) -> None:
@@ -149,6 +189,13 @@ def test_the_catalogue_is_data(here: Here) -> None:
     rows = json.loads(here("catalog", "--json").stdout)
     names = {"name", "dimension", "text", "kind", "unit", "range", "good", "threshold", "cost"}
     assert all(set(row) == names | {"help"} for row in rows)
+
+
+def test_the_catalogue_of_a_configuration_has_its_objectives(tmp_path: Path, here: Here) -> None:
+    (tmp_path / "v.yaml").write_text("slo: {fast: {metric: latency, at_most: 1}}")
+    rows, plain = (json.loads(here("catalog", "--json", *more).stdout)
+                   for more in (("-c", "v.yaml"), ()))  # fmt: skip
+    assert [row["name"] for row in rows] == [*(row["name"] for row in plain), "slo_fast"]
 
 
 def test_forget_deletes_a_subject_and_keeps_the_sums(log: Path, here: Here) -> None:

@@ -51,7 +51,7 @@ def test_a_full_record_fills_every_field() -> None:
         unit="u-1", session="s-1", segment=(("country", "fr"), ("tier", "gold")), prompt="Hello?",
         response="Hi.", contexts=("one", "two"), reference="Hi!", latency_s=1.5, ttft_s=0.25,
         tokens_in=3, tokens_out=2, cost_usd=0.001, status="error", error="Overloaded",
-        finish="stop", origin="dataset", pair="call-0", feedback=-1.0,
+        finish="stop", origin="dataset", pair="call-0", feedback=-1.0, flags=("unknown_fields",),
     )  # fmt: skip
     assert type(call) is Call and hash(call) == hash(replace(call))
     with pytest.raises(AttributeError):
@@ -61,6 +61,12 @@ def test_a_full_record_fills_every_field() -> None:
 def test_three_fields_are_enough_and_null_is_absent() -> None:
     assert one(record()) == Call("call-1", 1_700_000_000.0, "m-8b", service="support")
     assert one(record(prompt=None, latency_s=None, variant="", service="")) == one(record())
+
+
+def test_a_field_that_nobody_reads_is_kept_out_and_flagged_among_absent_ones() -> None:
+    assert one(record(respones="Hi.", prompt=None)) == replace(
+        one(record()), flags=("unknown_fields",)
+    )
 
 
 @pytest.mark.parametrize("left_out", ["id", "at", "model"])

@@ -1,4 +1,4 @@
-"""Our own record: one call as a JSON object; unknown fields are kept out."""
+"""Our own record: one call as a JSON object; unknown fields are kept out and flagged."""
 
 import re
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Any, cast
 from agent.config import Config
 from agent.errors import BadRecord
 from agent.experiments import ASIDE
-from agent.record import Call, Feedback, Message
+from agent.record import UNKNOWN_FIELDS, Call, Feedback, Message
 from consumers.formats import fields, messages
 from consumers.formats.fields import Reading
 from consumers.formats.parameters import parameters
@@ -82,6 +82,7 @@ def call(document: dict[str, Any], config: Config, arrival: float) -> Call | Fee
     if "feedback_for" in document:
         return _feedback(document, reading)
     found = _read(document, reading)
+    known = len(found)
     if "id" not in found or "at" not in found or "model" not in found:
         raise next(BadRecord(why, key) for key, why in _REQUIRED if key not in found)
     if "prompt" in found:
@@ -94,6 +95,8 @@ def call(document: dict[str, Any], config: Config, arrival: float) -> Call | Fee
     elif variant.startswith(ASIDE) and found.get("origin") != "dataset":
         # A twin or a probe must not be counted as production, whatever its record says.
         found["origin"] = "shadow"
+    if len(document) > known and not document.keys() <= FIELDS.keys():
+        reading.note(UNKNOWN_FIELDS)
     if reading.flags:
         found["flags"] = reading.flags
     whole: Any = _Thawed(**found)
