@@ -24,11 +24,12 @@ from consumers.cli_evaluate import evaluate_suite
 from consumers.cli_fairness import fairness
 from consumers.cli_findings import findings
 from consumers.cli_judged import judge
-from consumers.cli_measured import all_passed, bench, show_int8
+from consumers.cli_measured import bench
 from consumers.cli_migrate import migrate
 from consumers.cli_readout import readout
 from consumers.cli_rebaseline import rebaseline
 from consumers.cli_rules import rules
+from consumers.cli_score import score
 from consumers.cli_serve import serve
 from consumers.cli_shadow import shadow
 from consumers.cli_simulate import simulate
@@ -66,6 +67,7 @@ app.command()(migrate)
 app.command()(serve)
 app.command()(simulate)
 app.command()(bench)
+app.command()(score)
 app.command("evaluate")(evaluate_suite)
 
 
@@ -103,6 +105,8 @@ def _config(path: Path | None, form: str = "auto", **overrides: Any) -> Config:
 
 def _show_report(result: dict[str, Any]) -> None:
     out.print(ledger_line(result["ledger"]), markup=False)
+    if result["ledger"]["invalid"]:
+        err.print("why some are invalid: vedette dead-letters")
     if unknown := result["unknown_fields"]:
         err.print(f"calls with a field that is not read: {unknown}", soft_wrap=True)
     for key, model in result["models"].items():
@@ -131,43 +135,6 @@ def watch(
         print_json(report)
     else:
         _show_report(report)
-
-
-@app.command()
-def score(
-    file: RecordFile,
-    config: ConfigFile = None,
-    form: Form = "auto",
-    as_json: AsJson = False,
-    baseline_to: Annotated[
-        Path | None, typer.Option(help="Write these calls as the baseline of novelty instead.")
-    ] = None,
-    int8_to: Annotated[
-        Path | None, typer.Option(help="Make int8 twins of the models, measured on these calls.")
-    ] = None,
-) -> None:
-    """Score every call of a file; stores nothing. One line a call; 1 where no int8 twin passed."""
-    from consumers import commands
-
-    if int8_to is not None:
-        with progress("measuring"):
-            tried = commands.make_int8(_config(config, form), file, int8_to)
-        if as_json:
-            print_json([asdict(one) for one in tried])
-        else:
-            show_int8(out, tried)
-        raise typer.Exit(0 if all_passed(tried) else 1)
-    if baseline_to is not None:
-        centres = commands.learn_baseline(_config(config, form), file, baseline_to)
-        known = " and ".join(f"{kind}s around {n} centres" for kind, n in centres.items())
-        err.print(f"wrote {baseline_to}: {known}", markup=False, soft_wrap=True)
-        return
-    for row in commands.score(_config(config, form), file):
-        if as_json:
-            print_json(row)
-        else:
-            shown = {k: v["value"] for k, v in row["scores"].items() if v["value"] is not None}
-            out.print(row["id"], shown, soft_wrap=True)
 
 
 @app.command()

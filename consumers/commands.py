@@ -3,6 +3,7 @@
 import itertools
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from agent.errors import BadConfig, StoreDown
 from agent.experiments import PAIRED
 from agent.gate import Tried, quantise_models
 from agent.panes import HOUR_S
-from agent.record import Call, Half
+from agent.record import Call, Half, Reject
 from agent.score import load_panel, options_of
 from agent.scoring.novelty import FEWEST_TEXTS, Novelty
 from agent.store import Store, letters, positions, reads
@@ -75,9 +76,9 @@ def report(store: Store) -> dict[str, Any]:
     return {"ledger": account, "models": models}
 
 
-def score(config: Config, file: str) -> Iterator[dict[str, Any]]:
-    """The scores of every call in a file, in order."""
-    found = _calls(config, file)
+def score(config: Config, file: str, refused: Counter[str]) -> Iterator[dict[str, Any]]:
+    """The scores of every call in a file, in order; `refused` counts what is none, by why."""
+    found = _calls(config, file, refused)
     panel = load_panel(config)
     while calls := list(itertools.islice(found, _SCORE_BATCH)):
         yield from _scored(config, panel.score(calls), calls)
@@ -104,12 +105,14 @@ def make_int8(config: Config, file: str, to: Path) -> list[Tried]:
     return list(quantise_models(config, list(_calls(config, file)), to))
 
 
-def _calls(config: Config, file: str) -> Iterator[Call]:
+def _calls(config: Config, file: str, refused: Counter[str] | None = None) -> Iterator[Call]:
     for value in read_records(file, config.inbox.format):
         for item in parse(value, config.inbox.format, config, time.time()):
             call = item.call if isinstance(item, Half) else item
             if isinstance(call, Call):
                 yield call
+            elif isinstance(call, Reject) and refused is not None:
+                refused[f"{call.reason} {call.detail}".strip()] += 1
 
 
 def _scored(config: Config, given: dict[str, Any], calls: list[Call]) -> Iterator[dict[str, Any]]:

@@ -126,6 +126,15 @@ def test_score_prints_one_line_a_call_in_order(log: Path) -> None:
     assert rows[0]["scores"]["ttft"] == {"value": None, "status": "unscored", "why": "absent"}
 
 
+def test_what_is_not_scored_is_counted_by_why(log: Path, here: Here) -> None:
+    (log.parent / "some").write_text('{"id": "a", "model": "m"}\n{}\nx\n{"id": "b", "model": "m"}')
+    done = here("score", "some")
+    assert (done.returncode, done.stdout) == (0, b"")
+    first, *others = done.stderr.decode().splitlines()
+    assert first == "not scored, bad_time at: 2" and len(others) == 2
+    assert b"why some are invalid: vedette dead-letters" in here("watch", "some").stderr
+
+
 def test_a_bad_configuration_ends_the_process_with_2(tmp_path: Path) -> None:
     (tmp_path / "v.yaml").write_text("kafkaa: 1")
     done = vedette(tmp_path, "watch", "-", "-c", "v.yaml", stdin=json.dumps(native(1)).encode())
