@@ -135,3 +135,26 @@ def test_blocks_of_about_one_length_attend_as_runs_of_equal_length(name: str) ->
     with torch.inference_mode():
         qkv = encoder.embed(pack) @ torch.randn(48, 3 * 48)
         assert (attend.padded(qkv, pack, 1) - attend(qkv, pack, 1)).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["deberta-v3", "deberta, position to content only"])
+def test_texts_longer_than_those_before_are_attended_in_pieces(name: str) -> None:
+    config = CONFIGS[name]
+    model, encoder = made(config, "AutoModel")
+    draw = torch.Generator().manual_seed(6)
+    with torch.inference_mode():
+        for length in (40, 400):  # of 400, biases of three of the four heads at a time
+            ids = array("i", torch.randint(5, 100, (length,), generator=draw).tolist())
+            other = theirs(model, config, ids, [0] * length).last_hidden_state[0]
+            own = encoder.hidden(Pack.make([ids, ids], [None, None], "cpu"))
+            assert (own - torch.cat([other, other])).abs().max() < 1e-4
+
+
+def test_kinds_of_position_may_be_one_string() -> None:
+    config = CONFIGS["deberta-v3"]
+    _, encoder = made(config, "AutoModel")
+    raw = {**config.to_dict(), "pos_att_type": "P2C|c2p"}
+    other = Encoder(layout.Config.read(raw), encoder.weights)
+    pack = Pack.make(*inputs(config), "cpu")
+    with torch.inference_mode():
+        assert torch.equal(other.hidden(pack), encoder.hidden(pack))
