@@ -25,6 +25,8 @@ def check(config: "Config") -> None:
         for metric in (experiment.primary, *experiment.guardrails):
             if metric.startswith("slo_") and metric.removeprefix("slo_") not in config.slo:
                 raise BadConfig(f"experiments.{name}", f"names {metric}, which is not in slo")
+    if config.bfloat16 and config.int8 is not None:
+        raise BadConfig("bfloat16", "and int8 are two ways to run the same models: set one")
     _check_segments(config)
     _check_shadow(config)
 

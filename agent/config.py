@@ -169,6 +169,8 @@ class Config(BaseSettings):
     models: bool = True
     # What `vedette score --int8-to` wrote: OpenVINO runs every model but bertscore's, on a CPU.
     int8: Path | None = None
+    # True: a CPU runs models in bfloat16, as a GPU always does; it must have AMX.
+    bfloat16: bool = False
     # By the scorer's name, such as `toxicity`.
     scorers: dict[str, ScorerOptions] = Field(default_factory=dict)
     # Objectives by name; each adds the metric `slo_<name>`.

@@ -168,4 +168,7 @@ def options_of(config: Config, name: str, twins: Twins | None = None) -> Options
         problem = f"{told.device} does not run int8; set scorers.{name}.int8: false"
         raise BadConfig(f"scorers.{name}.device", problem)
     device = told.device if twins is None else "cpu"
-    return Options(told.model, told.sha256, device, told.baseline, models=config.models, int8=twins)
+    return Options(
+        told.model, told.sha256, device, told.baseline, models=config.models, int8=twins,
+        bfloat16=config.bfloat16,
+    )  # fmt: skip

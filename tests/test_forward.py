@@ -89,6 +89,20 @@ def test_hidden_states_are_those_of_transformers(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
+def test_embeddings_of_half_precision_are_nearly_those_of_transformers(name: str) -> None:
+    config = CONFIGS[name]
+    model, encoder = made(config, "AutoModel")
+    ids, types = inputs(config)
+    weights = {name: one.bfloat16() for name, one in encoder.weights.items()}
+    rows = pooling.embedder(Encoder(encoder.config, weights), "mean", normalize=True)
+    with torch.inference_mode():
+        found = rows(Pack.make(ids, types, "cpu"))
+        for one, some, own in zip(ids, types, found.float(), strict=True):
+            mean = theirs(model, config, one, some).last_hidden_state[0].mean(0)
+            assert (own - mean / mean.norm()).abs().max() < 5e-3
+
+
+@pytest.mark.parametrize("name", CONFIGS)
 def test_heads_are_those_of_transformers(name: str) -> None:
     config = CONFIGS[name]
     ids, types = inputs(config)

@@ -42,8 +42,9 @@ class Reader(Protocol):
 class Options:
     """What a scorer may be told: where its model lies, and what runs it.
 
-    `int8` are twins to run instead of models. `heads` is a file to read instead of the shipped
-    heads; without `models` a rule that a model could refine does without.
+    `int8` are twins to run instead of models; by `bfloat16` a CPU runs them as a GPU does. `heads`
+    is a file to read instead of the shipped heads; without `models` a rule that a model could
+    refine does without.
     """
 
     model: str | None = None
@@ -53,11 +54,12 @@ class Options:
     heads: Path | None = None
     models: bool = True
     int8: Twins | None = None
+    bfloat16: bool = False
     engine: Engine = field(default_factory=Engine)
 
     def source(self, scorer: str) -> Source:
         """Where the model of the scorer of this name comes from."""
-        return Source(scorer, self.model, self.sha256, self.device, self.int8)
+        return Source(scorer, self.model, self.sha256, self.device, self.int8, self.bfloat16)
 
 
 # Where each scorer lives: adding one is its file and a line here.

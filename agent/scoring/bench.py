@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from agent.errors import BadConfig
-from agent.scoring import folders, models, quantise
+from agent.scoring import cpu, folders, models, quantise
 from agent.scoring.engine import Engine
 from agent.scoring.int8 import Twins
 from agent.scoring.models import Model
@@ -26,6 +26,8 @@ _MEDIAN, _SIGMA, _TOKENS = 118, 0.87, 512
 _PEAK_SIDE = 2048
 # Texts of a round for MiniLM, BERT and DeBERTa: a few seconds of the slowest way.
 _CPU_TEXTS, _GPU_TEXTS = (256, 64, 48), (8_192, 2_048, 2_048)
+
+_HALF = "vedette, bfloat16"
 
 Run = Callable[[], object]
 
@@ -135,9 +137,16 @@ def _minilm_ways(texts: list[str], device: str) -> Ways:
         "sentence-transformers, arriving by 32": encode(polls),
         "sentence-transformers, one sorted call": encode([texts]),
     }
+    if _halves(device):
+        half = models.load_embedder(replace(source, bfloat16=True))
+        ways[_HALF] = _ours(replace(half, max_tokens=_TOKENS, windows=1), [texts])
     if device == "cpu" and quantise.libraries_there():
         ways |= _int8_ways(model, texts)
     return {("MiniLM-L6", name): (run, len(texts), flops) for name, run in ways.items()}
+
+
+def _halves(device: str) -> bool:
+    return device == "cpu" and "amx_bf16" in cpu.flags()
 
 
 def _int8_ways(model: Model, texts: Sequence[str]) -> dict[str, Run]:
@@ -163,7 +172,7 @@ def _ours(model: Model, polls: Sequence[Sequence[str]]) -> Run:
     return run
 
 
-def _random(config: Any, kind: str, device: str) -> tuple[Any, Model]:
+def _random(config: Any, kind: str, device: str, bfloat16: bool) -> tuple[Any, Model]:
     """A model of transformers' with random weights, and ours with the same."""
     import torch
     import transformers
@@ -177,17 +186,19 @@ def _random(config: Any, kind: str, device: str) -> tuple[Any, Model]:
         theirs.state_dict(),
         (),
         device,
+        bfloat16,
     )
     return theirs, replace(ours, max_tokens=_TOKENS, windows=1)
 
 
-def random_bert(device: str) -> tuple[Any, Model]:
+def random_bert(device: str, bfloat16: bool = False) -> tuple[Any, Model]:
     """A BERT-base toxicity classifier, transformers' and ours, with the same random weights."""
     transformers: Any = importlib.import_module("transformers")  # half of it has no types
-    return _random(transformers.BertConfig(num_labels=6), "BertForSequenceClassification", device)
+    config = transformers.BertConfig(num_labels=6)
+    return _random(config, "BertForSequenceClassification", device, bfloat16)
 
 
-def random_deberta(device: str) -> tuple[Any, Model]:
+def random_deberta(device: str, bfloat16: bool = False) -> tuple[Any, Model]:
     """A DeBERTa-v3-base classifier the same way, with MiniLM's vocabulary."""
     transformers: Any = importlib.import_module("transformers")
     config = transformers.DebertaV2Config(
@@ -197,7 +208,7 @@ def random_deberta(device: str) -> tuple[Any, Model]:
         pos_att_type=["p2c", "c2p"], position_biased_input=False, type_vocab_size=0,
         num_labels=2,
     )  # fmt: skip
-    return _random(config, "DebertaV2ForSequenceClassification", device)
+    return _random(config, "DebertaV2ForSequenceClassification", device, bfloat16)
 
 
 def _detoxify_ways(texts: list[str], device: str) -> Ways:
@@ -222,6 +233,8 @@ def _detoxify_ways(texts: list[str], device: str) -> Ways:
         "Detoxify.predict, lists of 64": predict(64),
         "Detoxify.predict, lists of 32": predict(32),
     }
+    if _halves(device):
+        ways[_HALF] = _ours(random_bert(device, bfloat16=True)[1], [texts])
     flops = _flops(model, texts, 12, 768, 3_072)
     return {("BERT-base", name): (run, len(texts), flops) for name, run in ways.items()}
 
@@ -248,4 +261,6 @@ def _deberta_ways(texts: list[str], device: str) -> Ways:
 
     flops = _flops(model, texts, 12, 768, 3_072)
     ways = {"vedette": _ours(model, [texts]), "transformers, sorted, 1,024 tokens": eager}
+    if _halves(device):
+        ways[_HALF] = _ours(random_deberta(device, bfloat16=True)[1], [texts])
     return {("DeBERTa-v3-base", name): (run, len(texts), flops) for name, run in ways.items()}

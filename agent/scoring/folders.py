@@ -29,13 +29,14 @@ _DIGEST_CHARS = 12
 @dataclass(frozen=True)
 class Source:
     """What a scorer is told of its model, and the scorer's name for errors; `int8` are the twins
-    to run instead."""
+    to run instead, and by `bfloat16` a CPU computes as a GPU does."""
 
     scorer: str
     model: str | None = None
     sha256: str | None = None
     device: str = "auto"
     int8: "Twins | None" = None
+    bfloat16: bool = False
 
     @property
     def key(self) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.errors import BadConfig
-from agent.scoring import folders
+from agent.scoring import cpu, folders
 
 if TYPE_CHECKING:
     import torch
@@ -144,11 +144,7 @@ def digest_of(place: Path) -> str:
 
 def instructions_here() -> tuple[str, ...]:
     """This CPU's instructions for int8: with others the same twin rounds otherwise."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return ()
-    flags = next((line.split() for line in text.splitlines() if line.startswith("flags")), [])
+    flags = cpu.flags()
     return tuple(name for name in _INSTRUCTIONS if name in flags)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.errors import BadConfig
-from agent.scoring import folders, layout, pooling
+from agent.scoring import cpu, folders, layout, pooling
 from agent.scoring.forward import Encoder, Pack
 from agent.scoring.vocabulary import Vocabulary
 
@@ -74,11 +74,12 @@ def load_embedder(source: folders.Source) -> Model:
     """
     if source.model is None:
         suite = load_suite(replace(source, int8=None))
-        return _twin(source, replace(suite, digest=suite.digest.partition("-")[0]))
+        assert suite.embedding is not None  # as it has without a twin
+        return _twin(source, replace(suite, digest=suite.embedding.digest))
     folder, digest = _folder(source)
     with folders.Reading(source.key, folder):
         kind, normalize = _pooling(folder)
-        encoder, device = _plain_encoder(folder, digest, source.device)
+        encoder, device = _plain_encoder(folder, digest, source.device, source.bfloat16)
         rows = pooling.embedder(encoder, kind, normalize)
         made = _model(f"{kind}:{digest}", digest, folder, encoder, rows, (), device)
     return _twin(source, made)
@@ -91,7 +92,7 @@ def load_states(source: folders.Source) -> Model:
     """
     folder, digest = _folder(source)
     with folders.Reading(source.key, folder):
-        encoder, device = _plain_encoder(folder, digest, source.device)
+        encoder, device = _plain_encoder(folder, digest, source.device, source.bfloat16)
         made = _model(f"states:{digest}", digest, folder, encoder, encoder.hidden, (), device)
         # As many tokens as its tokeniser allows, whatever an embedding of it is made of.
         told = folders.read_json(folder / "tokenizer_config.json").get("model_max_length") or 512
@@ -110,7 +111,7 @@ def load_suite(source: folders.Source, heads: Path | None = None) -> Model:
     file = heads or HEADS
     extra = hashlib.sha256(file.read_bytes()).hexdigest()[: len(digest)]
     with folders.Reading(source.key, folder):
-        made = _suite(folder, f"{digest}-{extra}", file, source.device)
+        made = _suite(folder, f"{digest}-{extra}", file, source.device, source.bfloat16)
     return _twin(source, made)
 
 
@@ -119,13 +120,13 @@ def _twin(source: folders.Source, made: Model) -> Model:
 
 
 @cache
-def _suite(folder: Path, digest: str, heads: Path, device: str) -> Model:
+def _suite(folder: Path, digest: str, heads: Path, device: str, bfloat16: bool) -> Model:
     from safetensors import safe_open
     from safetensors.torch import load_file
 
     with safe_open(heads, "pt") as opened:
         labels = tuple(opened.metadata()["labels"].split(","))
-    encoder, device = _plain_encoder(folder, digest.partition("-")[0], device)
+    encoder, device = _plain_encoder(folder, digest.partition("-")[0], device, bfloat16)
     # The head's own weights stay as they are: what the layers say is large, and they are small.
     branch = {
         name: one.to(device, one.dtype if name.startswith("head.") else encoder.kind)
@@ -155,8 +156,8 @@ def _folder(source: folders.Source) -> tuple[Path, str]:
 
 # By digest, like the suite above: many scorers read the same weights, in memory once.
 @cache
-def _plain_encoder(folder: Path, _: str, device: str) -> tuple[Encoder, str]:
-    return _encoder(folders.read_json(folder / "config.json"), _read(folder), device)
+def _plain_encoder(folder: Path, _: str, device: str, bfloat16: bool) -> tuple[Encoder, str]:
+    return _encoder(folders.read_json(folder / "config.json"), _read(folder), device, bfloat16)
 
 
 def load_classifier(source: folders.Source) -> Model:
@@ -174,7 +175,8 @@ def load_classifier(source: folders.Source) -> Model:
         raw = folders.read_json(place / "config.json")
         names = raw.get("id2label") or {}
         labels = tuple(str(names[at]) for at in sorted(names, key=int))
-        made = classifier(digest, place, raw, _read(place), _labels(labels), source.device)
+        where = source.device, source.bfloat16
+        made = classifier(digest, place, raw, _read(place), _labels(labels), *where)
         # The rule of transformers' own pipelines.
         several = raw.get("problem_type") == "multi_label_classification"
         made = replace(made, exclusive=made.columns > 1 and not several)
@@ -188,7 +190,8 @@ def _detoxify(source: folders.Source, path: Path) -> Model:
     digest = folders.digest(source, path)
     with folders.Reading(source.key, path):
         raw = folders.read_json(folder / "config.json")
-        return classifier(digest, folder, raw, state, _labels(names), source.device)
+        where = source.device, source.bfloat16
+        return classifier(digest, folder, raw, state, _labels(names), *where)
 
 
 def classifier(
@@ -198,12 +201,13 @@ def classifier(
     weights: layout.Weights,
     labels: tuple[str, ...],
     device: str,
+    bfloat16: bool = False,
 ) -> Model:
     """A sequence classifier from its weights; `folder` holds its tokeniser.
 
     Raises KeyError with the name of a weight that is missing.
     """
-    encoder, device = _encoder(raw, weights, device)
+    encoder, device = _encoder(raw, weights, device, bfloat16)
     rows = pooling.classifier(encoder, encoder.weights)
     out = next(
         name
@@ -216,13 +220,17 @@ def classifier(
     return _model(f"classifier:{digest}", digest, folder, encoder, rows, labels, device)
 
 
-def _encoder(raw: Mapping[str, Any], weights: layout.Weights, device: str) -> tuple[Encoder, str]:
+def _encoder(
+    raw: Mapping[str, Any], weights: layout.Weights, device: str, bfloat16: bool
+) -> tuple[Encoder, str]:
     import torch
 
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu" and bfloat16 and "amx_bf16" not in cpu.flags():
+        raise BadConfig("bfloat16", "this CPU has no amx_bf16, without which float32 is faster")
     # The variable-length kernel of CUDA takes half precision only.
-    kind = torch.float32 if device == "cpu" else torch.bfloat16
+    kind = torch.float32 if device == "cpu" and not bfloat16 else torch.bfloat16
     there = {name: one.to(device, kind) if one.is_floating_point() else one
              for name, one in layout.strip(weights).items()}  # fmt: skip
     return Encoder(layout.Config.read(raw), there), device
@@ -241,9 +249,10 @@ def _model(
     asked = folders.read_json(folder / "sentence_bert_config.json").get("max_seq_length") or 512
     columns = len(labels) or int(raw.get("hidden_size") or raw["dim"])
     limit = min(asked, _positions(encoder), 512)
-    return Model(
-        key, digest, vocabulary(folder / "tokenizer.json"), rows, columns, labels, limit, device
-    )
+    # On a GPU it is no choice.
+    mark = "-bfloat16" if device == "cpu" and encoder.halved else ""
+    words = vocabulary(folder / "tokenizer.json")
+    return Model(key + mark, digest + mark, words, rows, columns, labels, limit, device)
 
 
 def _positions(encoder: Encoder) -> int:

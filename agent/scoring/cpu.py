@@ -1,0 +1,13 @@
+"""What the processor of this machine can do."""
+
+from pathlib import Path
+
+
+def flags() -> frozenset[str]:
+    """The names of its instructions, as Linux has them; elsewhere none."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return frozenset()
+    lines = (line.split() for line in text.splitlines() if line.startswith("flags"))
+    return frozenset(next(lines, []))

@@ -1,0 +1,52 @@
+"""Half precision on a CPU: the scores nearly stay, and their version says what they are of."""
+
+import numpy as np
+import pytest
+
+from agent.config import load_config
+from agent.errors import BadConfig
+from agent.score import load_panel, options_of
+from agent.scoring import cpu, folders, models
+from agent.scoring.bench import invented_texts
+from agent.scoring.engine import Engine
+from agent.scoring.models import load_suite
+
+
+@pytest.fixture
+def amx(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Every CPU can: without it only slower.
+    monkeypatch.setattr(cpu, "flags", lambda: frozenset({"amx_bf16"}))
+
+
+def test_the_shipped_heads_say_nearly_the_same(amx: None) -> None:
+    whole, half = (
+        load_suite(folders.Source("x", device="cpu", bfloat16=there)) for there in (False, True)
+    )
+    texts, heads = [*invented_texts(24, seed=3), ""], len(whole.labels)
+    rows, other = (np.concatenate(Engine().outputs(model, texts)) for model in (whole, half))
+    for column in range(heads):
+        moved = np.abs(whole.chances(rows, column) - half.chances(other, column))
+        assert 0 < moved.max() < 0.05
+    assert (rows[:, heads:] * other[:, heads:]).sum(1).min() > 0.999
+
+
+def test_a_version_says_it_and_one_engine_keeps_both_apart(amx: None) -> None:
+    whole, half = (load_suite(folders.Source("x", device="cpu", bfloat16=b)) for b in (False, True))
+    assert half.digest == f"{whole.digest}-bfloat16" and half.key != whole.key
+    assert whole.embedding is not None and half.embedding is not None
+    assert half.embedding.key != whole.embedding.key
+    config = load_config(models=False, bfloat16=True, scorers={"relevance": {"device": "cpu"}})
+    version = load_panel(config).metric_versions["response_relevance"]
+    assert version == f"relevance 2+{half.embedding.digest}" and version.endswith("-bfloat16")
+
+
+def test_a_cpu_that_is_slower_by_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "flags", lambda: frozenset({"avx512_bf16"}))
+    config = load_config(models=False, bfloat16=True, scorers={"toxicity": {"device": "cpu"}})
+    assert options_of(config, "toxicity").bfloat16
+    for loaded in (models._suite, models._plain_encoder):
+        loaded.cache_clear()
+    with pytest.raises(BadConfig, match="bfloat16: this CPU has no amx_bf16"):
+        load_panel(config)
+    with pytest.raises(BadConfig, match="bfloat16: and int8 are two ways"):
+        load_config(bfloat16=True, int8="folder")
