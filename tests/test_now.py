@@ -152,6 +152,8 @@ def test_a_closed_row_is_read_once_and_one_of_an_open_hour_again(tmp_path: Path)
     assert calls() == 750
     with store.transaction() as tx:
         tx.execute(delete(tables.panes))
+    assert calls() == 750  # nothing was closed since
+    put(store, [], START + DAY_S + 2 * MINUTE_S)
     assert calls() == 720
     with store.reading() as tx:
         nothing = points.sheet(tx, (HOUR_S,), START - DAY_S, START, 24)
@@ -162,12 +164,12 @@ def test_a_closed_row_is_read_once_and_one_of_an_open_hour_again(tmp_path: Path)
 def test_a_rehearsal_makes_every_page(tmp_path: Path, store: Store) -> None:
     with served(told(tmp_path, refresh_s=3600.0)) as client:
         press = client.app.state.press  # type: ignore[attr-defined]  # an app of ours
-        with closing(rehearsal(press)) as making:
+        with closing(rehearsal(press, ["x"])) as making:
             making._thread.join()
         made = list(press.copies._shelves)
     for view in VIEWS:
         assert f"{view.path}?{{}}&nobody" in made
-    assert '/?{"window":"30d"}&nobody' in made
+    assert '/?{"window":"30d"}&nobody' in made and '/experiments?{"name":"x"}&nobody' in made
 
 
 def test_a_page_names_what_is_hostile_as_text(tmp_path: Path) -> None:

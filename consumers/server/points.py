@@ -6,7 +6,7 @@ long the first time (tests/bench/pages.py). Bins of 64 bits took a quarter longe
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,8 @@ QUANTILES = ("latency", "ttft")
 # Rows are kept by blocks of so many panes, and so many blocks at most: 40 days by the hour and
 # two days by the minute, some 50 MB for 20 models.
 _PANES, _BLOCKS = 24, 160
+# Whole windows that are kept; one of 30 days of 20 models is 5 MB.
+_SHEETS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,7 @@ class Points:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, int, int], Block] = OrderedDict()
+        self._sheets: OrderedDict[Hashable, Sheet] = OrderedDict()
 
     def sheet(
         self, tx: Transaction, levels_s: Sequence[int], start: int, end: int, steps: int,
@@ -131,12 +134,24 @@ class Points:
     ) -> Sheet:  # fmt: skip
         """A window of closed panes, in so many equal steps at most, of all services unless one is
         named. The panes are of the first level; what is not rolled up to it is read of the next."""
+        times = reads.closed_times(tx)
+        # Until another pane is closed, what they all say does not change either.
+        key = (*times.items(), *levels_s, start, end, steps, service)
+        with self._lock:
+            if key in self._sheets:
+                self._sheets.move_to_end(key)
+                return self._sheets[key]
         count = (end - start) // levels_s[0]
         step_s, found = levels_s[0] * -(-count // steps), list[Part]()
-        for source, closed in reads.closed_times(tx).items():
+        for source, closed in times.items():
             for level_s, span in rolled_up(levels_s, (start, end), closed):
                 found += self._parts(tx, (source, level_s), span, closed)
-        return _added(found, (start, end), step_s, service)
+        made = _added(found, (start, end), step_s, service)
+        with self._lock:
+            self._sheets[key] = made
+            while len(self._sheets) > _SHEETS:
+                self._sheets.popitem(last=False)
+        return made
 
     def _parts(
         self, tx: Transaction, key: tuple[str, int], span: tuple[int, int], closed: float

@@ -105,7 +105,7 @@ def _serve(config: Config, app: FastAPI, listener: Listener, ended: Callable[[],
     shown = f"[{host}]" if ":" in host else host
     _log.info("pages on %s://%s:%d/", scheme, shown, port)
     server = _Server(settings_of(config, app, listener), ended)
-    with stopping(server.stop), closing(rehearsal(app.state.press)):
+    with stopping(server.stop), closing(rehearsal(app.state.press, config.experiments)):
         answer(server, listener)
 
 

@@ -172,7 +172,7 @@ def timed(port: int, path: str) -> tuple[float, float, int]:
 def measure_pages(port: int) -> dict[str, list[tuple[float, float, int]]]:
     """Of each page the first time of all, with an old copy (the median of three), and with a new
     one."""
-    time.sleep(3.0)  # what a start does in the background
+    time.sleep(6.0)  # what a start does in the background
     found: dict[str, list[tuple[float, float, int]]] = {}
     for path in PAGES:
         first, anew = timed(port, path), list[tuple[float, float, int]]()
