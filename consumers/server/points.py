@@ -125,7 +125,7 @@ class Points:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[str, int, int], Block] = OrderedDict()
+        self._kept: OrderedDict[Hashable, Block] = OrderedDict()
         self._sheets: OrderedDict[Hashable, Sheet] = OrderedDict()
 
     def sheet(
@@ -159,20 +159,19 @@ class Points:
         """Kept blocks, and what is missing between them by one query a stretch."""
         (start, end), size = span, _PANES * key[1]
         wanted = range(start // size * size, end, size)
+        # What is closed does not change, nor does the part of a block that is closed so far.
+        keys = {at: (*key, at, min(closed, at + size)) for at in wanted}
         with self._lock:
-            # A store that was made anew may not have closed yet what is kept of the old one.
-            over = {at for at in wanted if at + size <= closed}
-            held = {at: self._kept.get((*key, at)) if at in over else None for at in wanted}
-            for at in wanted:
+            held = {at: self._kept.get(one) for at, one in keys.items()}
+            for at, one in keys.items():
                 if held[at] is not None:
-                    self._kept.move_to_end((*key, at))
-        absent = [at for at in wanted if held[at] is None]
+                    self._kept.move_to_end(one)
+        absent = [at for at, one in held.items() if one is None]
         if absent:
             made = _read(tx, key, absent, size)
             held |= made
             with self._lock:
-                # What is still open, or rolled up only in part, is read again.
-                self._kept |= {(*key, at): made[at] for at in absent if at in over}
+                self._kept |= {keys[at]: one for at, one in made.items()}
                 while len(self._kept) > _BLOCKS:
                     self._kept.popitem(last=False)
         return [(one, span) for one in held.values() if one is not None and len(one.panes)]

@@ -1,6 +1,6 @@
 """How far bfloat16 on a CPU moves the scores of the shipped models, and how much faster it is.
 
-On real chats, tweets' replies and attacks of the data folder, 300 calls, which are only measured.
+On 300 chats, instructions and attacks of the data folder, which are only measured.
 """
 
 import gzip

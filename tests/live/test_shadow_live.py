@@ -89,7 +89,7 @@ def test_dispatchers_share_the_work_and_follow_each_other(
                 process.send_signal(signal.SIGTERM)
                 assert process.wait(20) == 0, first.log()
             first.send(*asks_of(store, 20, first=sent))
-            wait_until(lambda: states(store) == {"sent": sent + 20})
+            wait_until(lambda: states(store) == {"sent": sent + 20}, 90)
             # A ticket is sent before its question is on the way.
             wait_until(lambda: len(fake.asked) >= sent + 20)
         assert len(fake.asked) == sent + 20
