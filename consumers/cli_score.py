@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,25 +36,30 @@ def score(
     """Score every call of a file; stores nothing. One line a call; 1 where no int8 twin passed."""
     from consumers import commands
 
-    told, refused = load_config(config, inbox={"format": form}), Counter[str]()
+    told, refused, passed = load_config(config, inbox={"format": form}), Counter[str](), True
     if int8_to is not None:
         with progress("measuring"):
-            tried = commands.make_int8(told, file, int8_to)
+            tried = commands.make_int8(told, file, int8_to, refused)
         if as_json:
             print_json([asdict(one) for one in tried])
         else:
             show_int8(out, tried)
-        raise typer.Exit(0 if all_passed(tried) else 1)
-    if baseline_to is not None:
-        centres = commands.learn_baseline(told, file, baseline_to)
+        passed = all_passed(tried)
+    elif baseline_to is not None:
+        centres = commands.learn_baseline(told, file, baseline_to, refused)
         known = " and ".join(f"{kind}s around {n} centres" for kind, n in centres.items())
         err.print(f"wrote {baseline_to}: {known}", markup=False, soft_wrap=True)
-        return
-    for row in commands.score(told, file, refused):
-        if as_json:
-            print_json(row)
-        else:
-            shown = {k: v["value"] for k, v in row["scores"].items() if v["value"] is not None}
-            out.print(row["id"], shown, soft_wrap=True)
+    else:
+        for row in commands.score(told, file, refused):
+            _show(row, as_json)
     for why, n in refused.most_common():
         err.print(f"not scored, {why}: {n}", markup=False, soft_wrap=True)
+    raise typer.Exit(0 if passed else 1)
+
+
+def _show(row: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(row)
+    else:
+        shown = {k: v["value"] for k, v in row["scores"].items() if v["value"] is not None}
+        out.print(row["id"], shown, soft_wrap=True)

@@ -84,34 +84,34 @@ def score(config: Config, file: str, refused: Counter[str]) -> Iterator[dict[str
         yield from _scored(config, panel.score(calls), calls)
 
 
-def learn_baseline(config: Config, file: str, to: Path) -> dict[str, int]:
+def learn_baseline(config: Config, file: str, to: Path, refused: Counter[str]) -> dict[str, int]:
     """Write what novelty is measured against; how many centres each kind of text has.
 
     Raises BadConfig when the file holds too few calls.
     """
     scorer = Novelty(replace(options_of(config, "novelty"), baseline=None))
-    found = scorer.learn(list(_calls(config, file)))
+    found = scorer.learn(list(_calls(config, file, refused)))
     if not found:
         raise BadConfig(file, f"holds fewer than {FEWEST_TEXTS} prompts and answers")
     scorer.save(found, to)
     return {kind: len(one.centres) for kind, one in found.items()}
 
 
-def make_int8(config: Config, file: str, to: Path) -> list[Tried]:
+def make_int8(config: Config, file: str, to: Path, refused: Counter[str]) -> list[Tried]:
     """Make int8 twins of the models and write those whose gate passes on this file's calls.
 
     Raises BadConfig when the file holds too few calls.
     """
-    return list(quantise_models(config, list(_calls(config, file)), to))
+    return list(quantise_models(config, list(_calls(config, file, refused)), to))
 
 
-def _calls(config: Config, file: str, refused: Counter[str] | None = None) -> Iterator[Call]:
+def _calls(config: Config, file: str, refused: Counter[str]) -> Iterator[Call]:
     for value in read_records(file, config.inbox.format):
         for item in parse(value, config.inbox.format, config, time.time()):
             call = item.call if isinstance(item, Half) else item
             if isinstance(call, Call):
                 yield call
-            elif isinstance(call, Reject) and refused is not None:
+            elif isinstance(call, Reject):
                 refused[f"{call.reason} {call.detail}".strip()] += 1
 
 

@@ -130,11 +130,6 @@ class Encoder:
         """The number type of the weights."""
         return self.weights["embeddings.word_embeddings.weight"].dtype
 
-    @property
-    def halved(self) -> bool:
-        """Whether that is half of float32."""
-        return self.kind.itemsize == 2
-
     def hidden(self, pack: Texts) -> "torch.Tensor":
         """Hidden states [tokens, width] behind the last layer; of a rectangle [texts, length,
         width], as all below."""

@@ -250,7 +250,7 @@ def _model(
     columns = len(labels) or int(raw.get("hidden_size") or raw["dim"])
     limit = min(asked, _positions(encoder), 512)
     # On a GPU it is no choice.
-    mark = "-bfloat16" if device == "cpu" and encoder.halved else ""
+    mark = "-bfloat16" if device == "cpu" and encoder.kind.itemsize == 2 else ""
     words = vocabulary(folder / "tokenizer.json")
     return Model(key + mark, digest + mark, words, rows, columns, labels, limit, device)
 

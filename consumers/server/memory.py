@@ -1,7 +1,6 @@
 """What was read from the store before and is still true, so that a page reads only what is new."""
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, TypeVar
 
@@ -14,6 +13,7 @@ from agent.store import Transaction, reads, tickets, watches
 from agent.store.findings import Kept
 from consumers.server.points import Points
 from consumers.server.recent import Recent
+from consumers.server.shelf import Shelf
 from watch.burn import read_ring
 from watch.keeping import read_watch, rows_of
 from watch.pace import Standing, standings
@@ -24,26 +24,6 @@ from watch.trace import Trace, trace_burn, trace_drift
 # Service, model, variant, metric.
 Whose = tuple[str, str, str, str]
 T = TypeVar("T")
-
-
-class Shelf:
-    """The newest things that were made, by what they were made of; one is made at a time."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._lock = threading.Lock()
-        self._held: OrderedDict[Hashable, Any] = OrderedDict()
-
-    def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What was made of this, now or before."""
-        with self._lock:
-            if key not in self._held:
-                self._held[key] = make()
-            self._held.move_to_end(key)
-            while len(self._held) > self._most:
-                self._held.popitem(last=False)
-            found: T = self._held[key]
-            return found
 
 
 class Memory:

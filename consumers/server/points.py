@@ -1,7 +1,7 @@
 """Closed panes as points over time: each stored row is read once, as what it says never changes.
 
 2026-11-26: 30 days of 20 models by the hour are 14,400 rows; a page of them takes four times as
-long the first time (tests/bench/pages.py). Bins of 64 bits took a quarter longer than those of 32.
+long the first time (tests/bench/pages.py).
 """
 
 import threading
@@ -17,6 +17,7 @@ from agent.packing import PACKED_ZERO, open_row
 from agent.panes import Group
 from agent.stacks import Stacks
 from agent.store import Transaction, board, reads
+from consumers.server.shelf import Shelf
 
 Bins = NDArray[np.int32]
 # Amounts whose quantiles are shown.
@@ -126,7 +127,7 @@ class Points:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: OrderedDict[Hashable, Block] = OrderedDict()
-        self._sheets: OrderedDict[Hashable, Sheet] = OrderedDict()
+        self._sheets = Shelf(_SHEETS)
 
     def sheet(
         self, tx: Transaction, levels_s: Sequence[int], start: int, end: int, steps: int,
@@ -135,23 +136,18 @@ class Points:
         """A window of closed panes, in so many equal steps at most, of all services unless one is
         named. The panes are of the first level; what is not rolled up to it is read of the next."""
         times = reads.closed_times(tx)
-        # Until another pane is closed, what they all say does not change either.
-        key = (*times.items(), *levels_s, start, end, steps, service)
-        with self._lock:
-            if key in self._sheets:
-                self._sheets.move_to_end(key)
-                return self._sheets[key]
         count = (end - start) // levels_s[0]
-        step_s, found = levels_s[0] * -(-count // steps), list[Part]()
-        for source, closed in times.items():
-            for level_s, span in rolled_up(levels_s, (start, end), closed):
-                found += self._parts(tx, (source, level_s), span, closed)
-        made = _added(found, (start, end), step_s, service)
-        with self._lock:
-            self._sheets[key] = made
-            while len(self._sheets) > _SHEETS:
-                self._sheets.popitem(last=False)
-        return made
+        step_s = levels_s[0] * -(-count // steps)
+
+        def make() -> Sheet:
+            found = list[Part]()
+            for source, closed in times.items():
+                for level_s, span in rolled_up(levels_s, (start, end), closed):
+                    found += self._parts(tx, (source, level_s), span, closed)
+            return _added(found, (start, end), step_s, service)
+
+        # Until another pane is closed, what they all say does not change either.
+        return self._sheets.get((*times.items(), *levels_s, start, end, steps, service), make)
 
     def _parts(
         self, tx: Transaction, key: tuple[str, int], span: tuple[int, int], closed: float

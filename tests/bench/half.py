@@ -3,11 +3,8 @@
 On 300 chats, instructions and attacks of the data folder, which are only measured.
 """
 
-import gzip
-import json
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,16 +13,15 @@ from agent.catalog import BY_NAME
 from agent.config import load_config
 from agent.record import Call, Score
 from agent.score import load_panel
+from tests.suites_data import rows_of
 
-DATA = Path(__file__).parents[3] / "shared" / "data" / "dev"
 EACH = 100
 SCORERS = ("refusal", "relevance", "toxicity", "jailbreak", "injection", "harm")
 
 
 def rows(name: str) -> list[dict[str, Any]]:
     """Rows from all over a file of the data folder."""
-    with gzip.open(DATA / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
-        some = [json.loads(one) for one in lines]
+    some = rows_of(name)
     return some[:: max(1, len(some) // EACH)][:EACH]
 
 
