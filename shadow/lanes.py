@@ -10,8 +10,9 @@ from agent.shadows import Candidate
 from shadow.breaker import Breaker
 from shadow.candidates import Model
 
-# Beyond it asks are dropped, and their tickets expire as not asked.
-QUEUE_ASKS = 256
+# Beyond it asks are dropped, and their tickets expire as not asked. Eight at once that take two
+# seconds each ask 2,400 while a ticket lives (wait_s).
+QUEUE_ASKS = 2048
 QUEUE_BYTES = 32 << 20
 
 
@@ -39,13 +40,25 @@ class Lane:
     queue: asyncio.Queue[Waiting] = field(default_factory=lambda: asyncio.Queue(QUEUE_ASKS))
     size: int = 0
     shown: str = ""
+    # Whom else to tell of what waits, by ticket. When dispatchers come and go their records are
+    # read again: those would fill the queue while new asks are dropped.
+    again: dict[bytes, list[Callable[[], None]]] = field(default_factory=dict)
 
     def offer(self, waiting: Waiting) -> bool:
         """Queue it if there is room."""
         if self.queue.full() or self.size + waiting.size > QUEUE_BYTES:
             return False
         self.size += waiting.size
+        self.again[waiting.ask.ticket] = []
         self.queue.put_nowait(waiting)
+        return True
+
+    def joined(self, waiting: Waiting) -> bool:
+        """Whether it waits already; then it ends with the one that does."""
+        others = self.again.get(waiting.ask.ticket)
+        if others is None:
+            return False
+        others.append(waiting.over)
         return True
 
     async def next(self) -> Waiting:
@@ -53,4 +66,10 @@ class Lane:
         await self.room.acquire()
         waiting = await self.queue.get()
         self.size -= waiting.size
-        return waiting
+        ends = waiting.over, *self.again.pop(waiting.ask.ticket, ())
+
+        def over() -> None:
+            for end in ends:
+                end()
+
+        return waiting._replace(over=over)

@@ -94,7 +94,7 @@ def letters_of(broker: Broker, topic: str, n: int) -> list[Any]:
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=_LARGE,
         fetch_max_bytes=_LARGE,
-        consumer_timeout_ms=8000,
+        consumer_timeout_ms=45_000,
     )
     found = []
     for record in consumer:
