@@ -7,45 +7,34 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import asdict
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.table import Table
+from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
+from typer.main import get_command
 
 from agent import described
 from agent.catalog import METRICS, metric_named
 from agent.config import Config, load_config
 from agent.errors import BadConfig, StoreDown
 from agent.exposed import metric_table
-from consumers.cli_demo import demo, ledger_line
-from consumers.cli_evaluate import evaluate_suite
-from consumers.cli_fairness import fairness
-from consumers.cli_findings import findings
-from consumers.cli_judged import judge
-from consumers.cli_measured import bench
-from consumers.cli_migrate import migrate
-from consumers.cli_readout import readout
-from consumers.cli_rebaseline import rebaseline
-from consumers.cli_rules import rules
-from consumers.cli_score import score
-from consumers.cli_serve import serve
-from consumers.cli_shadow import shadow
-from consumers.cli_simulate import simulate
-from consumers.cli_slo import slo
 from consumers.cli_terminal import (
     AsJson,
     ConfigFile,
     Form,
     RecordFile,
     err,
+    ledger_line,
     out,
     print_json,
     progress,
     who,
 )
-from consumers.stores import open_writer
 
 _HELP = (
     "Vedette watches LLM services: it scores their logs, keeps sums, and says what changed.\n\n"
@@ -53,22 +42,50 @@ _HELP = (
     "Exit codes: 0 done, 1 a finding or gate failed, 2 bad usage or configuration "
     "(one line names the key), 3 a dependency is away, 70 a process that its own watchdog ended."
 )
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=_HELP)
-app.command()(demo)
-app.command()(readout)
-app.command()(findings)
-app.command()(rebaseline)
-app.command()(rules)
-app.command()(slo)
-app.command()(fairness)
-app.command()(judge)
-app.command()(shadow)
-app.command()(migrate)
-app.command()(serve)
-app.command()(simulate)
-app.command()(bench)
-app.command()(score)
-app.command("evaluate")(evaluate_suite)
+# Commands whose modules are imported once one is asked for: all together they take half as long
+# again as what every command needs.
+_ELSEWHERE = {
+    "bench": "consumers.cli_measured.bench",
+    "demo": "consumers.cli_demo.demo",
+    "evaluate": "consumers.cli_evaluate.evaluate_suite",
+    "fairness": "consumers.cli_fairness.fairness",
+    "findings": "consumers.cli_findings.findings",
+    "judge": "consumers.cli_judged.judge",
+    "migrate": "consumers.cli_migrate.migrate",
+    "readout": "consumers.cli_readout.readout",
+    "rebaseline": "consumers.cli_rebaseline.rebaseline",
+    "rules": "consumers.cli_rules.rules",
+    "score": "consumers.cli_score.score",
+    "serve": "consumers.cli_serve.serve",
+    "shadow": "consumers.cli_shadow.shadow",
+    "simulate": "consumers.cli_simulate.simulate",
+    "slo": "consumers.cli_slo.slo",
+}
+
+
+@cache
+def _command(name: str) -> Any:
+    module, _, function = _ELSEWHERE[name].rpartition(".")
+    alone = typer.Typer(add_completion=False)
+    alone.command(name)(getattr(import_module(module), function))
+    return get_command(alone)
+
+
+class _Commands(TyperGroup):
+    """The commands of this file and those of others."""
+
+    def __init__(self, **told: Any) -> None:
+        super().__init__(**told)
+        # Their names, for the help and for who mistypes one.
+        self.commands.update((name, TyperCommand(name)) for name in _ELSEWHERE)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in _ELSEWHERE:
+            return _command(cmd_name)
+        return super().get_command(ctx, cmd_name)
+
+
+app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, help=_HELP)
 
 
 def main() -> None:
@@ -236,6 +253,7 @@ def dead_letters(
 ) -> None:
     """What was set aside, newest first, and why."""
     from consumers import actions, commands
+    from consumers.stores import open_writer
 
     if replay:
         told, by = load_config(config), actions.By(who(), "command", time.time())

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from consumers.cli_findings import findings_table
-from consumers.cli_terminal import AsJson, out, print_json, progress, wide
+from consumers.cli_terminal import AsJson, ledger_line, out, print_json, progress, wide
 
 # Rows of the table by model: heading, metric, and what is read of it.
 _ROWS = (
@@ -58,15 +58,6 @@ def demo(
         from consumers.endless import serve_endless
 
         serve_endless(demo_config(STORE, start, port), bad_day(start, calls, seed))
-
-
-def ledger_line(ledger: dict[str, Any]) -> str:
-    """What was received as the sum of its ends, or that it is not."""
-    ends = " + ".join(
-        f"{n} {name}" for name, n in ledger.items() if n and name not in ("received", "sums")
-    )
-    verdict = "" if ledger["sums"] else "  (IT DOES NOT SUM)"
-    return f"received {ledger['received']} = {ends or '0'}{verdict}"
 
 
 def show_demo(out: Console, seen: dict[str, Any]) -> None:

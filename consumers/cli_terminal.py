@@ -61,3 +61,12 @@ def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], No
     with Progress(console=err, transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda n: bar.update(task, advance=n)
+
+
+def ledger_line(ledger: dict[str, Any]) -> str:
+    """What was received as the sum of its ends, or that it is not."""
+    ends = " + ".join(
+        f"{n} {name}" for name, n in ledger.items() if n and name not in ("received", "sums")
+    )
+    verdict = "" if ledger["sums"] else "  (IT DOES NOT SUM)"
+    return f"received {ledger['received']} = {ends or '0'}{verdict}"

@@ -233,7 +233,16 @@ def test_a_baseline_is_learned_from_a_log_and_novelty_is_measured_against_it(
     assert not (tmp_path / "x.npz").exists()
 
 
-def test_help_does_not_wait_for_the_client_of_kafka() -> None:
-    code = "import sys, consumers.cli; print({'kafka', 'torch', 'sklearn'} & {*sys.modules})"
+def test_no_command_waits_for_what_another_needs() -> None:
+    late = "{'kafka', 'torch', 'sklearn', 'sqlalchemy', 'suites', 'abtest'}"
+    code = f"import sys, consumers.cli; print({late} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_the_help_has_every_command_and_who_mistypes_one_hears_its_name(here: Here) -> None:
+    told = here("--help").stdout.decode()
+    names = ("run", "watch", "dead-letters", "findings", "evaluate", "shadow")
+    assert all(f" {name} " in told for name in names)
+    wrong = here("fidings")
+    assert wrong.returncode == 2 and b"Did you mean 'findings'?" in wrong.stderr

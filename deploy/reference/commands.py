@@ -14,7 +14,8 @@ def commands() -> str:
     """What holds for all commands, then each with its arguments and options."""
     group: Any = typer.main.get_command(app)
     parts = [f"{group.help}\n"]
-    for name, command in sorted(group.commands.items()):
+    for name in sorted(group.commands):
+        command = group.get_command(None, name)
         parts.append(f"## {name}\n\n{' '.join(command.help.split())}\n")
         if command.params:
             parts.append(_table(command.params))
