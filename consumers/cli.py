@@ -103,7 +103,9 @@ def main() -> None:
         said = " ".join(error.format_message().split())
         if not said:  # no command: the help is on stdout
             sys.exit(2)
-        of = getattr(getattr(error, "ctx", None), "command_path", "vedette")
+        # An option without its value does not say whose it is.
+        here = " ".join(("vedette", *sys.argv[1:2]))
+        of = getattr(getattr(error, "ctx", None), "command_path", here)
         _refuse(f"{said} (see {of} --help)", 2)
     except BadConfig as error:
         _refuse(str(error), 2)

@@ -93,6 +93,7 @@ def test_watch_counts_the_calls_that_have_a_field_which_nobody_reads(
         ("nonsense", "No such command 'nonsense'. (see vedette --help)"),
         ("catalog --nope", "No such option: --nope (see vedette catalog --help)"),
         ("score", "Missing argument 'FILE'. (see vedette score --help)"),
+        ("shadow --stop", "Option '--stop' requires an argument. (see vedette shadow --help)"),
         ("topics --partitions 0", "Invalid value for '--partitions': "),
     ],
 )
