@@ -42,8 +42,8 @@ _HELP = (
     "Exit codes: 0 done, 1 a finding or gate failed, 2 bad usage or configuration "
     "(one line names the key), 3 a dependency is away, 70 a process that its own watchdog ended."
 )
-# Commands whose modules are imported once one is asked for: all together they take half as long
-# again as what every command needs.
+# Commands whose modules are imported once one is asked for: all of them together take longer than
+# what every command needs.
 _ELSEWHERE = {
     "bench": "consumers.cli_measured.bench",
     "demo": "consumers.cli_demo.demo",

@@ -118,7 +118,7 @@ class Dispatcher:
     def offer(self, ask: Ask, size: int = 0, over: Callable[[], None] = nobody) -> bool:
         """Queue an ask if there is room; its ticket expires as not asked where there is none."""
         lane, waiting = self._lanes[ask.candidate], Waiting(ask, size, over)
-        if lane.joined(waiting):
+        if lane.join(waiting):
             self._heard.unasked(ask.candidate, budgets.NO_TICKET)
             return True
         taken = lane.offer(waiting)

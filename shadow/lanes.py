@@ -53,8 +53,8 @@ class Lane:
         self.queue.put_nowait(waiting)
         return True
 
-    def joined(self, waiting: Waiting) -> bool:
-        """Whether it waits already; then it ends with the one that does."""
+    def join(self, waiting: Waiting) -> bool:
+        """Let it end with the one that waits already, if one does."""
         others = self.again.get(waiting.ask.ticket)
         if others is None:
             return False
