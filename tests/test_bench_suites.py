@@ -6,7 +6,7 @@ from agent.scoring import bench_suites
 from agent.scoring.engine import Engine, Want
 
 
-def test_both_suites_are_measured_and_every_model_reads_its_texts(
+def test_all_suites_are_measured_and_every_model_reads_its_texts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("transformers", reason="transformers is not installed")
@@ -19,7 +19,7 @@ def test_both_suites_are_measured_and_every_model_reads_its_texts(
 
     monkeypatch.setattr(Engine, "prepare", counted)
     found = bench_suites.measure_suites(rounds=1, chats=2)
-    assert [suite.chats_s > 0 for suite in found] == [True, True]
-    assert len({suite.name for suite in found}) == 2
-    # A prompt and an answer by one model; by three models and by two.
-    assert asked == [2 * 2, 2 * 5]
+    assert [suite.chats_s > 0 for suite in found] == [True] * 3
+    assert len({suite.name for suite in found}) == 3
+    # A prompt and an answer by one model; by three models and by two; by one. One round is not told.
+    assert asked == [2 * 2, 2 * 5, 2 * 2] * 2

@@ -39,11 +39,11 @@ def test_special_tokens_in_a_text_are_found_in_and_between_words() -> None:
 
 
 def test_words_are_forgotten_when_they_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vocabulary, "_KNOWN_CHARS", 40)
+    monkeypatch.setattr(vocabulary, "_KNOWN_BYTES", 40)
     made = Vocabulary(tokenizers.Tokenizer.from_file(FILE))
     for texts in (["one two three"], ["x" * 60], ["one two", "four five"], ["six one"]):
         assert [one.tolist() for one in made.ids(texts, 99)] == plainly(texts)
-        assert made._words is not None and len("".join(made._words._known)) <= 40
+        assert made._words is not None and len(b"".join(made._words._known)) <= 40
 
 
 @pytest.mark.parametrize(

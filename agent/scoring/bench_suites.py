@@ -1,22 +1,25 @@
 """How many chats a second whole suites of models score: a prompt and an answer through the engine.
 
 The texts are as long as traffic's and all differ; the models of the production suite have random
-weights, which cost what trained ones cost.
+weights, which cost what trained ones cost. One suite has a model that costs nothing: what is left
+is what one process gives an accelerator to do.
 """
 
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.scoring import folders, models
 from agent.scoring.bench import device_here, invented_texts, random_bert, random_deberta
 from agent.scoring.engine import Engine, Want
+from agent.scoring.forward import Pack
 from agent.scoring.models import Model
 
 # Chats of a round: enough to fill an accelerator's packs for a second, few on a CPU; and of a
 # batch, which is what a poll brings.
 _CPU_CHATS, _GPU_CHATS, _BATCH = 24, 8_192, 2_000
+_FREE = "embedded suite, its forward pass left out"
 
 Texts = Sequence[str]
 
@@ -33,18 +36,19 @@ class Suite:
 def measure_suites(rounds: int = 3, chats: int | None = None, seed: int = 5) -> list[Suite]:
     """Both suites, in rounds by turns on the same chats, the median counting."""
     device = device_here()
-    count = chats or (_CPU_CHATS if device == "cpu" else _GPU_CHATS)
-    texts = invented_texts(2 * count, seed)
+    free, count = chats or _GPU_CHATS, chats or (_CPU_CHATS if device == "cpu" else _GPU_CHATS)
+    texts = invented_texts(2 * max(free, count), seed)
     suites = _suites(device)
+    counts = {name: free if name == _FREE else count for name in suites}
     seconds: dict[str, list[float]] = {name: [] for name in suites}
-    # On an accelerator the first round also picks and loads kernels.
-    for _ in range(rounds if device == "cpu" else rounds + 1):
+    # The first round also reads words for the first time, and picks and loads kernels.
+    for _ in range(rounds + 1):
         for name, (prompts, responses) in suites.items():
             began = time.perf_counter()
-            _score(prompts, responses, texts)
+            _score(prompts, responses, texts[: 2 * counts[name]])
             seconds[name].append(time.perf_counter() - began)
     took = {name: statistics.median(some[-rounds:]) for name, some in seconds.items()}
-    return [Suite(name, device, count / one) for name, one in took.items()]
+    return [Suite(name, device, counts[name] / one) for name, one in took.items()]
 
 
 def _suites(device: str) -> dict[str, tuple[list[Model], list[Model]]]:
@@ -53,13 +57,25 @@ def _suites(device: str) -> dict[str, tuple[list[Model], list[Model]]]:
     folder = str(folders.shipped("bench"))
     alone = models.load_embedder(folders.Source("bench", folder, device=device))
     toxicity, injection = random_bert(device)[1], random_deberta(device)[1]
+    free = _free(shipped)
     return {
         "embedded suite": ([shipped], [shipped]),
         "production suite: BERT-base of both texts, DeBERTa-base of prompts, MiniLM of both": (
             [toxicity, injection, alone],
             [toxicity, alone],
         ),
+        _FREE: ([free], [free]),
     }
+
+
+def _free(model: Model) -> Model:
+    """The same without its forward pass: zeros for every text."""
+    import torch
+
+    def rows(pack: Pack) -> torch.Tensor:
+        return torch.zeros(len(pack.lengths), model.columns, device=pack.ids.device)
+
+    return replace(model, key=f"free:{model.key}", rows=rows)
 
 
 def _score(prompts: Sequence[Model], responses: Sequence[Model], texts: Texts) -> None:
