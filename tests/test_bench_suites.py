@@ -21,5 +21,5 @@ def test_all_suites_are_measured_and_every_model_reads_its_texts(
     found = bench_suites.measure_suites(rounds=1, chats=2)
     assert [suite.chats_s > 0 for suite in found] == [True] * 3
     assert len({suite.name for suite in found}) == 3
-    # A prompt and an answer by one model; by three models and by two; by one. One round is not told.
+    # By one model; by three models and by two; by one. The first round is not told.
     assert asked == [2 * 2, 2 * 5, 2 * 2] * 2

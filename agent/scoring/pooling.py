@@ -40,7 +40,8 @@ def pools(states: "Sequence[torch.Tensor]", pack: Texts) -> "torch.Tensor":
     """The mean and the maximum of each text's tokens in each of the states, side by side."""
     import torch
 
-    return torch.cat([pool(x, pack) for x in states for pool in (mean_rows, max_rows)], 1)
+    wide = (x.float() for x in states)
+    return torch.cat([pool(x, pack) for x in wide for pool in (mean_rows, max_rows)], 1)
 
 
 def suite(encoder: Encoder, branch: Weights) -> "Rows":
@@ -59,8 +60,9 @@ def suite(encoder: Encoder, branch: Weights) -> "Rows":
     def rows(pack: Texts) -> "torch.Tensor":
         seen = stages(encoder, pack)
         mine = encoder.run(seen[shared // 2], pack, own[shared:])
-        found = F.linear(pools([mine, *seen], pack).float(), weight, bias)
-        return torch.cat([found, F.normalize(mean_rows(seen[-1], pack), dim=1)], 1)
+        pooled = pools([mine, *seen], pack)
+        mean = pooled.unflatten(1, (len(seen) + 1, 2, -1))[:, -1, 0]
+        return torch.cat([F.linear(pooled, weight, bias), F.normalize(mean, dim=1)], 1)
 
     return rows
 
