@@ -146,7 +146,7 @@ def _minilm_ways(texts: list[str], device: str) -> Ways:
 
 
 def _halves(device: str) -> bool:
-    return device == "cpu" and "amx_bf16" in cpu.flags()
+    return device == "cpu" and cpu.multiplies_bfloat16()
 
 
 def _int8_ways(model: Model, texts: Sequence[str]) -> dict[str, Run]:

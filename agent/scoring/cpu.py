@@ -11,3 +11,8 @@ def flags() -> frozenset[str]:
         return frozenset()
     lines = (line.split() for line in text.splitlines() if line.startswith("flags"))
     return frozenset(next(lines, []))
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether it has AMX for bfloat16, without which float32 is faster."""
+    return "amx_bf16" in flags()

@@ -227,7 +227,7 @@ def _encoder(
 
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cpu" and bfloat16 and "amx_bf16" not in cpu.flags():
+    if device == "cpu" and bfloat16 and not cpu.multiplies_bfloat16():
         raise BadConfig("bfloat16", "this CPU has no amx_bf16, without which float32 is faster")
     # The variable-length kernel of CUDA takes half precision only.
     kind = torch.float32 if device == "cpu" and not bfloat16 else torch.bfloat16

@@ -61,7 +61,7 @@ def suite(encoder: Encoder, branch: Weights) -> "Rows":
         seen = stages(encoder, pack)
         mine = encoder.run(seen[shared // 2], pack, own[shared:])
         pooled = pools([mine, *seen], pack)
-        mean = pooled.unflatten(1, (len(seen) + 1, 2, -1))[:, -1, 0]
+        mean = pooled.view(-1, len(seen) + 1, 2, seen[-1].shape[-1])[:, -1, 0]
         return torch.cat([F.linear(pooled, weight, bias), F.normalize(mean, dim=1)], 1)
 
     return rows
