@@ -8,11 +8,18 @@ kafka-python.
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
-from kafka.errors import AuthorizationError, OffsetOutOfRangeError, SaslAuthenticationFailedError
+from kafka.consumer.fetcher import Fetcher
+from kafka.errors import (
+    AuthorizationError,
+    LogTruncationError,
+    OffsetOutOfRangeError,
+    SaslAuthenticationFailedError,
+)
 from kafka.structs import OffsetAndMetadata
 
 from agent.config import Config
@@ -218,7 +225,7 @@ class Pump(Exchange):
             self._consumer._coordinator.request_rejoin()
         try:
             polled = self._consumer.poll(timeout_ms=int(_POLL_S * 1000))
-        except OffsetOutOfRangeError:
+        except (OffsetOutOfRangeError, LogTruncationError):
             with self._lock:
                 for key in list(self._running):
                     self._renew(key)
@@ -233,7 +240,8 @@ class Pump(Exchange):
 
     def _step_over(self, error: Exception) -> dict[Partition, list[RawRecord | Unreadable]]:
         broken = self._consumer._fetcher._next_partition_records
-        if broken is None:
+        # Of a connection that failed it says nothing, though what was read last still stands there.
+        if broken is None or not _is_of_decoding(error):
             raise error
         tp = broken.topic_partition
         broken.drain()
@@ -254,6 +262,13 @@ class Pump(Exchange):
                     self._queued += len(records)
                     self._bytes += size_of(chunk)
             self._lock.notify_all()
+
+
+def _is_of_decoding(error: Exception) -> bool:
+    """Whether it came up where the client unpacks what it has fetched."""
+    taking = Fetcher.PartitionRecords.take.__code__
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_code is taking for frame, _ in frames)
 
 
 class _Listener(ConsumerRebalanceListener):

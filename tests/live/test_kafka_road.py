@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import NewPartitions
+from kafka.errors import KafkaConnectionError
 from sqlalchemy import func, select
 
 from agent.config import Config, load_config
@@ -109,6 +110,28 @@ def test_two_workers_count_every_call_once(
     assert ledger.sums
     assert rows == ledger.terms["scored"] == N + 100
     assert sum(row["next"] for row in positions) == N + 100
+
+
+def test_a_connection_that_fails_takes_no_record_with_it(
+    broker: Broker, topic: MakeTopic, sqlite_url: str
+) -> None:
+    name = topic()
+    produce(broker, name, range(10))
+    with running(configured(broker, name), sqlite_url, "one") as [worker]:
+        wait_until(lambda: received(worker.store) == 10)
+        consumer = worker.pump._consumer
+        poll = consumer.poll
+
+        def failing(**_: object) -> object:
+            consumer.poll = poll
+            raise KafkaConnectionError("gone")
+
+        consumer.poll = failing
+        wait_until(lambda: consumer.poll is poll)
+        produce(broker, name, range(10, 20))
+        wait_until(lambda: received(worker.store) == 20)
+        with worker.store.transaction() as tx:
+            assert reads.ledger(tx).terms["scored"] == 20
 
 
 class Raw(str):
