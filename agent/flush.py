@@ -115,7 +115,7 @@ def write_halves(
 ) -> None:
     """Take joined halves out and let single ones wait; raises Met when one has moved meanwhile."""
     plan = scored.plan
-    waiting = {work.waits.key: i for i, work in enumerate(plan.work) if work.waits}
+    waiting = {one.waits.key: (i, one.waits) for i, one in enumerate(plan.work) if one.waits}
     touched = set(plan.held) | set(waiting)
     if not touched:
         return
@@ -123,22 +123,16 @@ def write_halves(
     if {key: bytes(row.body) for key, row in rows.items()} != plan.held:
         raise Met
     halves.remove(tx, sorted(plan.held))
-    for key, i in sorted(waiting.items()):
-        work = plan.work[i]
-        position, half = readings[work.part].position, work.waits
-        old = rows.get(key)
-        row = {
-            "key": key,
-            "side": half.side if half else "",
-            "body": pack_half(half, scored.scores[i], work.was) if half else b"",
-            "deadline": old.deadline if old is not None else deadline,
-            "topic": position.topic,
-            "partition": position.partition,
-            "offset": work.offset,
-            "arrival": work.arrival,
-        }
-        if not halves.insert(tx, row):
-            raise Met
+    fresh = []
+    for key, (i, half) in sorted(waiting.items()):
+        work, old = plan.work[i], rows.get(key)
+        topic, partition = place_of(readings[work.part])
+        row = {"key": key, "side": half.side, "topic": topic, "partition": partition}
+        row |= {"body": pack_half(half, scored.scores[i], work.was), "offset": work.offset}
+        row |= {"deadline": old.deadline if old else deadline, "arrival": work.arrival}
+        fresh.append(row)
+    if not halves.insert(tx, fresh):
+        raise Met
 
 
 def accept_calls(

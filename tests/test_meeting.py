@@ -19,6 +19,7 @@ from agent.store import Store, closing, open_store, positions, reads
 from agent.store.tables import calls
 from consumers.formats import parse
 from tests.road import native
+from tests.telemetry import SPAN
 from tests.test_halves import sides
 
 TOPIC, ROUNDS = "meeting", 8
@@ -116,6 +117,23 @@ def test_two_halves_that_meet_become_one_call(store: Store) -> None:
     assert (row.model, row.prompt_chars) == ("m-8b", len("Write to a@b.example"))
     assert ledger.sums
     assert (ledger.terms["scored"], ledger.terms["joined"], ledger.waiting) == (1, 1, 0)
+    store.close()
+
+
+def test_halves_that_meet_among_others_that_do_not_all_wait_or_become_calls(store: Store) -> None:
+    config = load_config(intake={"join_wait_s": 600})
+    spans, words = (
+        [side.replace(SPAN.encode(), b"%016X" % number) for number in some]
+        for side, some in zip(sides(), (range(1, 21), range(30, 10, -1)), strict=True)
+    )
+    ends = meet(
+        store, config, "begin", [reading(store, config, 0, spans), reading(store, config, 1, words)]
+    )
+    assert all(isinstance(end, Flush) for end in ends)
+    with store.transaction() as tx:
+        ledger = reads.ledger(tx)
+    assert ledger.sums
+    assert (ledger.terms["scored"], ledger.terms["joined"], ledger.waiting) == (10, 10, 20)
     store.close()
 
 

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from agent.store.tables import halves
-from agent.store.writes import Position
+from agent.store.writes import Position, insert_new
 
 _CHUNK = 500
 
@@ -23,11 +22,9 @@ def take(tx: Connection, keys: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def insert(tx: Connection, row: Mapping[str, Any]) -> bool:
-    """Let a half wait; False when another transaction's half of the same key came first."""
-    dialect = sqlite if tx.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(halves).values(row).on_conflict_do_nothing()
-    return tx.execute(statement.returning(halves.c.key)).first() is not None
+def insert(tx: Connection, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Let halves wait; False when another transaction's half of the same key came first."""
+    return len(insert_new(tx, halves, rows)) == len(rows)
 
 
 def remove(tx: Connection, keys: Sequence[str]) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from agent.buckets import event_key
 from agent.record import Call
@@ -52,7 +51,7 @@ def ticket_of(call_id: str) -> bytes | None:
 
 def owe(tx: Connection, rows: Sequence[Mapping[str, Any]]) -> set[bytes]:
     """Enter tickets; which of them are new, and so may be asked."""
-    return _entered_first(tx, tickets, rows)
+    return _entered(tx, tickets, rows)
 
 
 def owe_probe(tx: Connection, ticket: bytes, probe: str, now: float, wait_s: float) -> bytes | None:
@@ -71,16 +70,12 @@ def owe_probe(tx: Connection, ticket: bytes, probe: str, now: float, wait_s: flo
 
 def enter_units(tx: Connection, keys: Iterable[bytes], now: float) -> set[bytes]:
     """Enter units; which of them had not entered, whoever else enters them at the same moment."""
-    return _entered_first(tx, entered, [{"key": key, "stored_at": now} for key in set(keys)])
+    return _entered(tx, entered, [{"key": key, "stored_at": now} for key in set(keys)])
 
 
-def _entered_first(tx: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> set[bytes]:
-    ordered = sorted(rows, key=lambda row: row["key"])
-    if not ordered:
-        return set()
-    dialect = sqlite if tx.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(table).on_conflict_do_nothing().returning(table.c.key)
-    return {bytes(key) for key in tx.scalars(statement, ordered)}
+def _entered(tx: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> set[bytes]:
+    new = insert_new(tx, table, sorted(rows, key=lambda row: row["key"]))
+    return {bytes(key) for (key,) in new}
 
 
 def used(tx: Connection, wanted: Iterable[Quota], now: float) -> dict[Quota, int]:

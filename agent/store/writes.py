@@ -105,11 +105,14 @@ def upsert(tx: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> N
     tx.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), list(rows))
 
 
-def insert_new(tx: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows; one whose primary key is there stays as it is."""
-    if rows:
-        dialect = sqlite if tx.dialect.name == "sqlite" else postgresql
-        tx.execute(dialect.insert(table).on_conflict_do_nothing(), list(rows))
+def insert_new(tx: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Insert rows, a thousand a statement; one whose primary key is there stays as it is. The keys
+    of the others."""
+    if not rows:
+        return []
+    dialect = sqlite if tx.dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(table).on_conflict_do_nothing().returning(*table.primary_key)
+    return list(tx.execute(statement, list(rows)))
 
 
 def move_on(

@@ -1,0 +1,27 @@
+"""How many statements the road sends: one for a batch where one does, and none about nothing."""
+
+import json
+import time
+from collections.abc import Sequence
+
+from agent.config import load_config
+from agent.store import Store, reads
+from tests.road import InboxRoad
+from tests.statements import heard
+from tests.telemetry import CHAT, span, traces
+
+
+def count(sent: Sequence[str], part: str) -> int:
+    return sum(part in " ".join(one.split()) for one in sent)
+
+
+def test_the_halves_of_a_batch_are_stored_by_one_statement(any_store: Store) -> None:
+    road = InboxRoad(any_store, load_config(intake={"join_wait_s": 600}))
+    spans = (traces(span(CHAT, spanId=f"{number:016x}")) for number in range(1, 41))
+    road.inbox.append([(time.time(), json.dumps(one).encode()) for one in spans])
+    with heard(any_store) as sent:
+        road.drain()
+    assert count(sent, "INSERT INTO halves") == 1
+    with any_store.transaction() as tx:
+        assert reads.ledger(tx).waiting == 40
+        assert reads.ledger(tx).sums
