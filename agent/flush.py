@@ -2,9 +2,9 @@
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -172,12 +172,13 @@ class Sheet:
         self, readings: Sequence[Reading], scored: Scored, accepted: Sequence[int]
     ) -> None:
         """Fold accepted calls; each pane is chosen by request start."""
-        plan = scored.plan
-        for part, reading in enumerate(readings):
-            mine = [i for i in accepted if plan.work[i].part == part]
+        plan, parts = scored.plan, defaultdict[int, list[int]](list)
+        for i in accepted:
+            parts[plan.work[i].part].append(i)
+        for part, mine in sorted(parts.items()):
             work = [plan.work[i] for i in mine]
             late = self._fold(
-                reading,
+                readings[part],
                 [(item.call, item.arrival, item.key, item.call.status) for item in work],
                 [take(one, np.array(mine, np.int64)) for one in (*scored.columns, *scored.axes)],
             )
@@ -185,13 +186,14 @@ class Sheet:
 
     def fold_feedback(self, readings: Sequence[Reading], judged: Sequence[Judged]) -> None:
         """Fold later judgements into the pane of their call, as a series of its own."""
-        metrics = sorted({one.metric for one in judged} | {"feedback"})
-        for (part, reading), metric in product(enumerate(readings), metrics):
-            mine = [one for one in judged if one.part == part and one.metric == metric]
+        series = defaultdict[tuple[int, str], list[Judged]](list)
+        for judgement in judged:
+            series[judgement.part, judgement.metric].append(judgement)
+        for (part, metric), mine in sorted(series.items()):
             values = np.array([(one.value + 1) / 2 for one in mine], dtype=np.float64)
             column = Column(metric, values, np.zeros(len(mine), dtype=np.int16), ABSENT)
             columns = [column, *breach_columns([column], self._config.slo)]
-            self._fold(reading, [(o.call, o.arrival, o.key, None) for o in mine], columns)
+            self._fold(readings[part], [(o.call, o.arrival, o.key, None) for o in mine], columns)
 
     def _fold(
         self,
@@ -229,7 +231,8 @@ class Sheet:
         for reading in readings:
             writes.put_panes(tx, reading.position, self._books[place_of(reading)].pack_dirty())
         for source, tally in sorted(self._late.items()):
-            writes.add_late(tx, source, tally.take_dirty(), self._config.panes.groups_max, now)
+            if rows := tally.take_dirty():
+                writes.add_late(tx, source, rows, self._config.panes.groups_max, now)
 
 
 def write_calls(

@@ -12,10 +12,10 @@ from sqlalchemy import func, select
 from agent.config import Config, load_config
 from agent.intake import Entry, Reading
 from agent.monitor import Fenced, Flush, Monitor
-from agent.panes import HOUR_S
+from agent.panes import HOUR_S, Row
 from agent.record import RawRecord
 from agent.score import Panel
-from agent.store import Store, closing, open_store, positions, reads
+from agent.store import Store, closing, open_store, positions, reads, writes
 from agent.store.tables import calls
 from consumers.formats import parse
 from tests.road import native
@@ -134,6 +134,22 @@ def test_halves_that_meet_among_others_that_do_not_all_wait_or_become_calls(stor
         ledger = reads.ledger(tx)
     assert ledger.sums
     assert (ledger.terms["scored"], ledger.terms["joined"], ledger.waiting) == (10, 10, 20)
+    store.close()
+
+
+def test_a_batch_is_folded_into_the_panes_of_each_partition(store: Store) -> None:
+    config, monitor = load_config(), Monitor(load_config(), store, Panel([]))
+    said = [{"feedback_for": f"call-{n}", "at": 1_767_225_700, "value": 1.0} for n in (0, 1, 4)]
+    now = time.time()
+    first = [json.dumps(native(number, at=now, model="m")).encode() for number in range(5)]
+    then = [json.dumps(one).encode() for one in said]
+    monitor.observe([reading(store, config, 0, first[:2]), reading(store, config, 1, first[2:])])
+    monitor.observe([reading(store, config, 0, then[1:]), reading(store, config, 1, then[:1])])
+    with store.transaction() as tx:
+        rows = [row for partition in range(2) for row in writes.load_panes(tx, TOPIC, partition)]
+    found = [Row.from_bytes(blob) for _, blob in rows]
+    assert [row.calls.total() for row in found] == [2, 3]
+    assert [row.summary("feedback").n for row in found] == [2, 1]
     store.close()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from agent.config import load_config
 from agent.store import Store, reads
-from tests.road import InboxRoad
+from tests.road import InboxRoad, as_bytes, native
 from tests.statements import heard
 from tests.telemetry import CHAT, span, traces
 
@@ -25,3 +25,17 @@ def test_the_halves_of_a_batch_are_stored_by_one_statement(any_store: Store) -> 
     with any_store.transaction() as tx:
         assert reads.ledger(tx).waiting == 40
         assert reads.ledger(tx).sums
+
+
+def test_a_flush_asks_nothing_of_late_calls_where_none_is_late(any_store: Store) -> None:
+    began: dict[str, int] = {}
+    with heard(any_store) as sent:
+        road = InboxRoad(any_store, on_step=lambda step: began.update({step: len(sent)}))
+        for number, after_s in ((0, 0.0), (1, 1e6)):
+            ((arrival, value),) = as_bytes([native(number)])
+            road.inbox.append([(arrival + after_s, value)])
+            road.drain()
+            written = sent[began["write"] : began["advance"]]
+            assert (count(written, "FROM panes WHERE") > 0) == (after_s > 0)
+    with any_store.transaction() as tx:
+        assert [row["late"] for row in reads.partitions(tx)] == [1]
