@@ -97,7 +97,7 @@ class House:
 
     def _halves_wait(self, held: Mapping[Partition, Held], before: float) -> bool:
         with self.store.transaction() as tx:
-            return any(halves.expired(tx, h.position, before) for h in held.values())
+            return halves.any_due(tx, held, before)
 
     def _close(self, held: Mapping[Partition, Held]) -> None:
         now = self._clock()

@@ -4,8 +4,13 @@ import json
 import time
 from collections.abc import Sequence
 
+import pytest
+
 from agent.config import load_config
-from agent.store import Store, reads
+from agent.store import Store, halves, reads
+from agent.store.writes import Position
+from consumers import house
+from consumers.house import Held
 from tests.road import InboxRoad, as_bytes, native
 from tests.statements import heard
 from tests.telemetry import CHAT, span, traces
@@ -39,3 +44,31 @@ def test_a_flush_asks_nothing_of_late_calls_where_none_is_late(any_store: Store)
             assert (count(written, "FROM panes WHERE") > 0) == (after_s > 0)
     with any_store.transaction() as tx:
         assert [row["late"] for row in reads.partitions(tx)] == [1]
+
+
+def half(key: str, partition: int, deadline: float) -> dict[str, object]:
+    place = {"topic": "calls", "partition": partition, "offset": 7, "arrival": 1.0}
+    return {"key": key, "side": "span", "body": b"{}", "deadline": deadline, **place}
+
+
+def test_a_half_is_due_in_its_own_partition_once_its_time_is_past(any_store: Store) -> None:
+    with any_store.transaction() as tx:
+        assert halves.insert(tx, [half("a", 1, 10.0), half("b", 2, 20.0)])
+        due = {
+            (partition, before)
+            for partition in (0, 1, 2)
+            for before in (10.0, 15.0, float("inf"))
+            if halves.any_due(tx, [("calls", partition), ("others", 1)], before)
+        }
+    assert due == {(1, 15.0), (1, float("inf")), (2, float("inf"))}
+
+
+def test_keeping_house_looks_once_for_the_halves_of_all_partitions(
+    any_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(house, "_HOUSE_S", 0.0)
+    road = InboxRoad(any_store)
+    held = {("calls", n): Held(Position("calls", n, "live", 0), 1) for n in range(5)}
+    with heard(any_store) as sent:
+        road.worker.house.keep(held)
+    assert count(sent, "halves.deadline <") == 1

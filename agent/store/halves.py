@@ -1,9 +1,9 @@
 """Halves of OTLP calls that wait for their other side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, exists, select, tuple_
 
 from agent.store.tables import halves
 from agent.store.writes import Position, insert_new
@@ -31,6 +31,12 @@ def remove(tx: Connection, keys: Sequence[str]) -> None:
     """The halves were joined or scored alone."""
     for i in range(0, len(keys), _CHUNK):
         tx.execute(delete(halves).where(halves.c.key.in_(keys[i : i + _CHUNK])))
+
+
+def any_due(tx: Connection, places: Iterable[tuple[str, int]], before: float) -> bool:
+    """Whether a half of these partitions (topic, partition) has waited for long enough."""
+    here = tuple_(halves.c.topic, halves.c.partition).in_(sorted(places))
+    return bool(tx.scalar(select(exists().where(here, halves.c.deadline < before))))
 
 
 def expired(tx: Connection, position: Position, before: float) -> list[Any]:
