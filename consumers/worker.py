@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 
@@ -68,8 +69,7 @@ class Worker:
             for partition in self.source.revoked():
                 self._held.pop(partition, None)
                 self.monitor.forget([partition])
-            for start in self.source.starts():
-                self._start(start)
+            self._start(self.source.starts())
             self.monitor.step("take")
             chunks = self.source.take(timeout_s)
             if chunks:
@@ -93,10 +93,18 @@ class Worker:
 
     # Starting a partition.
 
-    def _start(self, start: Start) -> None:
-        source = self._source_name(start.topic)
+    def _start(self, starts: Sequence[Start]) -> None:
+        topics: dict[str, set[int]] = defaultdict(set)
+        for start in starts:
+            topics[start.topic].update(start.partitions)
+        for topic, partitions in sorted(topics.items()):
+            with self.store.transaction() as tx:
+                positions.register(tx, topic, partitions, self._source_name(topic))
+        for start in starts:
+            self._start_one(start)
+
+    def _start_one(self, start: Start) -> None:
         with self.store.transaction() as tx:
-            positions.register(tx, start.topic, start.partitions, source)
             known = positions.load_position(tx, start.topic, start.partition)
             if known is None:
                 raise StoreDown("a partition was not registered")

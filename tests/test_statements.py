@@ -7,11 +7,16 @@ from collections.abc import Sequence
 import pytest
 
 from agent.config import load_config
+from agent.monitor import Monitor
+from agent.score import Panel
 from agent.store import Store, halves, reads
 from agent.store.writes import Position
 from consumers import house
 from consumers.house import Held
-from tests.road import InboxRoad, as_bytes, native
+from consumers.inbox import Inbox
+from consumers.source import Partition, Start
+from consumers.worker import Worker
+from tests.road import InboxRoad, Quiet, as_bytes, native
 from tests.statements import heard
 from tests.telemetry import CHAT, span, traces
 
@@ -72,3 +77,33 @@ def test_keeping_house_looks_once_for_the_halves_of_all_partitions(
     with heard(any_store) as sent:
         road.worker.house.keep(held)
     assert count(sent, "halves.deadline <") == 1
+
+
+class Wide(Inbox):
+    """A source of eight partitions that start together, and hold nothing."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.sought: dict[Partition, int] = {}
+
+    def starts(self) -> Sequence[Start]:
+        every = tuple(range(8))
+        found = [Start("calls", number, 1, 3, 9, every, "id") for number in every]
+        return [one for one in found if (one.topic, one.partition) not in self.sought]
+
+    def seek(self, start: Start, offset: int) -> None:
+        self.sought[start.topic, start.partition] = offset
+
+
+def test_partitions_that_start_together_are_made_known_by_one_statement(any_store: Store) -> None:
+    config, source = load_config(), Wide(any_store)
+    monitor = Monitor(config, any_store, Panel([]))
+    worker = Worker(config, any_store, source, monitor, Quiet(), "test")
+    with heard(any_store) as sent:
+        worker.step(0.0)
+    assert count(sent, "INSERT INTO offsets") == 1
+    assert source.sought == {("calls", number): 3 for number in range(8)}
+    with any_store.transaction() as tx:
+        assert [(row["partition"], row["next"]) for row in reads.partitions(tx)] == [
+            (number, 3) for number in range(8)
+        ]

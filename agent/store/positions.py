@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from agent.store.tables import attempts, closing, inbox, leases, offsets
-from agent.store.writes import Position, upsert
+from agent.store.writes import Position, insert_new, upsert
 from agent.watermark import Progress
 
 
@@ -23,14 +23,11 @@ class Attempt:
 
 def register(tx: Connection, topic: str, partitions: Iterable[int], source: str) -> None:
     """Make every partition of a topic known, so that an unread one holds its source's closing."""
-    dialect = sqlite if tx.dialect.name == "sqlite" else postgresql
-    for partition in sorted(partitions):
-        row = {"topic": topic, "partition": partition, "source": source, "next": -1}
-        tx.execute(dialect.insert(offsets).values(row).on_conflict_do_nothing())
+    fresh = {"topic": topic, "source": source, "next": -1}
+    insert_new(tx, offsets, [fresh | {"partition": one} for one in sorted(partitions)])
     moved = update(offsets).where(offsets.c.topic == topic, offsets.c.source != source)
     tx.execute(moved.values(source=source))
-    first = {"source": source, "closed_through": 0.0}
-    tx.execute(dialect.insert(closing).values(first).on_conflict_do_nothing())
+    insert_new(tx, closing, [{"source": source, "closed_through": 0.0}])
 
 
 def load_position(
