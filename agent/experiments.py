@@ -244,9 +244,11 @@ class Experiment(Tree):
         return event_key(told).hex()[:12]
 
     def epochs(self) -> list[tuple[float, Mapping[str, float]]]:
-        """When each share of the arms begins; a design without shares has one epoch."""
+        """When each share of the arms begins, with the shares in the order of the arms; a design
+        without shares has one epoch."""
         first = {name: arm.share or 0.0 for name, arm in self.arms.items()}
-        return [(self.start, first), *((step.at, step.shares) for step in self.ramp)]
+        later = [(step.at, {name: step.shares[name] for name in self.arms}) for step in self.ramp]
+        return [(self.start, first), *later]
 
     @property
     def control(self) -> str:

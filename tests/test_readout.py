@@ -1,6 +1,7 @@
 """Readouts along the whole road: records in, closed panes, runs, lines with verdicts."""
 
 import json
+import math
 import random
 from dataclasses import replace
 
@@ -113,6 +114,21 @@ def test_a_share_that_changes_is_counted_by_epoch(store: Store, rng: np.random.G
     assert primary.verdict == "not yet" and abs(primary.estimate) < 0.03
     assert {stage.epoch for stage in run_of(store, config).stages} == {0, 1}
     assert sum(primary.n.values()) == 3000
+
+
+def test_a_ramp_may_name_its_arms_in_any_order(store: Store, rng: np.random.Generator) -> None:
+    ramp = [{"at": START + 500, "shares": {"canary": 0.2, "production": 0.8}}]
+    config = told(arms={"production": 0.9, "canary": 0.1}, ramp=ramp)
+    records = split(rng, 1000, 0.0, share=0.1) + [
+        call(1000 + at, float(one["response"]), one["variant"])
+        for at, one in enumerate(split(rng, 1000, 0.0, share=0.2))
+    ]
+    travel(store, config, records)
+    lines = read(store, config)
+    assert line(lines, role="primary").verdict == "not yet"
+    ratio = line(lines, "sample_ratio").log_evidence
+    assert ratio is not None and ratio < 0
+    assert run_of(store, config).seen("sample ratio").log_evidence < math.log(1000)
 
 
 @pytest.mark.parametrize("change", ["scorer", "model"])
