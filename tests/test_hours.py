@@ -9,6 +9,7 @@ import pytest
 from agent.packing import open_row
 from tests.test_shape import HOUSE, RULES, row
 from watch.advance import Finding, advance, findings
+from watch.baseline import Baseline
 from watch.lessons import Rules
 from watch.sample import sample_of
 from watch.series import PaneRow, Slots, whole
@@ -49,24 +50,42 @@ def test_an_unchanged_cycle_rings_never(rng: np.random.Generator) -> None:
     assert live(rng, HOURLY, 12, 99.0) == []
 
 
-def test_the_effect_is_against_what_was_normal_at_its_hours(rng: np.random.Generator) -> None:
-    """What rings is told with the hours that its calls were of, not with the hour of now."""
-    watch = Watch(Slots(1000), 24)
-    values = {at: 0.6 + 0.2 * math.sin(2 * math.pi * at / 24) for at in range(24)}
-
-    def see(pane: int, mean: float) -> None:
+def dropped(rng: np.random.Generator, untaught: tuple[int, ...]) -> tuple[Watch, list[Finding]]:
+    """A watch that saw eight days, but for some hours, and a ninth that is .1 lower; what rang."""
+    watch, found = Watch(Slots(1000), 24), list[Finding]()
+    for pane in range(0, 9 * DAY_S, PANE_S):
+        hour, degraded = pane // 3600 % 24, pane >= 8 * DAY_S
+        if hour in untaught and not degraded:
+            continue
+        mean = 0.6 + 0.2 * math.sin(2 * math.pi * hour / 24) - 0.1 * degraded
         some = {"response_relevance": rng.normal(mean, 0.08, CALLS)}
         held = [PaneRow(HOUSE, open_row(row(some, rng).to_bytes()))]
-        advance(watch, pane, sample_of(held, watch.slots, {}, HOURLY.shares, PANE_S), HOURLY)
+        sample = sample_of(held, watch.slots, {}, HOURLY.shares, PANE_S)
+        found += advance(watch, pane, sample, HOURLY)
+    return watch, found
 
-    for pane in range(0, 8 * DAY_S, PANE_S):
-        see(pane, values[pane // 3600 % 24])
-    for pane in range(8 * DAY_S, 9 * DAY_S, PANE_S):
-        see(pane, values[pane // 3600 % 24] - 0.1)
+
+def test_the_effect_is_against_what_was_normal_at_its_hours(rng: np.random.Generator) -> None:
+    """What rings is told with the hours that its calls were of, not with the hour of now."""
+    watch, _ = dropped(rng, ())
     slot = watch.slots.known(whole("s", "response_relevance"))
-    (told,) = findings(watch, 9 * DAY_S - 1, np.array([slot]), HOURLY, "firing")
+    (told,) = findings(watch, np.array([slot]), HOURLY, "firing")
     assert told.effect == pytest.approx(-0.1, abs=0.01)
     assert told.lower < -0.1 < told.upper
+
+
+def test_an_hour_that_was_not_learned_ends_no_alarm(rng: np.random.Generator) -> None:
+    watch, found = dropped(rng, (20, 21, 22, 23))
+    slot = watch.slots.known(whole("s", "response_relevance"))
+    assert "firing" in {one.state for one in found if one.name == watch.slots.names[slot]}
+    assert {one.state for one in found} == {"firing"} and slot in watch.alarms["slot"]
+    # Nor are calls of what rings taken for what is normal in it.
+    assert not len(watch.lessons[np.isin(watch.lessons["slot"], slot * 24 + np.arange(24))])
+    # The newest pane is of such an hour: what rang is told with the band that it left.
+    (one,) = findings(watch, np.array([slot]), HOURLY, "firing")
+    assert one.baseline.calls and one.baseline == Baseline(
+        *watch.bands_of(np.array([slot]), one.began).item(0)
+    )
 
 
 def test_other_hours_than_before_are_learned_anew() -> None:

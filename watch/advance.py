@@ -51,14 +51,15 @@ def advance(watch: Watch, pane: int, sample: Sample, rules: Rules) -> list[Findi
     watch.last[there] = pane
     known = watch.bands["calls"][watch.places(there, pane)] > 0
     rings = np.isin(there, watch.alarms["slot"])
-    calm, ringing = there[known & ~rings], there[rings]
+    # What rings in an hour that it has not learned is neither back nor taken for normal.
+    calm, ringing, new = there[known & ~rings], there[known & rings], there[~known & ~rings]
     watch.evidence.see(pane, gains_of(sample, watch.limits(pane)), calm)
     found = _ring(watch, pane, calm, rules)
     if len(ringing):
         found += _resolve(watch, pane, ringing, sample.of(ringing), rules)
     found += _give_up(watch, pane, rules)
-    if not known.all():
-        teach(watch, pane, sample, there[~known], rules)
+    if len(new):
+        teach(watch, pane, sample, new, rules)
     return found
 
 
@@ -75,7 +76,7 @@ def _ring(watch: Watch, pane: int, calm: Ints, rules: Rules) -> list[Finding]:
     new["slot"], new["began"], new["level"] = slots, pane, levels[rung]
     new["above"], new["onset"] = watch.evidence.change(slots)
     watch.alarms = with_row(watch.alarms, new)
-    return findings(watch, pane, slots, rules, "firing")
+    return findings(watch, slots, rules, "firing")
 
 
 def _told_already(watch: Watch, calm: Ints, levels: Floats) -> list[int]:
@@ -108,7 +109,7 @@ def _resolve(watch: Watch, pane: int, ringing: Ints, counts: Floats, rules: Rule
     back = tells & (newest >= bands["lower"]) & (newest <= bands["upper"])
     some["n"][tells] = some["total"][tells] = 0.0
     watch.alarms[at] = some
-    found = findings(watch, pane, ringing[back], rules, "resolved")
+    found = findings(watch, ringing[back], rules, "resolved")
     watch.alarms = np.delete(watch.alarms, at[back])
     watch.evidence.forget(ringing[back])
     return found
@@ -125,18 +126,18 @@ def _give_up(watch: Watch, pane: int, rules: Rules) -> list[Finding]:
         volume = watch.slots.known(whole(watch.slots.names[slot].service, VOLUME))
         serves = volume >= 0 and watch.last[volume] == pane
         state = "could not tell" if serves else "insufficient data"
-        found += findings(watch, pane, np.array([slot]), rules, state)
+        found += findings(watch, np.array([slot]), rules, state)
     watch.alarms = watch.alarms[~gone]
     watch.evidence.forget(slots[gone])
     return found
 
 
-def findings(watch: Watch, pane: int, slots: Ints, rules: Rules, state: str) -> list[Finding]:
-    """What is known in a pane of series that ring."""
+def findings(watch: Watch, slots: Ints, rules: Rules, state: str) -> list[Finding]:
+    """What is known of series that ring, each beside the band of the hour in which it rang."""
     if not len(slots):
         return []
     some = watch.alarms[np.searchsorted(watch.alarms["slot"], slots)]
-    bands, counts = watch.bands_of(slots, pane), some["counts"]
+    bands, counts = watch.bands[watch.places(slots, some["began"])], some["counts"]
     n = counts.sum(1)
     lower, upper = interval(GRID, counts / bands["design_effect"][:, None])
     with np.errstate(invalid="ignore"):

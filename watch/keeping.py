@@ -52,8 +52,7 @@ def keep_watch(
     most = max(1, int(part * HOUR_S / config.panes.width_s))
     found = _catch_up(tx, watch, source, through, rules, most)
     # What rings is told anew with every pane: its effect is measured after the alarm.
-    newest = int(watch.last.max(initial=0))
-    rings = findings(watch, newest, watch.alarms["slot"], rules, "firing")
+    rings = findings(watch, watch.alarms["slot"], rules, "firing")
     known = with_examples(tx, [*found, *(told(one, int(watch.reached)) for one in rings)])
     put_findings(tx, source, known, now)
     save(tx, source, watch, 0 if stored is None else stored.version, now)

@@ -25,7 +25,7 @@ def moved(tx: Transaction, config: Config, source: str) -> dict[bytes, dict[str,
     watch = opened(stored, rules, rules.budget.slots)
     made, newest = {}, int(watch.last.max(initial=0))
     for alarm in watch.alarms:
-        (one,) = findings(watch, newest, np.array([alarm["slot"]]), rules, "firing")
+        (one,) = findings(watch, np.array([alarm["slot"]]), rules, "firing")
         held = baseline_of(watch, int(alarm["slot"]))
         if one.n < FEWEST or (held is None and not mean_of(one.name)):
             continue

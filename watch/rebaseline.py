@@ -96,7 +96,7 @@ def _fits(name: Name, wanted: Mapping[str, str]) -> bool:
 def forget(watch: Watch, chosen: Ints, rules: Rules) -> list[Finding]:
     """Let series learn anew from the calls to come; what rang is resolved with that."""
     rang = np.intersect1d(chosen, watch.alarms["slot"])
-    found = findings(watch, int(watch.last.max(initial=0)), rang, rules, "resolved")
+    found = findings(watch, rang, rules, "resolved")
     watch.bands[_places(watch, chosen)] = NO_BAND
     watch.evidence.forget(chosen)
     watch.alarms = watch.alarms[~np.isin(watch.alarms["slot"], chosen)]
