@@ -5,6 +5,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,9 @@ from agent.panes import HOUR_S
 from agent.record import Call, Half, Reject
 from agent.score import load_panel, options_of
 from agent.scoring.novelty import FEWEST_TEXTS, Novelty
-from agent.store import Store, letters, positions, reads
+from agent.store import Store, positions, reads, subjects
 from consumers.files import read_records
-from consumers.formats import parse
+from consumers.formats import fields, parse
 from consumers.pump.admin import create_topics, retention_s, topic_states
 from consumers.pump.sender import Sender, first_topic, key_of
 from consumers.recorder import UNKNOWN_FIELD_CALLS
@@ -225,8 +226,8 @@ def dead_letters(config: Config, limit: int) -> list[dict[str, Any]]:
 
 def forget(config: Config, unit: str) -> dict[str, int]:
     """Delete what is stored of a subject."""
-    store = open_writer(config)
-    with store.transaction() as tx:
-        done = letters.forget(tx, unit)
-    store.close()
-    return done
+    stored = fields.unit(unit, fields.Reading(config, time.time()))
+    if not stored:
+        raise BadConfig("--unit", "names nobody")
+    with closing(open_writer(config)) as store, store.transaction() as tx:
+        return subjects.forget(tx, stored, unit)

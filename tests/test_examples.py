@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from agent.config import Config, load_config
 from agent.record import Call, Score
 from agent.score import Panel
-from agent.store import Store, letters, open_store, retention
+from agent.store import Store, open_store, retention, subjects
 from agent.store.examples import Example
 from agent.store.tables import examples
 from consumers.cli import app
@@ -114,7 +114,7 @@ def test_examples_end_with_their_days_and_with_their_subject(store: Store) -> No
     travel(store, config)
     first = next(row for row in held(store) if row.id.startswith("new-"))
     with store.transaction() as tx:
-        assert letters.forget(tx, first.id.replace("new", "user"))["examples"] == 1
+        assert subjects.forget(tx, first.id.replace("new", "user"))["examples"] == 1
     assert first.key not in {row.key for row in held(store)}
     for now, left in ((1.9, True), (2.1, False)):
         with store.transaction() as tx:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from agent.asking import why_not
 from agent.config import load_config
 from agent.record import Answer, Call, Feedback, Reject
-from agent.store import Store, letters, open_store, reads
+from agent.store import Store, open_store, reads, subjects
 from agent.store.judgements import judgements
 from agent.store.ticket_tables import tickets
 from consumers.cli import app
@@ -231,7 +231,7 @@ def test_verdicts_are_a_series_of_the_judged_calls(tmp_path: Path, fake: Endpoin
         states = tx.scalars(select(tickets.c.state)).all()
         panes = [(group.variant, row.summaries) for level in (10, 60, 3600)
                  for _, _, group, row in reads.pane_rows(tx, 0, 4e9, level)]  # fmt: skip
-        forgotten = letters.forget(tx, "ann")
+        forgotten = subjects.forget(tx, "ann")
         left = tx.scalar(select(func.count()).select_from(judgements))
     store.close()
     assert (forgotten["judgements"], left) == (10, 20)

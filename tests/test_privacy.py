@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from agent.config import Config, load_config
 from agent.monitor import Monitor
 from agent.score import Panel
-from agent.store import Store, letters, open_store, reads, retention
+from agent.store import Store, open_store, reads, retention, subjects
 from agent.store.tables import META, calls, dead_letters, halves, seen, texts
 from consumers.house import House
 from tests.conftest import Clock
@@ -156,7 +156,7 @@ def test_forgetting_a_unit_leaves_nothing_of_it_and_all_of_the_others(store_url:
     way.inbox.append([*as_bytes(mine + others), (1.0, b'{"unit": "subject-7", ' + CANARY.encode())])
     way.drain()
     with store.transaction() as tx:
-        done = letters.forget(tx, "subject-7")
+        done = subjects.forget(tx, "subject-7")
     assert done == {
         "texts": 3, "tickets": 0, "examples": 0, "judgements": 0, "calls": 3,
         "dead_letters": 1, "halves": 0,
@@ -181,7 +181,7 @@ def test_forgetting_reaches_a_half_that_waits(sqlite_url: str) -> None:
     way.drain()
     assert "subject-7" in dump(store)
     with store.transaction() as tx:
-        assert letters.forget(tx, "subject-7")["halves"] == 1
+        assert subjects.forget(tx, "subject-7")["halves"] == 1
     assert "subject-7" not in dump(store)
     assert count(store, halves) == 0
     store.close()

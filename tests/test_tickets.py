@@ -12,7 +12,7 @@ from agent.buckets import event_key
 from agent.pairs import PAIR
 from agent.panes import Group
 from agent.record import Ask
-from agent.store import Store, closing, letters, open_store, positions, retention, tickets
+from agent.store import Store, closing, open_store, positions, retention, subjects, tickets
 from agent.store.tables import calls
 from agent.store.ticket_tables import TICKET_STATES, spent
 from agent.store.ticket_tables import tickets as table
@@ -158,7 +158,7 @@ def test_tickets_end_with_their_days_and_with_whom_they_are_about(any_store: Sto
     mark_sent(any_store, road.listener.asks)
     send(road, [answer(ask) for ask in road.listener.asks])
     with any_store.transaction() as tx:
-        done = letters.forget(tx, "ann")
+        done = subjects.forget(tx, "ann")
         assert (done["tickets"], done["calls"], done["texts"]) == (1, 2, 2)
         assert tx.scalar(select(func.count()).select_from(calls)) == 2
         tx.execute(spent.insert(), [

@@ -1,13 +1,11 @@
-"""Dead letters in the store: what waits to be sent, and forgetting a subject."""
+"""Dead letters in the store: what waits to be sent, and what came back."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, func, select, update
 
-from agent.store.judgements import judgements
-from agent.store.tables import calls, dead_letters, examples, halves, texts
-from agent.store.ticket_tables import tickets
+from agent.store.tables import dead_letters
 from agent.store.writes import unpack_headers
 
 _CHUNK = 500
@@ -69,35 +67,3 @@ def by_reason(tx: Connection) -> list[tuple[str, int, int, float]]:
     query = select(dead_letters.c.reason, *columns).group_by(dead_letters.c.reason)
     found = [(row[0], int(row[1]), int(row[2]), float(row[3])) for row in tx.execute(query)]
     return sorted(found, key=lambda one: (-one[1], one[0]))
-
-
-def forget(tx: Connection, unit: str) -> dict[str, int]:
-    """Delete a subject's call rows with their twins', texts, examples, tickets, verdicts, waiting
-    halves and dead letters; how many each.
-
-    Sums in panes stay: they hold no subject. The `seen` keys stay, so that a repeat counts once.
-    """
-    mine, asked = calls.alias("mine"), calls.alias("asked")
-    own = asked.c.unit == unit, asked.c.origin == "production", asked.c.service == mine.c.service
-    met = (asked.c.id == mine.c.pair) | (asked.c.pair == mine.c.pair)
-    # What a candidate was asked is what the subject asked.
-    twin = (mine.c.origin == "shadow") & select(asked.c.key).where(*own, met).exists()
-    keys = select(mine.c.key).where((mine.c.unit == unit) | twin)
-    done = {"texts": tx.execute(delete(texts).where(texts.c.key.in_(keys))).rowcount}
-    done["tickets"] = tx.execute(delete(tickets).where(tickets.c.call_key.in_(keys))).rowcount
-    done["examples"] = tx.execute(delete(examples).where(examples.c.call_key.in_(keys))).rowcount
-    done["judgements"] = tx.execute(
-        delete(judgements).where(judgements.c.call_key.in_(keys))
-    ).rowcount
-    done["calls"] = tx.execute(delete(calls).where(calls.c.key.in_(keys))).rowcount
-    needle = unit.encode()
-    for name, table, body in (
-        ("dead_letters", dead_letters, dead_letters.c.value),
-        ("halves", halves, halves.c.body),
-    ):
-        key = next(iter(table.primary_key))
-        held = [row[0] for row in tx.execute(select(key, body)) if row[1] and needle in row[1]]
-        for i in range(0, len(held), _CHUNK):
-            tx.execute(delete(table).where(key.in_(held[i : i + _CHUNK])))
-        done[name] = len(held)
-    return done
