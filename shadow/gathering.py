@@ -47,17 +47,17 @@ class Gathered:
             one.answer.cancel()
 
     async def _serve(self) -> None:
-        while mine := [one for one in self._waiting if not one.answer.done()]:
-            self._waiting = mine
+        while batch := tuple(one for one in self._waiting if not one.answer.done()):
+            self._waiting = list(batch)
             try:
-                found = await asyncio.to_thread(self._batch, tuple(mine))
+                found = await asyncio.to_thread(self._batch, batch)
             except Exception as error:  # whatever a model raises is its failure, and no end of ours
                 _log.error("the model failed: %s", type(error).__name__)  # it may quote a text
                 failed = Answer("error", error=f"the model failed: {type(error).__name__}")
-                found = dict.fromkeys(range(len(mine)), failed)
+                found = dict.fromkeys(range(len(batch)), failed)
             for at, answer in found.items():
-                if not mine[at].answer.done():
-                    mine[at].answer.set_result(answer)
+                if not batch[at].answer.done():
+                    batch[at].answer.set_result(answer)
 
     def _batch(self, waiting: Sequence[_Waiting]) -> dict[int, Answer]:
         for one in waiting:
