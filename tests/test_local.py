@@ -278,27 +278,3 @@ def test_a_model_that_fails_is_a_failed_answer_and_goes_on(
     assert line.getMessage() == "the model failed: RuntimeError" and line.exc_info is None
     assert answered.status == "ok"
     assert math.isfinite(answered.latency_s or math.nan)
-
-
-def test_what_is_asked_while_a_batch_fails_waits_for_the_next(
-    model: LocalModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun, asked = threading.Event(), threading.Event()
-
-    def broken(_: object) -> list[Answer]:
-        begun.set()
-        asked.wait(20)
-        monkeypatch.undo()
-        raise RuntimeError("device lost")
-
-    async def both() -> list[Answer]:
-        gathered = Gathered(model)
-        first = asyncio.create_task(gathered.ask(calls(1)[0]))
-        await asyncio.to_thread(begun.wait, 20)
-        second = asyncio.create_task(gathered.ask(calls(1)[0]))
-        await asyncio.sleep(0)
-        asked.set()
-        return [await first, await second]
-
-    monkeypatch.setattr(model, "answer", broken)
-    assert [one.status for one in asyncio.run(both())] == ["error", "ok"]
