@@ -120,7 +120,7 @@ class Stopwatch(Listener):
         self.stages_s[self._step] += now - self._began
         self._step, self._began = name, now
 
-    def flushed(self, flush: Flush, waited_s: float) -> None:
+    def flushed(self, flush: Flush) -> None:
         """Count what was stored."""
         self.stored += len(flush.calls)
 

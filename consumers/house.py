@@ -93,7 +93,7 @@ class House:
             self.listener.fenced()
             self.source.restart(list(held))
         else:
-            self.listener.flushed(done, 0.0)
+            self.listener.flushed(done)
 
     def _halves_wait(self, held: Mapping[Partition, Held], before: float) -> bool:
         with self.store.transaction() as tx:

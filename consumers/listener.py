@@ -11,7 +11,7 @@ from watch.pace import Standing
 class Listener:
     """Hears what the worker did; a subclass counts and publishes what it cares for."""
 
-    def flushed(self, flush: Flush, waited_s: float) -> None:
+    def flushed(self, flush: Flush) -> None:
         """A transaction was committed."""
 
     def lost(self, topic: str, records: int) -> None:

@@ -74,7 +74,7 @@ class Recorder(Listener):
         self._step, self._step_began = name, now
         self.health.progress()
 
-    def flushed(self, flush: Flush, waited_s: float) -> None:
+    def flushed(self, flush: Flush) -> None:
         """Count what a transaction did."""
         for topic, ledger in flush.ledgers.items():
             self.tally.records(topic, {name: ledger[name] for name in RECORD_OUTCOMES})

@@ -155,16 +155,15 @@ class Worker:
                 batch.setdefault(partition, []).extend(chunk.records)
         if not batch:
             return
-        taken = time.monotonic()
         # A crash left a mark at these records: they are worked on alone, one after another.
         careful = [p for p in batch if self._is_suspect(p, batch[p])]
         try:
             for partition in careful:
-                self._carefully(partition, batch.pop(partition), taken)
+                self._carefully(partition, batch.pop(partition))
             if batch:
                 self._attempt(batch)
                 entries = {p: self._parse(records) for p, records in batch.items()}
-                self._flush(entries, taken)
+                self._flush(entries)
         except Fenced as error:
             _log.warning("fenced at %s: reading its position again", error)
             self.listener.fenced()
@@ -190,9 +189,7 @@ class Worker:
 
         self._insist(write)
 
-    def _carefully(
-        self, partition: Partition, records: Sequence[RawRecord | Unreadable], taken: float
-    ) -> None:
+    def _carefully(self, partition: Partition, records: Sequence[RawRecord | Unreadable]) -> None:
         """One record at a time, each marked before it is worked on; a killer is set aside."""
         for record in records:
             held = self._held[partition]
@@ -201,11 +198,11 @@ class Worker:
             if suspect is not None and suspect.size == 1 and suspect.offset == first_of(record):
                 tried += suspect.n
             if isinstance(record, RawRecord) and tried >= self.config.limits.attempts:
-                self._flush({partition: [Entry(record, (), "killed_the_process")]}, taken)
+                self._flush({partition: [Entry(record, (), "killed_the_process")]})
                 held.suspect = None
                 continue
             self._attempt({partition: [record]})
-            self._flush({partition: self._parse([record])}, taken)
+            self._flush({partition: self._parse([record])})
 
     def _parse(self, records: Sequence[RawRecord | Unreadable]) -> list[Entry]:
         self.monitor.step("parse")
@@ -221,7 +218,7 @@ class Worker:
                 entries.append(Entry(record, tuple(items)))
         return entries
 
-    def _flush(self, entries: Mapping[Partition, list[Entry]], taken: float) -> None:
+    def _flush(self, entries: Mapping[Partition, list[Entry]]) -> None:
         """Observe entries; one that cannot be stored is found by halving and set aside."""
         readings = [
             Reading(
@@ -232,7 +229,7 @@ class Worker:
         try:
             done = self._observe(readings)
         except BadRecord as error:
-            self._bisect(entries, taken, error)
+            self._bisect(entries, error)
             return
         for reading in readings:
             position = reading.position
@@ -240,20 +237,18 @@ class Worker:
             through = max(reading.through or 0.0, position.read_through or 0.0) or None
             held.position = replace(position, next=reading.to, read_through=through)
         self.source.commit({(r.position.topic, r.position.partition): r.to for r in readings})
-        self.listener.flushed(done, time.monotonic() - taken)
+        self.listener.flushed(done)
 
-    def _bisect(
-        self, entries: Mapping[Partition, list[Entry]], taken: float, error: BadRecord
-    ) -> None:
+    def _bisect(self, entries: Mapping[Partition, list[Entry]], error: BadRecord) -> None:
         if sum(len(rows) for rows in entries.values()) == 1:
             ((partition, [entry]),) = entries.items()
-            self._flush({partition: [Entry(entry.record, (), error.reason)]}, taken)
+            self._flush({partition: [Entry(entry.record, (), error.reason)]})
             return
         for partition, rows in entries.items():
             middle = len(rows) // 2
             for half in (rows[:middle], rows[middle:]) if len(entries) == 1 else (rows,):
                 if half:
-                    self._flush({partition: half}, taken)
+                    self._flush({partition: half})
 
     def _observe(self, readings: Sequence[Reading]) -> Flush:
         result: list[Flush] = []

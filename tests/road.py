@@ -27,7 +27,7 @@ class Quiet(Listener):
         self.asks: list[Ask] = []
         self.skipped: Counter[tuple[str, str]] = Counter()
 
-    def flushed(self, flush: Flush, waited_s: float) -> None:
+    def flushed(self, flush: Flush) -> None:
         self.flushes += 1
         self.asks += flush.asks
         self.skipped += flush.skipped
