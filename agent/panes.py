@@ -170,7 +170,7 @@ class PaneBook:
         for key, blob in rows:
             self._put(key, blob)
 
-    def open(self, key: RowKey) -> tuple[RowKey, Row]:
+    def open(self, key: RowKey) -> Row:
         """The row to fold into; a group beyond the cap of its pane is folded into `other`."""
         if key not in self._rows and self._groups.get(key.pane, 0) >= self.groups_max:
             self.overflowed += 1
@@ -179,7 +179,7 @@ class PaneBook:
         row = found if isinstance(found, Row) else Row.from_bytes(found) if found else Row()
         self._put(key, row)
         self._dirty.add(key)
-        return key, row
+        return row
 
     def _put(self, key: RowKey, row: Row | bytes) -> None:
         if key not in self._rows:
@@ -239,9 +239,8 @@ def place(
         for key in wanted:
             at = index.get(key)
             if at is None:
-                _, row = book.open(key)
                 at = index[key] = len(rows)
-                rows.append(row)
+                rows.append(book.open(key))
             if status is not None:
                 rows[at].calls.add(status)
                 rows[at].panels.add(panel)

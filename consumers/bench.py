@@ -111,7 +111,6 @@ class Stopwatch(Listener):
     def __init__(self) -> None:
         self.stages_s: dict[str, float] = defaultdict(float)
         self.stored = 0
-        self.why_not_ready = ""
         self._step, self._began = "start", time.perf_counter()
 
     def step(self, name: str) -> None:
@@ -123,10 +122,6 @@ class Stopwatch(Listener):
     def flushed(self, flush: Flush) -> None:
         """Count what was stored."""
         self.stored += len(flush.calls)
-
-    def ready(self, state: bool, why: str) -> None:
-        """Remember why nothing moves."""
-        self.why_not_ready = why
 
 
 def make_records(n: int, chars: int) -> list[bytes]:

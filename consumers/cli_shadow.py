@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -12,7 +11,6 @@ import typer
 from abtest.wording import moment
 from agent.config import Config, load_config
 from agent.errors import BadConfig
-from agent.shadows import Candidate
 from consumers.candidates import candidate_states
 from consumers.cli_terminal import AsJson, ConfigFile, bare_table, print_json, say, who, wide
 from consumers.stores import open_reader
@@ -59,10 +57,6 @@ def _switch(told: Config, stop: str | None, why: str, resume: str | None) -> Non
             switch_candidate(store, told, by, stop, False, "--stop")
         if resume is not None:
             switch_candidate(store, told, by, resume, True, "--resume")
-
-
-def _candidates(told: Config) -> Mapping[str, Candidate]:
-    return told.shadow.candidates if told.shadow is not None else {}
 
 
 def _states(told: Config) -> list[dict[str, Any]]:

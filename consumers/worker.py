@@ -35,11 +35,9 @@ class Worker:
         listener: Listener,
         name: str,
         clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.config, self.store, self.source = config, store, source
         self.monitor, self.listener, self.name = monitor, listener, name
-        self._clock, self._sleep = clock, sleep
         self._held: dict[Partition, Held] = {}
         self.house = House(config, store, source, monitor, listener, name, clock)
         self._stopping = False
@@ -78,7 +76,7 @@ class Worker:
             self.house.keep(self._held)
         except StoreDown as error:
             self.listener.ready(False, str(error))
-            self._sleep(min(error.retry_after_s, 1.0))
+            time.sleep(min(error.retry_after_s, 1.0))
             return 0
         self.listener.ready(True, "")
         self.listener.progress()
@@ -266,4 +264,4 @@ class Worker:
                     raise
                 self.listener.ready(False, str(error))
                 self.listener.progress()
-                self._sleep(_BACKOFF_S[min(turn, len(_BACKOFF_S) - 1)])
+                time.sleep(_BACKOFF_S[min(turn, len(_BACKOFF_S) - 1)])

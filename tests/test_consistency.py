@@ -114,7 +114,7 @@ def test_no_pane_and_no_count_of_missing_scores_hears_of_what_was_not_meant() ->
     book, keys = PaneBook(10), [RowKey(0, Group("s", "m", name)) for name in "abc"]
     placed = place(book, [[key] for key in keys], ["ok"] * 3)
     fold(placed, [column], np.arange(3, dtype=np.uint64))
-    kept = [dict(book.open(key)[1].summaries) for key in keys]
+    kept = [dict(book.open(key).summaries) for key in keys]
     assert "robustness_typos" not in kept[0]
     assert kept[1]["robustness_typos"].missing.words == {"no_response": 1}
     assert (kept[2]["robustness_typos"].n, kept[2]["robustness_typos"].missing.total()) == (1, 0)

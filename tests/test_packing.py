@@ -68,7 +68,7 @@ def test_a_book_gives_each_changed_row_once_and_packed_rows_come_back_with_their
     for chosen in (keys, keys[:1], keys[:2], keys[2:], keys):
         for key in chosen:
             wanted[key] += 1
-            _, row = book.open(key)
+            row = book.open(key)
             row.calls.add("ok")
             row.bounded("score", 0, 1).add([(7, 1)], 1, 1, 1)
         packed = book.pack_dirty()
@@ -86,14 +86,14 @@ def test_a_book_holds_few_rows_unpacked_beside_those_of_the_last_flush(
 ) -> None:
     monkeypatch.setattr(PaneBook, "UNPACKED_MAX", 2)
     book, keys = PaneBook(groups_max=9), [RowKey(0, Group("s", "m", name)) for name in "abcd"]
-    rows = [book.open(key)[1] for key in keys]
+    rows = [book.open(key) for key in keys]
     book.pack_dirty()
-    assert book.open(keys[0])[1] is rows[0]
+    assert book.open(keys[0]) is rows[0]
     book.pack_dirty()
-    assert [book.open(key)[1] is row for key, row in zip(keys, rows, strict=True)] == [1, 0, 0, 0]
+    assert [book.open(key) is row for key, row in zip(keys, rows, strict=True)] == [1, 0, 0, 0]
     book.pack_dirty()
     book.drop_closed(10, 10)
     for key in keys[:3]:
-        assert not book.open(key._replace(pane=10))[1].summaries
+        assert not book.open(key._replace(pane=10)).summaries
         book.pack_dirty()
     assert len(book) == 3

@@ -47,10 +47,10 @@ class StoredRun:
     body: bytes
 
 
-def load_run(tx: Connection, experiment: str, run: int | None = None) -> StoredRun | None:
-    """A run of an experiment, the newest when none is named."""
+def load_run(tx: Connection, experiment: str) -> StoredRun | None:
+    """The newest run of an experiment."""
     query = select(runs).where(runs.c.experiment == experiment).order_by(runs.c.run.desc())
-    row = tx.execute(query if run is None else query.where(runs.c.run == run)).first()
+    row = tx.execute(query.limit(1)).first()
     return None if row is None else StoredRun(row.run, row.version, bytes(row.body))
 
 

@@ -43,16 +43,15 @@ def items(batch: Batch, config: Config, arrival: float) -> list[Item]:
         grouped.setdefault((log.trace_id, log.span_id), []).append(log)
     for logs in grouped.values():
         logs.sort(key=lambda log: log.time_ns)
-        found.append(_guarded(_from_logs, logs, traced, config, arrival))
+        found.append(_guarded(_from_logs, logs, config, arrival))
     return found or ([Filtered("metrics")] if batch.metrics else [])
 
 
-def _guarded(read: Any, what: Any, traced: set[str], config: Config, arrival: float) -> Item:
+def _guarded(read: Callable[..., Item], *told: Any) -> Item:
     try:
-        item: Item = read(what, traced, config, arrival)
+        return read(*told)
     except BadRecord as error:
         return Reject(error.reason, error.detail)
-    return item
 
 
 def _from_span(span: Span, traced: set[str], config: Config, arrival: float) -> Item:
@@ -94,7 +93,7 @@ def _call(
     )
 
 
-def _from_logs(logs: list[LogEvent], traced: set[str], config: Config, arrival: float) -> Item:
+def _from_logs(logs: list[LogEvent], config: Config, arrival: float) -> Item:
     reading = Reading(config, arrival)
     key = _key(logs[0].trace_id, logs[0].span_id)
     attributes: Attributes = {}

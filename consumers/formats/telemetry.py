@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-SERVER, CLIENT = 2, 3
+SERVER = 2
 STATUS_ERROR = 2
 # An AnyValue may nest; a list of lists deeper than this is no message of ours.
 VALUE_DEPTH = 64

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
@@ -40,9 +40,8 @@ _RETRY_S = 1.0
 class Pump(Exchange):
     """Reads the configured topics as a member of the consumer group."""
 
-    def __init__(self, config: Config, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__(config.kafka)
-        self._clock = clock
         self._last_arrival: dict[Partition, float] = {}
         self._stop = threading.Event()
         self._full = False
@@ -206,7 +205,7 @@ class Pump(Exchange):
         """Ask where idle partitions end: nothing before that time can still arrive unread."""
         with self._lock:
             keys = sorted(self._running)
-        at = self._clock()
+        at = time.time()
         asked = [TopicPartition(*key) for key in keys] or [TopicPartition(self._any_topic, 0)]
         ends = self._consumer.end_offsets(asked, timeout_ms=2000)
         with self._lock:
@@ -232,7 +231,7 @@ class Pump(Exchange):
             return {}
         except Exception as error:
             return self._step_over(error)
-        now = self._clock()
+        now = time.time()
         return {
             (tp.topic, tp.partition): [to_raw(record, now) for record in records]
             for tp, records in polled.items()
