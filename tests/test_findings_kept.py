@@ -12,7 +12,6 @@ from agent.store import Store, open_store
 from agent.store.findings import (
     all_findings,
     current_findings,
-    drop_findings,
     mark_told,
     open_findings,
     put_findings,
@@ -34,8 +33,6 @@ def walk(store: Store, states: list[State], for_s: float) -> list[list[State]]:
             now = step(known, replace(BURNS, state=state, as_of=START + 10 * at), for_s)
             if now is not None:
                 put_findings(tx, "live", [now], START + 10 * at)
-            elif known is not None:
-                drop_findings(tx, "live", [known])
         with store.transaction() as tx:
             seen.append([one.state for one in all_findings(tx, 10)])
     return seen
@@ -54,10 +51,6 @@ def test_states_walk_through_the_store(any_store: Store) -> None:
         ["resolved"],
         ["pending", "resolved"],
     ]
-
-
-def test_what_was_only_pending_leaves_no_row(any_store: Store) -> None:
-    assert walk(any_store, ["firing", "resolved"], for_s=20) == [["pending"], []]
 
 
 def test_a_finding_is_read_back_as_it_was(any_store: Store) -> None:

@@ -9,7 +9,7 @@ import pytest
 from agent.config import Config, Limits
 from agent.halves import join, merge_logs
 from agent.record import Call, Feedback, Half, Item, Message, Reject
-from consumers.formats import FORMATS, parse, sniff
+from consumers.formats import FORMATS, parse
 from consumers.formats.fields import REASONS
 
 CONFIG = Config(service="support")
@@ -201,12 +201,11 @@ def test_an_array_is_a_batch_and_two_documents_are_not() -> None:
         (b'\n {"resourceSpans": []}', "otlp"),
         (b'{"resourceLogs": []}', "otlp"),
         (b"\n\x10\n\x00\x12\x0c", "otlp"),
-        (b"\nnothing", "native"),
-        (b"", "native"),
     ],
 )
 def test_the_format_is_sniffed(value: bytes, expected: str) -> None:
-    assert sniff(value) == expected
+    found = parse(value, "auto", CONFIG, ARRIVAL)
+    assert [form for form in FORMATS if parse(value, form, CONFIG, ARRIVAL) == found] == [expected]
 
 
 def test_the_topics_format_wins_over_the_look() -> None:

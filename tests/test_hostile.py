@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agent.broker import Format
 from agent.config import Config, Limits
 from agent.record import Call, Item, Reject
-from consumers.formats import parse, sniff
+from consumers.formats import parse
 from consumers.formats.fields import REASONS
 from tests.telemetry import CHAT, PROMPTS, event, logs, protobuf, span, traces
 from tests.test_litellm import payload
@@ -227,7 +227,6 @@ def check(items: list[Item]) -> None:
 def test_random_bytes_never_raise(value: bytes, topic_format: Format) -> None:
     check(read(value, topic_format))
     check(read(b"\n" + value, topic_format))
-    assert sniff(value) in FORMATS
 
 
 DEPTHS = [300, pytest.param(1500, marks=pytest.mark.prove)]

@@ -83,12 +83,6 @@ def classifier(encoder: Encoder, weights: Weights) -> "Rows":
     return rows
 
 
-def token_classifier(encoder: Encoder, weights: Weights) -> "Rows":
-    """The outputs of a token classification head, [tokens, labels]."""
-    last = _apply(linear(weights, "classifier"))
-    return lambda pack: last(encoder.hidden(pack))
-
-
 def _steps(encoder: Encoder, weights: Weights) -> "list[Step]":
     import torch
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, Select, and_, case, delete, or_, select, update
+from sqlalchemy import Connection, Select, and_, case, or_, select, update
 
 from agent.findings import Finding, Kind, State
 from agent.store.tables import findings
@@ -42,12 +42,6 @@ def row_of(source: str, one: Finding, now: float) -> dict[str, object]:
     }
     held |= {"state": one.state, "began": one.began, "name": json.dumps(one.name)}
     return held | {"body": json.dumps(asdict(one)), "stored_at": now}
-
-
-def drop_findings(tx: Connection, source: str, gone: Iterable[Finding]) -> None:
-    """Forget findings that were only pending and came to nothing."""
-    keys = sorted(one.key for one in gone)
-    tx.execute(delete(findings).where(findings.c.source == source, findings.c.key.in_(keys)))
 
 
 def all_findings(

@@ -62,16 +62,6 @@ def said(headers: Sequence[tuple[str, bytes]]) -> Format | None:
     return next((_SAID.get(value) for name, value in headers if name == HEADER), None)
 
 
-def sniff(value: bytes) -> Format:
-    """The format that a value looks like; "native" when nothing speaks for another."""
-    if documents.is_protobuf(value):
-        return "otlp"
-    try:
-        return _format_of(documents.load(value)[0])
-    except BadRecord:
-        return _format_of(documents.load_lines(value)[0])
-
-
 def _parse(value: bytes, topic_format: Format, config: Config, arrival: float) -> list[Item]:
     documents.check_size(value, config.limits.record_bytes)
     if topic_format in ("auto", "otlp") and documents.is_protobuf(value):
@@ -105,6 +95,7 @@ def _chosen(topic_format: Format, document: Any) -> Format:
 
 
 def _format_of(document: Any) -> Format:
+    """The format that a document looks like; "native" when nothing speaks for another."""
     rows = document if isinstance(document, list) else [document]
     first = next((row for row in rows if isinstance(row, dict)), {})
     if any(root in first for root in otlp_json.ROOTS):
