@@ -123,13 +123,11 @@ def serve(
     health: Health,
     host: str = "127.0.0.1",
     port: int = 9464,
-    waiting: Callable[[], bool] = lambda: True,
     connection_s: float = CONNECTION_S,
 ) -> Server:
     """Answer on `host`:`port` (0 takes a free one) until closed.
 
-    `waiting` says whether work waits; by default a loop must always make progress, and an empty
-    poll is progress.
+    A loop must always make progress to be alive; an empty poll is progress.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -137,7 +135,7 @@ def serve(
     except OSError as error:
         problem = error.strerror or type(error).__name__
         raise BadConfig("exporter.port", f"cannot listen on {host}:{port}: {problem}") from None
-    httpd.tally, httpd.health, httpd.waiting = tally, health, waiting
+    httpd.tally, httpd.health = tally, health
     return Server(httpd)
 
 
@@ -146,7 +144,6 @@ class _Http(ThreadingHTTPServer):
     request_queue_size = 128
     tally: Tally
     health: Health
-    waiting: Callable[[], bool]
 
     def __init__(self, family: socket.AddressFamily, address: Any, connection_s: float) -> None:
         self.address_family = family
@@ -198,8 +195,8 @@ class _Answer(BaseHTTPRequestHandler):
         if path == "/metrics":
             self._metrics()
         elif path == "/livez":
-            alive = self.server.health.alive(self.server.waiting())
-            self._send(200 if alive else 503, "ok" if alive else "no progress while work waits")
+            alive = self.server.health.alive(waiting=True)
+            self._send(200 if alive else 503, "ok" if alive else "no progress")
         elif path == "/readyz":
             ready, why = self.server.health.state
             self._send(200 if ready else 503, "ok" if ready else why or "not ready")
