@@ -152,9 +152,9 @@ def _account(
         plan.letters.append(letter(record, entry.quarantined, ""))
     elif record.value is None:
         ledger["skipped"] += 1
-    elif len(entry.items) == 1 and _is_whole_reject(entry.items[0]):
+    elif (whole := _whole_reject(entry.items)) is not None:
         ledger["unreadable_records"] += 1
-        plan.letters.append(_reject_letter(record, entry.items[0]))
+        plan.letters.append(letter(record, whole.reason, whole.detail))
     else:
         ledger["parsed"] += 1
         ledger["found"] += len(entry.items)
@@ -165,11 +165,18 @@ def _account(
                 _take(plan, part, record, item, rules)
 
 
-def _is_whole_reject(item: Item) -> bool:
-    return isinstance(item, Reject) and item.scope == "record"
+def _whole_reject(items: Sequence[Item]) -> Reject | None:
+    one = items[0] if len(items) == 1 else None
+    return one if isinstance(one, Reject) and one.scope == "record" else None
 
 
-def _take(plan: Plan, part: int, record: RawRecord, item: Item, rules: Intake) -> None:
+def _take(
+    plan: Plan,
+    part: int,
+    record: RawRecord,
+    item: Call | Feedback | Reject | Filtered,
+    rules: Intake,
+) -> None:
     ledger = plan.ledgers[part]
     if isinstance(item, Call):
         if rules.models and item.model not in rules.models:
@@ -184,7 +191,7 @@ def _take(plan: Plan, part: int, record: RawRecord, item: Item, rules: Intake) -
         ledger["filtered"] += 1
     else:
         ledger["invalid"] += 1
-        plan.letters.append(_reject_letter(record, item))
+        plan.letters.append(letter(record, item.reason, item.detail))
 
 
 def _meet(
@@ -229,11 +236,6 @@ def letter(record: RawRecord | Unreadable, reason: str, detail: str) -> DeadLett
         record.topic, record.partition, record.offset, reason, detail, record.arrival,
         record.value, record.key, record.headers,
     )  # fmt: skip
-
-
-def _reject_letter(record: RawRecord, item: Item) -> DeadLetter:
-    reject = item if isinstance(item, Reject) else Reject("invalid")
-    return letter(record, reject.reason, reject.detail)
 
 
 def original(text: str, was: Originals) -> tuple[bytes, int]:
