@@ -28,11 +28,13 @@ from agent.store.writes import Position
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One record and what was read out of it; `quarantined` says why it is not to be worked on."""
+    """One record and what was read out of it; `quarantined` says why it is not to be worked on,
+    which was `tried` so often."""
 
     record: RawRecord | Unreadable
     items: tuple[Item, ...] = ()
     quarantined: str = ""
+    tried: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ def _account(
     ledger["received"] += 1
     if entry.quarantined:
         ledger["quarantined"] += 1
-        plan.letters.append(letter(record, entry.quarantined, ""))
+        plan.letters.append(letter(record, entry.quarantined, "", entry.tried))
     elif record.value is None:
         ledger["skipped"] += 1
     elif (whole := _whole_reject(entry.items)) is not None:
@@ -225,7 +227,9 @@ def _meet(
     plan.work.append(work)
 
 
-def letter(record: RawRecord | Unreadable, reason: str, detail: str) -> DeadLetter:
+def letter(
+    record: RawRecord | Unreadable, reason: str, detail: str, attempts: int = 1
+) -> DeadLetter:
     """A record set aside, with its original bytes where the client could read them."""
     if isinstance(record, Unreadable):
         return DeadLetter(
@@ -234,7 +238,7 @@ def letter(record: RawRecord | Unreadable, reason: str, detail: str) -> DeadLett
         )  # fmt: skip
     return DeadLetter(
         record.topic, record.partition, record.offset, reason, detail, record.arrival,
-        record.value, record.key, record.headers,
+        record.value, record.key, record.headers, attempts=attempts,
     )  # fmt: skip
 
 

@@ -196,7 +196,7 @@ class Worker:
             if suspect is not None and suspect.size == 1 and suspect.offset == first_of(record):
                 tried += suspect.n
             if isinstance(record, RawRecord) and tried >= self.config.limits.attempts:
-                self._flush({partition: [Entry(record, (), "killed_the_process")]})
+                self._flush({partition: [Entry(record, (), "killed_the_process", tried)]})
                 held.suspect = None
                 continue
             self._attempt({partition: [record]})

@@ -209,6 +209,28 @@ def test_feedback_in_the_batch_of_its_call_is_about_the_production_answer(sqlite
     store.close()
 
 
+def test_a_record_that_ends_the_process_is_set_aside_with_how_often_it_was_tried(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fatal(value: bytes, *rest: Any) -> list[Item]:
+        if b"call-2" in value:
+            raise Planted
+        return parse(value, *rest)
+
+    monkeypatch.setattr(consumers.worker, "parse", fatal)
+    with closing(open_store(sqlite_url)) as store:
+        InboxRoad(store).inbox.append(as_bytes(native(number) for number in range(4)))
+        for _ in range(3):
+            with pytest.raises(Planted):
+                InboxRoad(store).drain()
+        InboxRoad(store).drain()
+        with store.transaction() as tx:
+            terms = reads.ledger(tx).terms
+            (letter,) = reads.letters(tx, 10)
+    assert (letter["reason"], letter["attempts"]) == ("killed_the_process", 3)
+    assert (terms["scored"], terms["failed"]) == (3, 1)
+
+
 def test_25_a_call_that_the_store_refuses_costs_none_of_its_499_neighbours(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
