@@ -23,6 +23,16 @@ def check_secret(secret: str) -> None:
         raise ValueError("its secret must be printable ASCII without spaces")
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can call this host."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
 class Token(Tree):
     """What a bearer token opens; the secret stands here, in the environment or in a file."""
 

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from agent.config import Config, load_config
+from agent.serving import is_loopback
 from consumers import service
 from consumers.cli_rules import RuleForm, rule_text
-from consumers.server.access import is_loopback
 from deploy import render
 from deploy.values_schema import FILE, schema_text
 

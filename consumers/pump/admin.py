@@ -1,15 +1,15 @@
 """Topics: which there are, and making those that the configuration names."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import TopicAlreadyExistsError
 
 from agent.broker import Kafka
 from agent.config import Config
-from consumers.pump.connection import settings, translated
+from consumers.pump.connection import administering
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +34,12 @@ def topic_roles(config: Config) -> dict[str, str]:
 
 def topic_states(config: Config) -> list[TopicState]:
     """The configured topics as the broker has them; raises StoreDown when it is away."""
-    with translated("listing topics"):
-        client = KafkaAdminClient(**settings(config.kafka), request_timeout_ms=10_000)
-        try:
-            known = {
-                row["name"]: len(row["partitions"])
-                for row in client.describe_topics()
-                if not row.get("error_code")
-            }
-        finally:
-            client.close()
+    with administering(config.kafka, "listing topics") as client:
+        known = {
+            row["name"]: len(row["partitions"])
+            for row in client.describe_topics()
+            if not row.get("error_code")
+        }
     return [
         TopicState(name, role, known.get(name, 0)) for name, role in topic_roles(config).items()
     ]
@@ -51,13 +47,9 @@ def topic_states(config: Config) -> list[TopicState]:
 
 def retention_s(config: Kafka, topic: str) -> float | None:
     """How long the broker keeps a record after its own time; None for ever, or for no topic."""
-    with translated("reading the topic's settings"):
-        client = KafkaAdminClient(**settings(config), request_timeout_ms=10_000)
-        try:
-            asked = ConfigResource(ConfigResourceType.TOPIC, topic, {"retention.ms": None})
-            found = client.describe_configs([asked])["topic"].get(topic, {})
-        finally:
-            client.close()
+    with administering(config, "reading the topic's settings") as client:
+        asked = ConfigResource(ConfigResourceType.TOPIC, topic, {"retention.ms": None})
+        found = client.describe_configs([asked])["topic"].get(topic, {})
     kept_ms = int(found["retention.ms"]["value"]) if found else -1
     return kept_ms / 1000 if kept_ms >= 0 else None
 
@@ -66,32 +58,18 @@ def create_topics(config: Config, partitions: int, replication: int) -> list[str
     """Make the configured topics that are missing; the names of those made."""
     missing = [state.name for state in topic_states(config) if not state.partitions]
     made = []
-    with translated("creating topics"):
-        client = KafkaAdminClient(**settings(config.kafka), request_timeout_ms=10_000)
-        try:
-            for name in missing:
-                # The broker then unpacks batches itself and refuses a decompression bomb.
-                topic = NewTopic(
-                    name,
-                    partitions,
-                    replication,
-                    topic_configs={"compression.type": "uncompressed"},
-                )
-                try:
-                    client.create_topics([topic], wait_for_metadata=True)
-                    made.append(name)
-                except TopicAlreadyExistsError:
-                    continue
-        finally:
-            client.close()
+    with administering(config.kafka, "creating topics") as client:
+        for name in missing:
+            # The broker then unpacks batches itself and refuses a decompression bomb.
+            settings = {"compression.type": "uncompressed"}
+            topic = NewTopic(name, partitions, replication, topic_configs=settings)
+            with suppress(TopicAlreadyExistsError):
+                client.create_topics([topic], wait_for_metadata=True)
+                made.append(name)
     return made
 
 
 def delete_topics(config: Kafka, names: Sequence[str]) -> None:
     """Delete topics; raises StoreDown when the broker is away."""
-    with translated("deleting topics"):
-        client = KafkaAdminClient(**settings(config), request_timeout_ms=10_000)
-        try:
-            client.delete_topics(list(names))
-        finally:
-            client.close()
+    with administering(config, "deleting topics") as client:
+        client.delete_topics(list(names))

@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
-from ipaddress import ip_address
+from contextlib import closing, contextmanager
 from typing import Any
 
+from kafka import KafkaAdminClient
 from kafka.errors import (
     AuthorizationError,
     KafkaConfigurationError,
@@ -16,6 +16,7 @@ from kafka.record import util
 
 from agent.broker import Kafka, Security
 from agent.errors import BadConfig, StoreDown
+from agent.serving import is_loopback
 
 MAX_BACKOFF_MS = 1000  # 30 s, the default, kept a consumer waiting 11 s after its broker was back
 
@@ -28,8 +29,9 @@ def has_fast_crc() -> bool:
 def settings(config: Kafka) -> dict[str, Any]:
     """What every client is made with; raises BadConfig for clear text off loopback."""
     security = config.security
+    hosts = [broker.rsplit(":", 1)[0] for broker in config.brokers]
     clear = security.protocol in ("PLAINTEXT", "SASL_PLAINTEXT")
-    if clear and not security.insecure and not all(_is_loopback(b) for b in config.brokers):
+    if clear and not security.insecure and not all(map(is_loopback, hosts)):
         raise BadConfig(
             "kafka.security.protocol",
             f"{security.protocol} sends clear text to a broker that is not on this machine; "
@@ -80,16 +82,6 @@ def _tls(security: Security) -> dict[str, Any]:
     return tls
 
 
-def _is_loopback(broker: str) -> bool:
-    host = broker.rsplit(":", 1)[0].strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 class _Heard(logging.Handler):
     """Keeps why a connection failed: the client logs it, tries on, and raises a mere time-out."""
 
@@ -119,6 +111,16 @@ def translated(what: str) -> Iterator[None]:
             yield
         except (KafkaError, OSError) as error:
             raise _ours(heard.error or error, what) from None
+
+
+@contextmanager
+def administering(config: Kafka, what: str, answer_ms: int = 10_000) -> Iterator[KafkaAdminClient]:
+    """A client for what is no record, until the block ends; its errors in our words."""
+    with (
+        translated(what),
+        closing(KafkaAdminClient(**settings(config), request_timeout_ms=answer_ms)) as client,
+    ):
+        yield client
 
 
 def _ours(error: BaseException, what: str) -> BadConfig | StoreDown:

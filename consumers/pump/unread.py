@@ -1,10 +1,10 @@
 """How much of a topic a consumer group has left, asked from outside of the group."""
 
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 
 from agent.broker import Kafka
 from agent.errors import BadConfig
-from consumers.pump.connection import settings, translated
+from consumers.pump.connection import administering, settings, translated
 
 _ANSWER_MS = 5000
 
@@ -44,12 +44,8 @@ class Unread:
 
     def settled(self) -> bool:
         """Whether its members have shared out the partitions; raises as `look` does."""
-        with translated("asking for the group"):
-            client = KafkaAdminClient(**settings(self._config), request_timeout_ms=_ANSWER_MS)
-            try:
-                found = client.describe_groups([self._group])[self._group]
-            finally:
-                client.close()
+        with administering(self._config, "asking for the group", _ANSWER_MS) as client:
+            found = client.describe_groups([self._group])[self._group]
         return bool(found["group_state"] == "Stable")
 
     def close(self) -> None:

@@ -7,7 +7,6 @@ What a path needs is said once, here; a path that is not listed needs `read` to 
 import asyncio
 import hashlib
 import hmac
-import ipaddress
 import time
 from collections.abc import Callable, Mapping
 from urllib.parse import SplitResult, quote, urlsplit
@@ -18,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agent.errors import BadConfig, StoreDown
-from agent.serving import Role, Server, Token, check_secret
+from agent.serving import Role, Server, Token, check_secret, is_loopback
 from consumers.server.limits import Rates, network_of
 from consumers.server.problems import asked_for, later, said
 
@@ -110,16 +109,6 @@ def keys_of(server: Server) -> Keys:
     if not server.tokens and not is_loopback(server.host):
         raise BadConfig("server.tokens", f"are required where {server.host} is listened on")
     return Keys(server.tokens)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can call this host."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def role_for(method: str, path: str) -> Role | None:
