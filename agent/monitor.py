@@ -29,7 +29,7 @@ from agent.examples import keep_examples
 from agent.feedback import accept_feedback
 from agent.flush import Books, Fenced, Met, Partition, Scored
 from agent.intake import Plan, Reading, Waiting, half_keys, make_plan, unpack_half
-from agent.panes import Column, PaneBook
+from agent.panes import Column
 from agent.record import NOT_MEANT, Ask, Call, DeadLetter
 from agent.score import Panel, Scores
 from agent.scoring.languages import LANGUAGE, with_language
@@ -163,7 +163,8 @@ class Monitor:
         with self.store.transaction() as tx:
             closed = writes.closed_through(tx, [r.position.source for r in readings])
             for reading in readings:
-                self._open_book(reading, flush.load_book(tx, reading, self._books, self.config))
+                book = flush.load_book(tx, reading, self._books, self.config)
+                self._books[flush.place_of(reading)] = book
             flush.write_halves(tx, readings, scored, now + self.config.intake.join_wait_s)
             self.step("seen")
             accepted = flush.accept_calls(tx, plan, rows, now)
@@ -209,9 +210,6 @@ class Monitor:
                 experiments.enter_panel(tx, self._digest, self._versions)
             self._panel_known = True
 
-    def _open_book(self, reading: Reading, book: PaneBook) -> None:
-        self._books[(reading.position.topic, reading.position.partition)] = book
-
     def _done(
         self,
         readings: Sequence[Reading],
@@ -223,7 +221,7 @@ class Monitor:
         done = Flush(letters=plan.letters)
         for reading, ledger in zip(readings, plan.ledgers, strict=True):
             position = reading.position
-            book = self._books[(position.topic, position.partition)]
+            book = self._books[flush.place_of(reading)]
             book.drop_closed(closed.get(position.source, 0.0), self.config.panes.width_s)
             done.ledgers.setdefault(position.topic, Counter()).update(ledger)
         done.open_panes = sum(len(book) for book in self._books.values())

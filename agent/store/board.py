@@ -1,6 +1,8 @@
 """What pages read of closed panes."""
 
-from sqlalchemy import Connection, and_, func, select
+from operator import itemgetter
+
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from agent.experiments import PAIRED, PROBE
 from agent.panes import Group
@@ -29,11 +31,7 @@ def group_panes(
 ) -> list[tuple[int, Group, int, bytes]]:
     """Closed panes of one level that begin within [start, end), of calls and not of pairs or of
     parts of calls: (pane, group, calls, packed row), in no order."""
-    here = panes.c.source == source, ON_TIME, panes.c.level_s == level_s
-    there = panes.c.pane >= start, panes.c.pane < end, panes.c.segment == ""
-    columns = (panes.c.pane, *(panes.c[name] for name in Group._fields))
-    query = select(*columns, panes.c.calls, panes.c.summaries).where(*here, *there, _CALLED)
-    return [(row[0], Group(*row[1:5]), row[5], row[6]) for row in tx.execute(query)]
+    return _closed(tx, source, level_s, (start, end), panes.c.segment == "")
 
 
 def panes_of(
@@ -41,13 +39,18 @@ def panes_of(
 ) -> list[tuple[int, Group, int, bytes]]:
     """Closed panes of one level of a service that begin within [start, end), parts of calls as
     well: (pane, group, calls, packed row), by time."""
+    found = _closed(tx, source, level_s, span, panes.c.service == service)
+    return sorted(found, key=itemgetter(0))
+
+
+def _closed(
+    tx: Connection, source: str, level_s: int, span: tuple[int, int], only: ColumnElement[bool]
+) -> list[tuple[int, Group, int, bytes]]:
     here = panes.c.source == source, ON_TIME, panes.c.level_s == level_s
-    there = panes.c.pane >= span[0], panes.c.pane < span[1], panes.c.service == service
+    there = panes.c.pane >= span[0], panes.c.pane < span[1], only
     columns = (panes.c.pane, *(panes.c[name] for name in Group._fields))
     query = select(*columns, panes.c.calls, panes.c.summaries).where(*here, *there, _CALLED)
-    return [
-        (row[0], Group(*row[1:5]), row[5], row[6]) for row in tx.execute(query.order_by("pane"))
-    ]
+    return [(row[0], Group(*row[1:5]), row[5], row[6]) for row in tx.execute(query)]
 
 
 def span_of_panes(tx: Connection) -> tuple[int, int] | None:
