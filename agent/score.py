@@ -11,7 +11,7 @@ from agent.config import Config, ScorerOptions
 from agent.errors import BadConfig
 from agent.intake import share_of
 from agent.record import Call, Score, unscored
-from agent.scoring import READERS, Options, Reader, Scorer, load, names
+from agent.scoring import READERS, Options, Reader, Scorer, check_name, load, names
 from agent.scoring.engine import Engine
 from agent.scoring.int8 import Twins
 
@@ -129,8 +129,7 @@ def load_panel(config: Config, twins: Twins | None = None) -> Panel:
     scorer, or one whose model is missing.
     """
     for name in config.scorers:
-        if name not in names():
-            raise BadConfig(f"scorers.{name}", f"unknown scorer; known are {', '.join(names())}")
+        check_name(name)
     chosen, engine = [], Engine()
     for name in filter(lambda name: enabled(config, name), names()):
         told = config.scorers.get(name)

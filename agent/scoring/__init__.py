@@ -112,10 +112,15 @@ def names() -> tuple[str, ...]:
     return tuple(_MODULES)
 
 
-def load(name: str, options: Options) -> Scorer:
-    """Make a scorer ready to work; raises BadConfig when its model is not there."""
+def check_name(name: str) -> None:
+    """Raise BadConfig for a name that no scorer has."""
     if name not in _MODULES:
         raise BadConfig(f"scorers.{name}", f"unknown scorer; known are {', '.join(_MODULES)}")
+
+
+def load(name: str, options: Options) -> Scorer:
+    """Make a scorer ready to work; raises BadConfig when its model is not there."""
+    check_name(name)
     importlib.import_module(_MODULES[name])
     return _FACTORIES[name](options)
 
