@@ -9,9 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from agent.buckets import Floats, dither_keys
+from agent.buckets import Bools, Floats, Keys, dither_keys
 from agent.catalog import metric_named
 from agent.columns import FAILURES, TAKEN_AWAY
 from agent.experiments import LOG_RATIO, WIN
@@ -28,8 +27,6 @@ UNSCORED = "unscored"
 PAIR, REPEATED, UNMATCHED, LATE = "pair", "repeated_unit", "unmatched", "late"
 # Log-ratios beyond are clipped: a thousand times slower is no measurement.
 LOG_BOUND = math.log(1000.0)
-
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +102,7 @@ class _Sides:
         return there
 
 
-def _fold_score(row: Row, metric: str, sides: _Sides, keys: NDArray[np.uint64]) -> None:
+def _fold_score(row: Row, metric: str, sides: _Sides, keys: Keys) -> None:
     whole, summary = sides.whole, row.bounded(metric, -1.0, 1.0)
     summary.update((sides.candidate - sides.control)[whole], keys[whole])
     for reason, failed, other in (

@@ -1,5 +1,6 @@
 """The frozen types that cross folders."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -94,6 +95,10 @@ class Half:
     key: str
     side: Literal["span", "log"]
     call: Call
+
+
+# What a judge may be called: its name stands in that of its metric.
+JUDGE = re.compile(r"[a-z][a-z0-9_]{0,47}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,12 @@
 """Candidates that are asked what production was asked, and what they may cost."""
 
-import re
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 
+from agent.record import JUDGE
 from agent.tree import Name, TopicName, Tree
 
 # A declared segment and its value.
@@ -60,10 +60,6 @@ class Breaker(Tree, allow_inf_nan=False):
         if self.most_s < self.open_s:
             raise ValueError(f"most_s ({self.most_s:g}) is less than open_s ({self.open_s:g})")
         return self
-
-
-# The name of a judge stands in that of its metric.
-_JUDGE = re.compile(r"[a-z][a-z0-9_]{0,47}")
 
 
 class Candidate(Tree):
@@ -173,7 +169,7 @@ class Shadow(Tree):
     @model_validator(mode="after")
     def _has_metrics_for_its_judges(self) -> "Shadow":
         for name, one in self.candidates.items():
-            if one.rubric is not None and not _JUDGE.fullmatch(name):
+            if one.rubric is not None and not JUDGE.fullmatch(name):
                 raise ValueError(
                     f"{name} has a rubric, so its name is that of a metric: a-z, 0-9, _"
                 )

@@ -17,6 +17,7 @@ from agent.findings import Severity
 from agent.tree import Tree
 
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
+Z95 = 1.959964  # z of a 95 % interval
 
 
 class Objective(Tree):
@@ -138,7 +139,7 @@ def budget_remaining(bad: Ints, total: Ints, target: Floats) -> Floats:
     return 1 - burn_rate(bad, total, target)
 
 
-def share_interval(bad: Ints, total: Ints, z: float = 1.959964) -> tuple[Floats, Floats]:
+def share_interval(bad: Ints, total: Ints, z: float = Z95) -> tuple[Floats, Floats]:
     """The 95 % interval of a share of independent calls (Wilson 1927); [0, 1] without calls."""
     n = np.maximum(total, 1)
     share, part = bad / n, z * z / n

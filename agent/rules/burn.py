@@ -11,6 +11,7 @@ from agent.sla import (
     FEWEST_CALLS,
     FEWEST_FAILURES,
     WINDOWS_S,
+    Z95,
     Objective,
     span,
     targeted,
@@ -19,8 +20,6 @@ from agent.sla import (
 # How often the rates are added up to a number of calls: a mean times the window would be wrong
 # where there are rates of a part of it only.
 _STEPS = {"1h": "1m", "6h": "1m", "1d": "5m", "3d": "5m"}
-# z of a 95 % interval; Wilson's (1927) excludes a share b where (p - b)^2 n > z^2 b (1 - b).
-_Z = 1.959964
 _ERRORS, _EVENTS = (f"service_objective:vedette_slo_{what}:rate5m" for what in ("errors", "events"))
 _BUDGET = "objective:vedette_slo_error_budget:ratio"
 
@@ -97,8 +96,9 @@ def _alerts(name: str, objective: Objective) -> Iterator[Alert]:
         ratios = [f"{_at(_ERRORS, f'ratio_rate{w}')}{only}" for w in (long, short)]
         over = " and ".join(f"{ratio} > {factor * budget:.6g}" for ratio in ratios)
         calls, failed = (_at(rate, f"increase{long}") + only for rate in (_EVENTS, _ERRORS))
-        # A service that hovers at its target must not ring and resolve all day.
-        sure = f"({ratios[0]} - {budget:.6g}) ^ 2 * {calls} > {_Z**2 * budget * (1 - budget):.6g}"
+        # A service that hovers at its target must not ring and resolve all day: the interval of
+        # Wilson (1927) excludes a share b where (p - b)^2 n > z^2 b (1 - b).
+        sure = f"({ratios[0]} - {budget:.6g}) ^ 2 * {calls} > {Z95**2 * budget * (1 - budget):.6g}"
         enough = f"{calls} >= {FEWEST_CALLS} and {failed} >= {FEWEST_FAILURES} and {sure}"
         yield Alert(
             "VedetteErrorBudgetBurn", one.severity,

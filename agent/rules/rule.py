@@ -2,11 +2,10 @@
 
 import re
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from agent.experiments import ASIDE
+from agent.findings import Severity
 
-Severity = Literal["critical", "warning"]
 Labels = tuple[tuple[str, str], ...]
 
 # Prometheus takes milliseconds, but no scrape would fall into such a window.

@@ -1,6 +1,5 @@
 """Our own record: one call as a JSON object; unknown fields are kept out and flagged."""
 
-import re
 from collections.abc import Callable
 from dataclasses import field, make_dataclass
 from dataclasses import fields as of
@@ -9,20 +8,14 @@ from typing import Any, cast
 from agent.config import Config
 from agent.errors import BadRecord
 from agent.experiments import ASIDE
-from agent.record import UNKNOWN_FIELDS, Call, Feedback, Message
+from agent.record import JUDGE, UNKNOWN_FIELDS, Call, Feedback, Message
 from consumers.formats import fields, messages
 from consumers.formats.fields import Reading
 from consumers.formats.parameters import parameters
 
 
 def _prompt(value: Any, reading: Reading) -> tuple[str | None, tuple[Message, ...]]:
-    if type(value) is str:
-        before, reading.flags = reading.flags, ()
-        said = fields.text(value, reading)
-        if before or reading.flags:
-            reading.asked(before)
-        return said, ()
-    if isinstance(value, list) and all(map(_is_turn, value)):
+    if type(value) is str or (isinstance(value, list) and all(map(_is_turn, value))):
         return messages.conversation(value, reading)
     raise BadRecord("bad_text")
 
@@ -60,8 +53,6 @@ FIELDS: dict[str, Callable[[Any, Reading], Any]] = {
     "feedback": fields.judgement,
     "parameters": parameters,
 }
-# What may stand in the name of a metric, `judge_` before it.
-_JUDGE = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _REQUIRED = (("id", "bad_id"), ("at", "bad_time"), ("model", "bad_model"))
 
 
@@ -120,7 +111,7 @@ def _read(document: dict[str, Any], reading: Reading) -> dict[str, Any]:
 
 def _feedback(document: dict[str, Any], reading: Reading) -> Feedback:
     judge = document.get("judge")
-    if judge is not None and not (isinstance(judge, str) and _JUDGE.fullmatch(judge)):
+    if judge is not None and not (isinstance(judge, str) and JUDGE.fullmatch(judge)):
         raise BadRecord("bad_text", "judge")
     return Feedback(
         fields.identifier(document["feedback_for"], reading),

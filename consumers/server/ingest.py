@@ -5,7 +5,6 @@ and its client is told so here. Both read it by the same parser, at the same tim
 """
 
 import asyncio
-import hashlib
 import io
 import itertools
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from agent.record import Call, Feedback, Half, Item, Reject
 from consumers.files import split_records
 from consumers.formats import otlp_answers, parse
 from consumers.formats.otlp_answers import JSON, PROTOBUF, Signal
+from consumers.pump.sender import key_of
 from consumers.server.bodies import MARKS, Room, read_body, unpacked
 from consumers.server.desk import Desk
 from consumers.server.printing import as_json
@@ -148,7 +148,7 @@ def _key(items: list[Item], value: bytes) -> bytes:
             return (call.unit or call.session or call.id).encode()
         if isinstance(call, Feedback):
             return call.call_id.encode()
-    return hashlib.blake2b(value, digest_size=8).digest()
+    return key_of(value)
 
 
 class Intake:
