@@ -8,7 +8,8 @@ from agent.catalog import METRICS
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One Prometheus series; `name` is what the page shows, `metric` the row above it is fed by.
+    """One Prometheus series; `name` is what the page shows, `metric` the metric of the
+    catalogue that feeds it.
 
     A histogram's `buckets` are its upper bounds; objectives and thresholds are merged into them.
     """
@@ -171,7 +172,7 @@ SERIES: tuple[Series, ...] = (
 )  # fmt: skip
 
 
-def metric_table() -> str:
+def reference_tables() -> str:
     """Both lists as Markdown tables, as the reference shows them."""
     metrics = [
         f"| `{row.name}` | {row.dimension} | {row.text} | {row.kind} | {row.unit} | {row.good} |"

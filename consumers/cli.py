@@ -22,7 +22,7 @@ from agent import described
 from agent.catalog import METRICS, metric_named
 from agent.config import Config, load_config
 from agent.errors import BadConfig, StoreDown
-from agent.exposed import metric_table
+from agent.exposed import reference_tables
 from consumers.cli_terminal import (
     AsJson,
     ConfigFile,
@@ -210,7 +210,7 @@ def catalog(
     slo = load_config(config).slo if config is not None else ()
     metrics = (*METRICS, *(metric_named(f"slo_{name}") for name in slo))
     if markdown:
-        print(metric_table(), end="")  # noqa: T201 - stdout is the machine's
+        print(reference_tables(), end="")  # noqa: T201 - stdout is the machine's
     elif as_json:
         print_json([commands.catalog_row(metric) for metric in metrics])
     else:

@@ -37,7 +37,6 @@ _log = logging.getLogger("vedette")
 
 UNKNOWN_FIELD_CALLS = "vedette_unknown_field_calls_total"
 _PUBLISH_S = 2.0
-_SENTENCE_CHARS = 500
 
 
 def instruments(config: Config) -> tuple[Tally, Health]:
@@ -174,7 +173,7 @@ class Recorder(Listener):
         """How fast budgets are spent, and what rings or ended."""
         self.tally.show_all(budget_rows(standing), only=BUDGETS)
         for one in findings:
-            _log.warning("%s: %s", one.state, clean(one.summary, _SENTENCE_CHARS))
+            _log.warning("%s: %s", one.state, clean(one.summary, SENTENCE_CHARS))
 
     def resigned(self) -> None:
         """Another process closes panes now."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from agent.errors import BadConfig
-from agent.scoring.folders import Reading
+from agent.scoring.folders import translated
 
 _WANTS = ("attention_mask", "position_ids", "past_key_values", "logits_to_keep")
 
@@ -48,7 +48,7 @@ def load(key: str, folder: Path, device: str, how: Loading = PLAIN) -> tuple[Any
         raise BadConfig(key, "needs transformers: pip install -e '.[shadow]'") from None
     local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     models: Any = transformers.AutoModelForCausalLM
-    with Reading(key, folder):
+    with translated(key, folder):
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **local)
         model, report = models.from_pretrained(
             folder, **local, use_safetensors=True, output_loading_info=True,

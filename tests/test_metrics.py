@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from agent.catalog import METRICS
-from agent.exposed import SERIES, metric_table
+from agent.exposed import SERIES, reference_tables
 from agent.sla import Objective
 from consumers.exporter import Exposition, Health, render, serve
 from consumers.gauges import Gauges
@@ -58,7 +58,7 @@ def test_every_amount_of_the_catalogue_has_a_series() -> None:
 
 
 def test_the_table_names_every_metric_and_series() -> None:
-    table = metric_table()
+    table = reference_tables()
     for name, help_text in [(row.name, row.help) for row in METRICS] + [
         (row.name, row.help) for row in SERIES
     ]:

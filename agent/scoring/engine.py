@@ -61,7 +61,8 @@ class Engine:
     def __init__(self, memory_bytes: int = _MEMORY_BYTES) -> None:
         self.on_time: Callable[[str, float], None] = lambda *_: None
         self._memory = Memory(memory_bytes)
-        self._tokens: dict[str, int] = {}
+        # Tokens of a pack by model, where memory has lowered them.
+        self._budgets: dict[str, int] = {}
         # Ids by vocabulary and text, while several models of one vocabulary read a batch.
         self._shared: dict[str, dict[str, Ids]] = {}
         self._thread = ThreadPoolExecutor(1, "tokenise")
@@ -196,7 +197,7 @@ class Engine:
         return [shared[text] if text in shared else made[text] for text in texts]
 
     def _budget(self, model: Model) -> int:
-        return self._tokens.get(model.key, _CPU_TOKENS if model.device == "cpu" else _GPU_TOKENS)
+        return self._budgets.get(model.key, _CPU_TOKENS if model.device == "cpu" else _GPU_TOKENS)
 
     def _begin(self, model: Model, pack: Sequence[_Piece]) -> Wait:
         """Begin a pack; what is returned waits for its rows."""
@@ -224,7 +225,7 @@ class Engine:
         if len(pack) == 1:
             raise MemoryError("one text does not fit into the accelerator's memory")
         torch.cuda.empty_cache()
-        self._tokens[model.key] = max(self._budget(model) // 2, 1)
+        self._budgets[model.key] = max(self._budget(model) // 2, 1)
         _log.warning("out of accelerator memory; packs are %d tokens now", self._budget(model))
         middle = len(pack) // 2
         return np.concatenate([self._begin(model, one)() for one in (pack[:middle], pack[middle:])])

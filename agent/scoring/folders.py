@@ -9,7 +9,8 @@ import importlib.util
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -123,17 +124,15 @@ def read_json(path: Path) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-class Reading:
-    """Turns what the libraries raise over a broken folder into one line that names the key."""
-
-    def __init__(self, key: str, place: Path) -> None:
-        self._key, self._place = key, place
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, KeyError):
-            raise BadConfig(self._key, f"{self._place} has no weight {error.args[0]}") from None
-        if isinstance(error, Exception) and not isinstance(error, BadConfig):
-            first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-            raise BadConfig(self._key, f"{self._place} cannot be loaded: {first}") from None
+@contextmanager
+def translated(key: str, place: Path) -> Iterator[None]:
+    """Turn what the libraries raise over a broken folder into one line that names the key."""
+    try:
+        yield
+    except BadConfig:
+        raise
+    except KeyError as error:
+        raise BadConfig(key, f"{place} has no weight {error.args[0]}") from None
+    except Exception as error:
+        first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise BadConfig(key, f"{place} cannot be loaded: {first}") from None

@@ -105,7 +105,7 @@ class Twins:
         elif not (place / GRAPH).is_file():
             return model
         library(key)
-        with folders.Reading(key, place):
+        with folders.translated(key, place):
             digest = digest_of(place)
             rows = _rows(place / GRAPH, digest)
         mark = f"openvino-int8-{digest}"

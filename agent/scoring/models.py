@@ -77,7 +77,7 @@ def load_embedder(source: folders.Source) -> Model:
         assert suite.embedding is not None  # as it has without a twin
         return _twin(source, replace(suite, digest=suite.embedding.digest))
     folder, digest = _folder(source)
-    with folders.Reading(source.key, folder):
+    with folders.translated(source.key, folder):
         kind, normalize = _pooling(folder)
         encoder, device = _plain_encoder(folder, digest, source.device, source.bfloat16)
         rows = pooling.embedder(encoder, kind, normalize)
@@ -91,7 +91,7 @@ def load_states(source: folders.Source) -> Model:
     Raises BadConfig, naming the key, for a model that is not there or cannot be read.
     """
     folder, digest = _folder(source)
-    with folders.Reading(source.key, folder):
+    with folders.translated(source.key, folder):
         encoder, device = _plain_encoder(folder, digest, source.device, source.bfloat16)
         made = _model(f"states:{digest}", digest, folder, encoder, encoder.hidden, (), device)
         # As many tokens as its tokeniser allows, whatever an embedding of it is made of.
@@ -110,7 +110,7 @@ def load_suite(source: folders.Source, heads: Path | None = None) -> Model:
     folder, digest = _folder(replace(source, model=None))
     file = heads or HEADS
     extra = hashlib.sha256(file.read_bytes()).hexdigest()[: len(digest)]
-    with folders.Reading(source.key, folder):
+    with folders.translated(source.key, folder):
         made = _suite(folder, f"{digest}-{extra}", file, source.device, source.bfloat16)
     return _twin(source, made)
 
@@ -171,7 +171,7 @@ def load_classifier(source: folders.Source) -> Model:
     if place.is_file():
         return _twin(source, _detoxify(source, place))
     digest = folders.digest(source, folders.safetensors(source.key, place))
-    with folders.Reading(source.key, place):
+    with folders.translated(source.key, place):
         raw = folders.read_json(place / "config.json")
         names = raw.get("id2label") or {}
         labels = tuple(str(names[at]) for at in sorted(names, key=int))
@@ -188,7 +188,7 @@ def _detoxify(source: folders.Source, path: Path) -> Model:
     beside = (path.parent / "config.json").is_file()
     folder = path.parent if beside else folders.cached(source.key, kind, f"or beside {path.name}")
     digest = folders.digest(source, path)
-    with folders.Reading(source.key, path):
+    with folders.translated(source.key, path):
         raw = folders.read_json(folder / "config.json")
         where = source.device, source.bfloat16
         return classifier(digest, folder, raw, state, _labels(names), *where)

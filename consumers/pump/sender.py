@@ -1,4 +1,4 @@
-"""Producing: dead letters, scored calls, and what `vedette send` reads from files."""
+"""Producing: all that is written to topics, from dead letters to what is taken in over HTTP."""
 
 import hashlib
 from collections.abc import Sequence

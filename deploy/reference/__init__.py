@@ -4,7 +4,7 @@ import textwrap
 from pathlib import Path
 
 from agent.catalog import METRICS
-from agent.exposed import metric_table
+from agent.exposed import reference_tables
 from consumers.cli_rules import alert_table
 from deploy.reference.commands import commands
 from deploy.reference.keys import configuration
@@ -32,7 +32,7 @@ _CONFIGURATION = (
 def pages() -> dict[str, str]:
     """The text of every page by the name of its file; the same code gives the same text."""
     return {
-        "metrics.md": _page("Metrics", _METRICS, metric_table()),
+        "metrics.md": _page("Metrics", _METRICS, reference_tables()),
         "alerts.md": _page("Alerts", _ALERTS, alert_table()),
         "configuration.md": _page("Configuration", _CONFIGURATION, configuration()),
         "commands.md": _page("Commands", "`vedette COMMAND --help` says the same.", commands()),
