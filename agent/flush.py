@@ -25,12 +25,11 @@ from agent.panes import (
     pane_of,
     place,
 )
-from agent.record import Call, Score
+from agent.record import Call, Partition, Score
 from agent.redact import redact
 from agent.sla import Objective
 from agent.store import Transaction, halves, writes
 
-Partition = tuple[str, int]
 Books = dict[Partition, PaneBook]
 
 

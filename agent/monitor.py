@@ -27,10 +27,10 @@ from agent.config import Config
 from agent.errors import StoreDown
 from agent.examples import keep_examples
 from agent.feedback import accept_feedback
-from agent.flush import Books, Fenced, Met, Partition, Scored
+from agent.flush import Books, Fenced, Met, Scored
 from agent.intake import Plan, Reading, Waiting, half_keys, make_plan, unpack_half
 from agent.panes import Column
-from agent.record import NOT_MEANT, Ask, Call, DeadLetter
+from agent.record import NOT_MEANT, Ask, Call, DeadLetter, Partition
 from agent.score import Panel, Scores
 from agent.scoring.languages import LANGUAGE, with_language
 from agent.store import Store, Transaction, experiments, halves, tickets, writes
@@ -39,7 +39,7 @@ from agent.store import Store, Transaction, experiments, halves, tickets, writes
 # many calls of the longest texts take about one minute on two cores.
 _SCORE_CALLS = 128
 
-__all__ = ["Fenced", "Flush", "Monitor", "Partition"]
+__all__ = ["Fenced", "Flush", "Monitor"]
 
 
 @dataclass(slots=True)

@@ -157,6 +157,10 @@ def unscored(why: str) -> Score:
     return Score(None, "unscored", why)
 
 
+# A topic and the number of a partition of it.
+Partition = tuple[str, int]
+
+
 @dataclass(frozen=True, slots=True)
 class RawRecord:
     """One record of a source as it came, before anything is read from it."""

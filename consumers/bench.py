@@ -18,6 +18,7 @@ from agent.broker import Kafka
 from agent.config import Config, load_config
 from agent.errors import StoreDown
 from agent.monitor import Flush, Monitor
+from agent.record import Partition
 from agent.score import Panel, load_panel
 from agent.store import Store, open_store
 from consumers.inbox import Inbox
@@ -25,7 +26,7 @@ from consumers.listener import Listener
 from consumers.pump import Pump
 from consumers.pump.admin import create_topics, delete_topics
 from consumers.pump.sender import Sender
-from consumers.source import Partition, Source
+from consumers.source import Source
 from consumers.worker import Worker
 
 PARTITIONS = 4

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from agent.config import Config
 from agent.intake import Reading
 from agent.monitor import Fenced, Monitor
+from agent.record import Partition
 from agent.store import Store, closing, halves, positions, reads, retention, tickets
 from agent.store.positions import Attempt
 from agent.store.writes import Position
 from consumers.drawer import Drawer
 from consumers.listener import Listener
 from consumers.questions import TURN_S, Questions
-from consumers.source import Partition, Source
+from consumers.source import Source
 from consumers.stride import Stride
 
 _HOUSE_S = 1.0  # closing and lag are looked at this often

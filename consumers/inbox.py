@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from agent.broker import Format
-from agent.record import RawRecord
+from agent.record import Partition, RawRecord
 from agent.store import Store, positions, writes
 from consumers.formats import HEADER
-from consumers.source import Chunk, Partition, Start, Tip
+from consumers.source import Chunk, Start, Tip
 
 TOPIC = "inbox"
 

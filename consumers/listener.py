@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from agent.findings import Finding
 from agent.monitor import Flush
-from consumers.source import Partition
+from agent.record import Partition
 from watch.pace import Standing
 
 

@@ -15,7 +15,7 @@ from agent.config import Config
 from agent.errors import StoreDown
 from agent.findings import Finding
 from agent.monitor import Flush
-from agent.record import UNKNOWN_FIELDS, Ask
+from agent.record import UNKNOWN_FIELDS, Ask, Partition
 from agent.store import Store
 from agent.store.tables import CALL_OUTCOMES, RECORD_OUTCOMES
 from consumers.alerts import SENTENCE_CHARS
@@ -29,7 +29,6 @@ from consumers.listener import Listener
 from consumers.metrics import Tally
 from consumers.pump.sender import Sender
 from consumers.scored import ScoredTopic
-from consumers.source import Partition
 from consumers.telling import Teller
 from watch.pace import Standing
 

@@ -5,9 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from agent.intake import Entry
-from agent.record import RawRecord, Unreadable
-
-Partition = tuple[str, int]
+from agent.record import Partition, RawRecord, Unreadable
 
 
 @dataclass(frozen=True, slots=True)

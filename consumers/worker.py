@@ -10,13 +10,13 @@ from agent.config import Config
 from agent.errors import BadConfig, BadRecord, StoreDown
 from agent.intake import Entry, Reading
 from agent.monitor import Fenced, Flush, Monitor
-from agent.record import RawRecord, Unreadable
+from agent.record import Partition, RawRecord, Unreadable
 from agent.store import Store, Transaction, positions
 from agent.store.writes import Position
 from consumers.formats import parse, said
 from consumers.house import Held, House
 from consumers.listener import Listener
-from consumers.source import Chunk, Partition, Source, Start, first_of, joined_ranges, last_of
+from consumers.source import Chunk, Source, Start, first_of, joined_ranges, last_of
 
 _log = logging.getLogger("vedette.worker")
 

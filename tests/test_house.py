@@ -8,13 +8,13 @@ from sqlalchemy import update
 
 from abtest.verdict import INVALID, why_invalid
 from agent.config import load_config
+from agent.record import Partition
 from agent.store import Store
 from agent.store.tables import offsets
 from consumers import house
 from consumers.gauges import Gauges
 from consumers.house import Held
 from consumers.recorder import Recorder, instruments
-from consumers.source import Partition
 from tests.experiments import NOW, split, told, travel
 from tests.exposition import value
 from tests.road import InboxRoad, as_bytes, native

@@ -8,13 +8,14 @@ import pytest
 
 from agent.config import load_config
 from agent.monitor import Monitor
+from agent.record import Partition
 from agent.score import Panel
 from agent.store import Store, halves, reads
 from agent.store.writes import Position
 from consumers import house
 from consumers.house import Held
 from consumers.inbox import Inbox
-from consumers.source import Partition, Start
+from consumers.source import Start
 from consumers.worker import Worker
 from tests.road import InboxRoad, Quiet, as_bytes, native
 from tests.statements import heard

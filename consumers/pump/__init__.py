@@ -24,11 +24,11 @@ from kafka.structs import OffsetAndMetadata
 
 from agent.config import Config
 from agent.errors import BadConfig, StoreDown
-from agent.record import RawRecord, Unreadable
+from agent.record import Partition, RawRecord, Unreadable
 from consumers.pump.connection import has_fast_crc, settings, translated
 from consumers.pump.exchange import Exchange, size_of
 from consumers.pump.records import to_raw
-from consumers.source import Chunk, Partition, Start, Tip
+from consumers.source import Chunk, Start, Tip
 
 _log = logging.getLogger("vedette.pump")
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from agent.broker import Kafka
 from agent.errors import StoreDown
-from agent.record import RawRecord
-from consumers.source import Chunk, Partition, Start, Tip
+from agent.record import Partition, RawRecord
+from consumers.source import Chunk, Start, Tip
 
 
 class Exchange:
