@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from agent.buckets import Bools, Floats, Ints
 from agent.catalog import BY_NAME, Metric
+from agent.durations import span
 from agent.findings import Severity
 from agent.tree import Tree
 
@@ -112,14 +113,6 @@ CONDITIONS = (
     Condition(3 * _DAY_S, 6 * _HOUR_S, 0.1, "warning"),
 )
 WINDOWS_S = tuple(sorted({w for one in CONDITIONS for w in (one.short_s, one.long_s)}))
-
-
-def span(seconds: int) -> str:
-    """A window as Prometheus writes it."""
-    unit_s, unit = next(
-        pair for pair in ((_DAY_S, "d"), (_HOUR_S, "h"), (_MINUTE_S, "m")) if seconds >= pair[0]
-    )
-    return f"{seconds // unit_s}{unit}"
 
 
 def targeted(slo: Mapping[str, Objective]) -> dict[str, Objective]:

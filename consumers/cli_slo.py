@@ -7,8 +7,9 @@ from rich.table import Table
 
 from abtest.wording import moment
 from agent.config import load_config
+from agent.durations import span
 from agent.errors import BadConfig
-from agent.sla import WINDOWS_S, span, targeted
+from agent.sla import WINDOWS_S, targeted
 from consumers.budgets import read_budgets
 from consumers.cli_terminal import AsJson, ConfigFile, bare_table, print_json, say, wide
 from consumers.stores import open_reader

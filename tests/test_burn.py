@@ -9,9 +9,10 @@ from scipy.stats import binom
 from sqlalchemy import delete
 
 from agent.config import Config
+from agent.durations import span
 from agent.errors import StoreDown
 from agent.findings import Finding
-from agent.sla import CONDITIONS, FEWEST_FAILURES, WINDOWS_S, burn_rate, share_interval, span
+from agent.sla import CONDITIONS, FEWEST_FAILURES, WINDOWS_S, burn_rate, share_interval
 from agent.store import Store, open_store, tables
 from agent.store.findings import all_findings
 from tests.burning import (

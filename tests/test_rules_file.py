@@ -9,11 +9,12 @@ import yaml
 from typer.testing import CliRunner
 
 from agent.config import load_config
+from agent.durations import seconds, span
 from agent.errors import BadConfig
 from agent.exposed import SERIES
 from agent.rules import alerts, every_alert, groups
 from agent.rules.forms import pyrra, sloth
-from agent.rules.rule import Record, seconds, span
+from agent.rules.rule import Record
 from agent.sla import CONDITIONS
 from consumers.cli import app
 from consumers.cli_rules import RuleForm, alert_table, rule_text

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.buckets import Floats, Ints
+from agent.durations import span
 from agent.findings import State
 from agent.sla import (
     CONDITIONS,
@@ -15,7 +16,6 @@ from agent.sla import (
     budget_remaining,
     burn_rate,
     share_interval,
-    span,
 )
 from watch.ring import Ring
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.buckets import Ints
+from agent.durations import span
 from agent.findings import Finding, Kind, step
 from agent.panes import MINUTE_S
-from agent.sla import CONDITIONS, budget_remaining, share_interval, span
+from agent.sla import CONDITIONS, budget_remaining, share_interval
 from watch.pace import STATES, Judged, judge
 from watch.ring import Name, Ring
 

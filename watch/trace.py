@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.buckets import BINS, Floats, Ints
+from agent.durations import span
 from agent.experiments import ASIDE
 from agent.findings import Finding
 from agent.packing import open_row, read_words
 from agent.panes import HOUR_S, MINUTE_S, Group
-from agent.sla import CONDITIONS, span
+from agent.sla import CONDITIONS
 from agent.stacks import Stacks
 from agent.store import Transaction, board, reads
 from watch.detector import Bands, Evidence, Sample, gains_of

@@ -5,6 +5,7 @@ The conditions are those of the findings inside (`agent.sla.CONDITIONS`), asked 
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from agent.durations import span
 from agent.rules.rule import PRODUCTION, Alert, Group, Record
 from agent.sla import (
     CONDITIONS,
@@ -13,7 +14,6 @@ from agent.sla import (
     WINDOWS_S,
     Z95,
     Objective,
-    span,
     targeted,
 )
 

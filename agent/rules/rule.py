@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, replace
 
+from agent.durations import seconds, span
 from agent.experiments import ASIDE
 from agent.findings import Severity
 
@@ -10,7 +11,6 @@ Labels = tuple[tuple[str, str], ...]
 
 # Prometheus takes milliseconds, but no scrape would fall into such a window.
 SMALLEST_S = 1.0
-_UNITS_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 # A window and its step, an offset, or a number: `<5m>` stands for its seconds.
 _TIME = re.compile(r"(?<=[\[:])(\d+[smhd])(?=[\]:])|(?<=offset )(\d+[smhd])|<(\d+[smhd])>")
 # Answers to shadows and probes are nobody's answers, and pairs are the same calls once more.
@@ -73,21 +73,6 @@ def _scaled(rule: Rule, scale: float) -> Rule:
 
 def _least(time: str, scale: float) -> float:
     return max(SMALLEST_S, seconds(time) / scale) if seconds(time) else 0.0
-
-
-def seconds(time: str) -> float:
-    """A time of one unit, such as 15m, in seconds."""
-    n, unit = re.fullmatch(r"(\d+)([a-z]+)", time).groups()  # type: ignore[union-attr]  # a typing error of ours would show in every test
-    return int(n) * _UNITS_MS[unit] / 1000
-
-
-def span(length_s: float) -> str:
-    """Seconds as Prometheus writes them: 1h30m, 7s500ms."""
-    left, said = round(length_s * 1000), ""
-    for unit, size_ms in _UNITS_MS.items():
-        n, left = divmod(left, size_ms)
-        said += f"{n}{unit}" if n else ""
-    return said or "0s"
 
 
 def grown(series: str, window: str) -> str:

@@ -21,8 +21,8 @@ import pytest
 import yaml
 
 from agent.config import Config, load_config
+from agent.durations import seconds
 from agent.rules import alerts, groups
-from agent.rules.rule import seconds
 from agent.scoring import names
 from consumers.cli_rules import rule_text
 from consumers.exporter import Health, serve
