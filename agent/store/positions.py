@@ -5,10 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from agent.store.tables import attempts, closing, inbox, leases, offsets
-from agent.store.writes import Position, insert_new, upsert
+from agent.store.writes import Position, insert_new, inserting, upsert
 from agent.watermark import Progress
 
 
@@ -104,9 +103,8 @@ def read_to(tx: Connection, topic: str) -> float:
 
 def take_lease(tx: Connection, name: str, holder: str, now: float, ttl_s: float) -> bool:
     """Whether this holder may act under the name until now + ttl_s."""
-    dialect = sqlite if tx.dialect.name == "sqlite" else postgresql
     row = {"name": name, "holder": holder, "until": now + ttl_s}
-    statement = dialect.insert(leases).values(row)
+    statement = inserting(tx, leases).values(row)
     taken = statement.on_conflict_do_update(
         index_elements=["name"],
         set_={"holder": holder, "until": now + ttl_s},

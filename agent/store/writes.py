@@ -94,12 +94,16 @@ def _arrays(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, 
     return {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
 
 
+def inserting(tx: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """The INSERT of this database, which can say what is to be done about a row that is there."""
+    return sqlite.insert(table) if tx.dialect.name == "sqlite" else postgresql.insert(table)
+
+
 def upsert(tx: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows, or overwrite those whose primary key is there."""
     if not rows:
         return
-    dialect = sqlite if tx.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(table)
+    statement = inserting(tx, table)
     keys = [column.name for column in table.primary_key]
     changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
     tx.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), list(rows))
@@ -110,8 +114,7 @@ def insert_new(tx: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) 
     of the others."""
     if not rows:
         return []
-    dialect = sqlite if tx.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(table).on_conflict_do_nothing().returning(*table.primary_key)
+    statement = inserting(tx, table).on_conflict_do_nothing().returning(*table.primary_key)
     return list(tx.execute(statement, list(rows)))
 
 
