@@ -7,6 +7,7 @@ after a kill makes the same batches, so even a rounding that depends on the neig
 import asyncio
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -94,20 +95,22 @@ class Asking:
     async def ask(self, calls: Sequence[Call]) -> None:
         """Ask all calls, as many at once as the candidate may be asked.
 
-        Raises what `keep` raises, once the calls under way are given up.
+        Raises what `keep` raises, once the calls under way are given up. What was answered until
+        then is kept: one after another in a thread, so that no other answer waits for it.
         """
         purse, waiting = Purse(self._left), iter(calls)
         try:
             turns = range(min(self._candidate.concurrency, len(calls)))
-            async with asyncio.TaskGroup() as group:
-                for _ in turns:
-                    group.create_task(self._turn(purse, waiting))
+            with ThreadPoolExecutor(1, "keep") as keeper:
+                async with asyncio.TaskGroup() as group:
+                    for _ in turns:
+                        group.create_task(self._turn(purse, waiting, keeper))
         except ExceptionGroup as several:
             raise several.exceptions[0] from None
         finally:
             await self._model.close()
 
-    async def _turn(self, purse: Purse, waiting: Iterator[Call]) -> None:
+    async def _turn(self, purse: Purse, waiting: Iterator[Call], keeper: Executor) -> None:
         for call in waiting:
             given = await self._answered(purse, call)
             if given is None:
@@ -115,7 +118,8 @@ class Asking:
             self._failed = 0 if given.answer.status == "ok" else self._failed + 1
             if self._failed >= self._target.failures:
                 self.stopped = self.stopped or GIVEN_UP
-            self._keep([given])
+            kept = asyncio.get_running_loop().run_in_executor(keeper, self._keep, [given])
+            await asyncio.shield(kept)  # who is cut off has paid for the answer
 
     async def _answered(self, purse: Purse, call: Call) -> Given | None:
         """The answer of the last try, each with its worst case reserved; None without any."""

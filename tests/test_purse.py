@@ -1,6 +1,8 @@
 """What an endpoint may cost in a run: reserved, charged, given back, whatever becomes of a call."""
 
 import asyncio
+import threading
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -16,6 +18,7 @@ from tests.shadows import candidate
 
 PRICE = {"input": 1000.0, "output": 1000.0}
 CALLS = [Call(f"t:{n}", 0.0, "", prompt="Why?") for n in range(9)]
+TARGET = Target.model_validate({"url": "http://127.0.0.1:9/v1", "model": "m", "private": True})
 WORST = worst_case(CALLS[0], candidate(price=PRICE))
 
 
@@ -78,3 +81,54 @@ def test_every_try_is_paid_for(monkeypatch: pytest.MonkeyPatch) -> None:
     model = Says(Answer("error", error="reset"))
     assert asked(model, 4.5, attempts=3).stopped == OVER_BUDGET
     assert model.asked == 4
+
+
+class Times(Says):
+    """An endpoint that hears how long each answer took to be taken."""
+
+    def __init__(self) -> None:
+        super().__init__(Answer("ok", "So."))
+        self.longest_s = 0.0
+
+    async def ask(self, call: Call) -> Answer:
+        began = time.monotonic()
+        answer = await super().ask(call)
+        self.longest_s = max(self.longest_s, time.monotonic() - began)
+        return answer
+
+
+def test_no_answer_waits_for_the_store_to_keep_another() -> None:
+    model, kept = Times(), list[str]()
+
+    def slow(given: Sequence[Given]) -> None:
+        time.sleep(0.5)
+        kept.extend(one.item for one in given)
+
+    one = candidate(concurrency=3)
+    asyncio.run(Asking(model, TARGET, one, Bounds(None, None, None), slow).ask(CALLS[:3]))
+    assert kept == [call.id for call in CALLS[:3]]
+    assert model.longest_s < 0.5
+
+
+def test_what_was_answered_is_kept_whatever_ends_the_asking() -> None:
+    kept: list[str] = []
+
+    async def cut_off() -> None:
+        begun = threading.Event()
+
+        def slow(given: Sequence[Given]) -> None:
+            begun.set()
+            time.sleep(0.2)
+            kept.extend(one.item for one in given)
+
+        model, one = Says(Answer("ok", "So.")), candidate(concurrency=3)
+        asking = Asking(model, TARGET, one, Bounds(None, None, None), slow)
+        running = asyncio.create_task(asking.ask(CALLS[:3]))
+        while not begun.is_set():
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(cut_off())
+    assert kept == [call.id for call in CALLS[:3]]
