@@ -40,9 +40,6 @@ class Exchange:
             table.pop(key, None)
         self._running.discard(key)
         self._chunks = deque(c for c in self._chunks if (c.topic, c.partition) != key)
-        self._recount()
-
-    def _recount(self) -> None:
         self._queued = sum(len(chunk.records) for chunk in self._chunks)
         self._bytes = sum(size_of(chunk) for chunk in self._chunks)
 
@@ -91,7 +88,8 @@ class Exchange:
             while self._chunks and held < self._config.poll_records:
                 taken.append(self._chunks.popleft())
                 held += len(taken[-1].records)
-            self._recount()
+            self._queued -= held
+            self._bytes -= sum(map(size_of, taken))
             return taken
 
     def tips(self) -> Mapping[Partition, Tip]:
