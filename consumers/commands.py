@@ -3,7 +3,7 @@
 import itertools
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -14,13 +14,13 @@ from agent.catalog import Metric, part_of
 from agent.columns import breach_columns, record_columns, score_column
 from agent.config import Config
 from agent.errors import BadConfig, StoreDown
-from agent.experiments import PAIRED
 from agent.gate import Tried, quantise_models
-from agent.panes import HOUR_S
+from agent.panes import Row
 from agent.record import Call, Half, Reject
 from agent.score import load_panel, options_of
 from agent.scoring.novelty import FEWEST_TEXTS, Novelty
-from agent.store import Store, positions, reads, subjects
+from agent.store import Store, Transaction, letters, positions, reads, subjects
+from agent.sums import merged
 from consumers.files import read_records
 from consumers.formats import fields, parse
 from consumers.pump.admin import create_topics, retention_s, topic_states
@@ -54,14 +54,12 @@ def watch(config: Config, file: str, heard: Callable[[int], None]) -> dict[str, 
 
 def report(store: Store) -> dict[str, Any]:
     """The ledger, and the mean of every metric by model over all closed panes."""
+    packed = defaultdict[str, list[bytes]](list)
     with store.transaction() as tx:
-        ledger = reads.ledger(tx)
-        rows = reads.pane_rows(tx, 0, 4e9, HOUR_S) + reads.pane_rows(tx, 0, 4e9, HOUR_S, late=True)
-    totals: dict[str, Any] = {}
-    for _, _, group, row in rows:
-        if not group.segment and not group.variant.startswith(PAIRED):
-            key = f"{group.service}/{group.model}/{group.variant}"
-            totals[key] = totals[key].merge(row) if key in totals else row
+        ledger = account(tx)
+        for *names, blob in reads.all_hours(tx):
+            packed["/".join(names)].append(blob)
+    totals = ((key, Row.from_bytes(merged(blobs))) for key, blobs in sorted(packed.items()))
     models = {
         key: {
             "calls": row.calls.total(),
@@ -71,10 +69,15 @@ def report(store: Store) -> dict[str, Any]:
                 if s.n and not part_of(name)[1]
             },
         }
-        for key, row in sorted(totals.items())
+        for key, row in totals
     }
-    account = {"received": ledger.received, **ledger.terms, "sums": ledger.sums}
-    return {"ledger": account, "models": models}
+    return {"ledger": ledger, "models": models}
+
+
+def account(tx: Transaction) -> dict[str, Any]:
+    """What became of everything that was received, and whether it sums."""
+    ledger = reads.ledger(tx)
+    return {"received": ledger.received, **ledger.terms, "sums": ledger.sums}
 
 
 def score(config: Config, file: str, refused: Counter[str]) -> Iterator[dict[str, Any]]:
@@ -202,10 +205,8 @@ def topics(
 ) -> list[dict[str, Any]]:
     """The configured topics; makes or restarts them when asked."""
     if restart is not None:
-        store = open_writer(config)
-        with store.transaction() as tx:
+        with closing(open_writer(config)) as store, store.transaction() as tx:
             moved = positions.restart_topic(tx, restart)
-        store.close()
         if not moved:
             raise BadConfig("topics --restart", f"{restart} was never read")
     if create:
@@ -216,12 +217,8 @@ def topics(
 
 def dead_letters(config: Config, limit: int) -> list[dict[str, Any]]:
     """The newest dead letters, without their bytes."""
-    store = open_reader(config)
-    with store.transaction() as tx:
-        rows = reads.letters(tx, limit)
-    store.close()
-    hidden = ("value", "record_key", "headers")
-    return [{name: value for name, value in row.items() if name not in hidden} for row in rows]
+    with closing(open_reader(config)) as store, store.transaction() as tx:
+        return letters.heads(tx, limit)
 
 
 def forget(config: Config, unit: str) -> dict[str, int]:

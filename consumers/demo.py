@@ -158,10 +158,10 @@ def _seen(store: Store, scenario: Scenario) -> dict[str, Any]:
             ]
             for late in (False, True)
         )
-        asked = tickets_by_state(tx)
+        asked, ledger = tickets_by_state(tx), commands.account(tx)
     return {
         "day": datetime.fromtimestamp(scenario.start, UTC).date().isoformat(),
-        "ledger": commands.report(store)["ledger"],
+        "ledger": ledger,
         "asked": asked,
         "late": sum(row.calls.total() for *_, group, row in late if not group.segment),
         "segments": _segments(rows),

@@ -15,7 +15,7 @@ from agent.config import load_config
 from agent.errors import StoreDown
 from agent.panes import HOUR_S, MINUTE_S
 from agent.record import Call, Item
-from agent.store import open_store, reads
+from agent.store import letters, open_store, reads
 from agent.store.tables import calls, dead_letters, open_panes
 from consumers import deadletter
 from consumers.deadletter import replay_letters
@@ -226,7 +226,7 @@ def test_a_record_that_ends_the_process_is_set_aside_with_how_often_it_was_tried
         InboxRoad(store).drain()
         with store.transaction() as tx:
             terms = reads.ledger(tx).terms
-            (letter,) = reads.letters(tx, 10)
+            (letter,) = letters.unsent(tx, 10)
     assert (letter["reason"], letter["attempts"]) == ("killed_the_process", 3)
     assert (terms["scored"], terms["failed"]) == (3, 1)
 
@@ -246,7 +246,7 @@ def test_25_a_call_that_the_store_refuses_costs_none_of_its_499_neighbours(
     road.drain()
     with store.transaction() as tx:
         ledger = reads.ledger(tx)
-        (letter,) = reads.letters(tx, 10)
+        (letter,) = letters.unsent(tx, 10)
     assert (letter["reason"], json.loads(letter["value"])["id"]) == ("unstorable", "call-250")
     assert (ledger.terms["scored"], ledger.terms["failed"]) == (499, 1)
     assert ledger.sums

@@ -10,7 +10,8 @@ from agent.config import load_config
 from agent.monitor import Monitor
 from agent.record import Partition
 from agent.score import Panel
-from agent.store import Store, halves, reads
+from agent.store import Store, halves, letters, reads
+from agent.store.tables import dead_letters
 from agent.store.writes import Position
 from consumers import house
 from consumers.house import Held
@@ -108,3 +109,15 @@ def test_partitions_that_start_together_are_made_known_by_one_statement(any_stor
         assert [(row["partition"], row["next"]) for row in reads.partitions(tx)] == [
             (number, 3) for number in range(8)
         ]
+
+
+def test_the_list_of_dead_letters_leaves_their_bytes_where_they_are(any_store: Store) -> None:
+    road = InboxRoad(any_store)
+    road.inbox.append([(1.0, b"no json"), (2.0, b"none either")])
+    road.drain()
+    with heard(any_store) as sent, any_store.transaction() as tx:
+        found = letters.heads(tx, 1)
+    assert count(sent, "dead_letters.topic") == 1 and count(sent, "dead_letters.value") == 0
+    (told,) = found
+    assert set(told) == set(dead_letters.c.keys()) - {"value", "record_key", "headers"}
+    assert (told["reason"], told["arrival"], told["replayed_at"]) == ("json", 2.0, None)

@@ -9,6 +9,7 @@ from agent.store.tables import dead_letters
 from agent.store.writes import unpack_headers
 
 _CHUNK = 500
+_RECORD = ("value", "record_key", "headers")
 
 
 def headers_of(row: dict[str, Any]) -> list[tuple[str, bytes]]:
@@ -55,8 +56,7 @@ def mark_replayed(tx: Connection, ids: Sequence[int], now: float) -> None:
 
 def heads(tx: Connection, limit: int) -> list[dict[str, Any]]:
     """The newest letters without the records that they hold."""
-    names = ("id", "topic", "partition", "offset", "reason", "detail", "arrival", "replayed_at")
-    query = select(*(dead_letters.c[name] for name in names))
+    query = select(*(column for column in dead_letters.c if column.name not in _RECORD))
     rows = tx.execute(query.order_by(dead_letters.c.id.desc()).limit(limit))
     return [dict(row._mapping) for row in rows]
 

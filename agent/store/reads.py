@@ -6,16 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
-from agent.experiments import ASIDE
+from agent.experiments import ASIDE, PAIRED
 from agent.panes import HOUR_S, Group, Row
 from agent.record import Call
 from agent.store.tables import (
     LEDGER,
     calls,
     closing,
-    dead_letters,
     examples,
     halves,
     offsets,
@@ -102,6 +101,10 @@ def closed_times(tx: Connection) -> dict[str, float]:
     return {row.source: row.closed_through for row in tx.execute(select(closing))}
 
 
+def _outside(prefix: str) -> ColumnElement[bool]:
+    return func.substr(panes.c.variant, 1, len(prefix)) != prefix
+
+
 def pane_rows(
     tx: Connection, start: float, end: float, level_s: int, *, late: bool = False
 ) -> list[tuple[int, str, Group, Row]]:
@@ -118,6 +121,15 @@ def pane_rows(
         for row in tx.execute(query)
     ]
     return sorted(found, key=lambda item: item[:3])
+
+
+def all_hours(tx: Connection) -> Iterator[tuple[str, str, str, bytes]]:
+    """The packed rows of every closed hour and of the calls that came late for it, in no order:
+    (service, model, variant, row), segments and pairs left out."""
+    names = panes.c.service, panes.c.model, panes.c.variant
+    here = panes.c.level_s == HOUR_S, panes.c.segment == "", _outside(PAIRED)
+    for service, model, variant, blob in tx.execute(select(*names, panes.c.summaries).where(*here)):
+        yield service, model, variant, bytes(blob)
 
 
 def kept_texts(tx: Connection, most: int = 10_000) -> Iterator[str]:
@@ -181,7 +193,7 @@ def stored_panes(
 
 
 # Calls that users made.
-_SEEN = and_(*(func.substr(panes.c.variant, 1, len(one)) != one for one in ASIDE))
+_SEEN = and_(*map(_outside, ASIDE))
 
 
 # Of one level: with `late` as it is SQLite takes the index by start, in which all levels lie, and
@@ -265,9 +277,3 @@ def _tiles(sizes: Mapping[tuple[int, int], int], fine: bool) -> set[tuple[int, i
                 chosen -= parts[pane]
                 chosen.add((level, pane))
     return chosen
-
-
-def letters(tx: Connection, limit: int) -> list[dict[str, Any]]:
-    """The newest dead letters."""
-    query = select(dead_letters).order_by(dead_letters.c.id.desc()).limit(limit)
-    return [dict(row._mapping) for row in tx.execute(query)]

@@ -1,6 +1,6 @@
 """What became of everything that was received, and where each part of the road stands."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -123,7 +123,7 @@ def read(stock: Stock, tx: Transaction, asked: Asked) -> Pipeline:
         ),
         tuple(_partition(tx, row) for row in reads.partitions(tx)),
         tuple(Reason(*row) for row in letters.by_reason(tx)),
-        tuple(Letter(**row) for row in letters.heads(tx, asked.letters)),
+        tuple(_letter(row) for row in letters.heads(tx, asked.letters)),
         tuple(candidate_states(tx, stock.config, now)),
         _versions(tx),
         _stages(stock),
@@ -138,6 +138,10 @@ def _partition(tx: Transaction, row: dict[str, Any]) -> Partition:
     names = ("topic", "partition", "source", "next", "read_through", "caught_up_at", "received",
              "late", "lost", "conflicts")  # fmt: skip
     return Partition(waiting=waiting, **{name: row[name] for name in names})
+
+
+def _letter(row: dict[str, Any]) -> Letter:
+    return Letter(**{field.name: row[field.name] for field in fields(Letter)})
 
 
 def _stages(stock: Stock) -> tuple[Stage, ...]:
