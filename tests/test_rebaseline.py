@@ -32,9 +32,11 @@ def dropped(any_store: Store, rng: np.random.Generator, monkeypatch: pytest.Monk
     return any_store
 
 
-def decide(store: Store, period: Period | None = None) -> dict[str, object]:
+def decide(
+    store: Store, period: Period | None = None, wanted: dict[str, str] = RELEVANCE
+) -> dict[str, object]:
     with store.transaction() as tx:
-        decision = Decision(RELEVANCE, "ann", "the new prompt is shorter", period)
+        decision = Decision(wanted, "ann", "the new prompt is shorter", period)
         return rebaseline(tx, configured(), "backfill", decision, 5.0)
 
 
@@ -67,6 +69,18 @@ def test_a_period_without_calls_changes_nothing(dropped: Store) -> None:
         decide(dropped, Period("backfill", 0, 100))
     assert {one["state"] for one in found(dropped)} == {"firing"}
     assert rows(dropped, configured())[LEVEL]["state"] == "rings"
+
+
+def test_a_period_of_too_few_panes_is_refused_with_that_reason(dropped: Store) -> None:
+    # 380 calls, but in 19 panes.
+    with pytest.raises(BadConfig, match="100 calls of them in 20 panes"):
+        decide(dropped, Period("backfill", START + 520, START + 710))
+    assert decide(dropped, Period("backfill", START + 520, START + 720))["learned"]
+
+
+def test_how_many_calls_come_is_learned_of_as_few_panes_as_a_score(dropped: Store) -> None:
+    period = Period("backfill", START + 520, START + 800)  # 28 panes, each one value
+    assert decide(dropped, period, {"metric": "calls"})["learned"] == 1
 
 
 def test_the_command_decides_lists_and_refuses(tmp_path: Path, rng: np.random.Generator) -> None:

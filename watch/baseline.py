@@ -22,7 +22,7 @@ _HOUR_S = 3600
 # The pane itself (no pane is shorter), and as long as sessions last.
 _BLOCKS_S = (1, 60, 300, 600)
 # A baseline has at least so many panes, and fewer blocks say nothing of the design effect.
-_FEWEST_PANES, _FEWEST_BLOCKS = 20, 15
+FEWEST_PANES, _FEWEST_BLOCKS = 20, 15
 # The design effect is the one that so few baselines exceed (15 %, as a normal quantile).
 _SURE_Z = 1.036
 # Hours swing both ways: a sine's peak is 1.4 of its standard deviations from the mean.
@@ -79,7 +79,7 @@ def hear(some: Table, pane: int, counts: Floats) -> None:
 
 def enough(some: Table, calls: Ints, long_s: Floats) -> NDArray[np.bool_]:
     """Whether lessons hold as many calls as asked for, over as long, in as many panes."""
-    many = (some["panes"] >= _FEWEST_PANES) & (some["counts"].sum(1) >= calls)
+    many = (some["panes"] >= FEWEST_PANES) & (some["counts"].sum(1) >= calls)
     found: NDArray[np.bool_] = many & (some["pane"] - some["first"] >= long_s)
     return found
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.buckets import Ints
+from agent.buckets import Bools, Ints
 from agent.drift import Drift
 from watch.baseline import LESSON, enough, hear, learn
 from watch.budget import Budget
@@ -32,12 +32,18 @@ def teach(watch: Watch, pane: int, sample: Sample, learners: Ints, rules: Rules)
     """Let series hear one pane, and end the lessons of those that heard enough."""
     at = listen(watch, pane, sample, learners)
     some, names = watch.lessons[at], [watch.slots.names[slot] for slot in learners.tolist()]
-    volumes = np.array([name.metric == VOLUME for name in names])
+    volumes = are_volumes(watch, learners)
     rare = np.array([name.view == "tail" for name in names])
     calls = np.where(volumes, 0, np.where(rare, RARE, 1) * rules.drift.baseline_calls)
     done = enough(some, calls, np.where(volumes, WEEK_S, rules.drift.baseline_s))
     if done.any():
         end_lessons(watch, pane, some["slot"][done], rules)
+
+
+def are_volumes(watch: Watch, slots: Ints) -> Bools:
+    """Which series count the calls of a pane: each pane is one value of them."""
+    names = watch.slots.names
+    return np.array([names[slot].metric == VOLUME for slot in slots.tolist()], np.bool_)
 
 
 def listen(watch: Watch, pane: int, sample: Sample, learners: Ints) -> Ints:

@@ -15,9 +15,9 @@ from agent.errors import BadConfig
 from agent.store import Transaction, watches
 from agent.store.findings import put_findings
 from watch.advance import Finding, findings
-from watch.baseline import NO_BAND, enough
+from watch.baseline import FEWEST_PANES, NO_BAND, enough
 from watch.keeping import opened, panes_of, rules_of, save
-from watch.lessons import Rules, end_lessons, listen
+from watch.lessons import Rules, are_volumes, end_lessons, listen
 from watch.sample import sample_of
 from watch.series import Name
 from watch.shape import edges_of, with_shapes
@@ -26,6 +26,10 @@ from watch.telling import told
 
 # A baseline of a period has at least so many calls.
 _FEWEST_CALLS = 100
+_TOO_LITTLE = (
+    f"that period of {{}} does not hold {_FEWEST_CALLS} calls of them in {FEWEST_PANES} panes; what"
+    " is older than panes.fine_hours has minutes for panes, than panes.minute_hours hours"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +71,7 @@ def rebaseline(
     if decision.period is not None:
         known = learn_from(tx, watch, chosen, decision.period, rules)
         if not known:
-            why_not = f"that period of {decision.period.source} does not hold {_FEWEST_CALLS} calls"
-            raise BadConfig("--from", f"{why_not} of them")
+            raise BadConfig("--from", _TOO_LITTLE.format(decision.period.source))
     why = ("rebaselined", f"{decision.who}: {decision.why}")
     over = [told(one, int(watch.reached)) for one in ended]
     put_findings(tx, source, [replace(one, facts=(*one.facts, why)) for one in over], now)
@@ -120,6 +123,8 @@ def learn_from(
     It is read twice: what ranks are has to be known before ranks are learned.
     """
     for _ in range(2):
+        heard = np.isin(watch.lessons["slot"] // watch.hours, chosen)  # what would count twice
+        watch.lessons = watch.lessons[~heard]
         for pane in panes_of(tx, period.source, period.start, period.end):
             sample = sample_of(pane.rows, watch.slots, pane.panels, rules.shares, pane.long_s)
             watch.grow()
@@ -128,11 +133,12 @@ def learn_from(
             learners = there[watch.bands_of(there, pane.start)["calls"] == 0]
             if len(learners):
                 listen(watch, pane.start, sample, learners)
-        mine = np.isin(watch.lessons["slot"] // watch.hours, chosen)
-        done = mine & enough(watch.lessons, np.array(_FEWEST_CALLS), np.array(0.0))
+        slots = watch.lessons["slot"] // watch.hours
+        calls = np.where(are_volumes(watch, slots), 0, _FEWEST_CALLS)
+        done = np.isin(slots, chosen) & enough(watch.lessons, calls, np.array(0.0))
         if done.any():
             end_lessons(watch, int(period.end), watch.lessons["slot"][done], rules)
         chosen = np.union1d(chosen, edges_of(watch.bases, chosen))
         chosen = chosen[chosen >= 0]
-    calls = watch.bands["calls"][_places(watch, chosen)].reshape(len(chosen), -1)
-    return int(np.count_nonzero(calls.any(1)))
+    known = watch.bands["calls"][_places(watch, chosen)].reshape(len(chosen), -1)
+    return int(np.count_nonzero(known.any(1)))
