@@ -15,6 +15,7 @@ from consumers.pump.sender import Sender
 _BATCH = 200
 # A record that came back so often will come back again.
 _REPLAYS_MAX = 3
+_TOO_LARGE = "MessageSizeTooLargeError"  # for the topic, as its broker says
 # Taken anew for each batch; a process that ended in one keeps others waiting for so long.
 _LEASE_S = 60.0
 
@@ -45,13 +46,12 @@ def headers_of(row: dict[str, Any], group: str) -> list[tuple[str, bytes]]:
 def publish_letters(store: Store, sender: Sender, topic: str, group: str) -> int:
     """Send waiting letters to the dead-letter topic; those not acknowledged go on waiting.
 
-    Raises StoreDown when the broker or the database is away.
+    One that is too large for the topic stays in the table alone. Raises StoreDown when the broker
+    or the database is away.
     """
     with store.transaction() as tx:
         rows = letters.unsent(tx, _BATCH)
-    sent = []
     for row in rows:
-        # One that is too large for the topic stays in the table alone.
         with suppress(ValueError):
             sender.send(
                 topic,
@@ -60,13 +60,27 @@ def publish_letters(store: Store, sender: Sender, topic: str, group: str) -> int
                 arrival=row["arrival"],
                 headers=headers_of(row, group),
             )
-        sent.append(row["id"])
-    if sent:
-        if failed := sender.flush():
-            raise StoreDown(f"broker: dead letters were not taken ({failed[0]})")
+    failed = sender.flush() if rows else []
+    if _TOO_LARGE in failed:
+        _publish_each(sender, topic, rows, group)
+    elif failed:
+        raise StoreDown(f"broker: dead letters were not taken ({failed[0]})")
+    if rows:
         with store.transaction() as tx:
-            letters.mark_sent(tx, sent, time.time())
-    return len(sent)
+            letters.mark_sent(tx, [row["id"] for row in rows], time.time())
+    return len(rows)
+
+
+def _publish_each(sender: Sender, topic: str, rows: Sequence[dict[str, Any]], group: str) -> None:
+    """One at a time: what is too large for the topic must not keep the others from it."""
+    for row in rows:
+        with suppress(ValueError):
+            sender.deliver(
+                topic,
+                [(row["record_key"], row["value"])],
+                arrival=row["arrival"],
+                headers=headers_of(row, group),
+            )
 
 
 def replay_letters(

@@ -197,7 +197,8 @@ class Recorder(Listener):
         if topic is not None:
             try:
                 publish_letters(self._store, self._sender, topic, self._config.kafka.group)
-            except StoreDown:
+            except StoreDown as error:
+                _log.warning("dead letters wait in the store: %s", error)
                 self._next_publish = time.monotonic() + 10 * _PUBLISH_S
 
     def finish(self, now: float) -> None:

@@ -1,10 +1,11 @@
 """Producing: all that is written to topics, from dead letters to what is taken in over HTTP."""
 
 import hashlib
+import time
 from collections.abc import Sequence
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, MessageSizeTooLargeError
+from kafka.errors import KafkaError, MessageSizeTooLargeError, UnknownError
 
 from agent.broker import Kafka
 from agent.errors import StoreDown
@@ -38,7 +39,13 @@ class Sender:
         self.sent = 0
 
     def open(self) -> KafkaProducer:
-        """Connect now and not at the first record; raises StoreDown when the broker is away."""
+        """Connect now and not at the first record; raises StoreDown when the broker is away.
+
+        What the broker refuses for good, such as a record too large for its topic, ends a producer
+        that numbers its records (kafka-python 3.0.12; the attribute is private): another is made.
+        """
+        if self._producer is not None and self._producer._transaction_manager.has_fatal_error():
+            self.close()
         if self._producer is None:
             with translated("connecting"):
                 self._producer = KafkaProducer(
@@ -92,7 +99,7 @@ class Sender:
     def deliver(
         self,
         topic: str,
-        records: Sequence[tuple[bytes, bytes]],
+        records: Sequence[tuple[bytes | None, bytes | None]],
         *,
         arrival: float,
         headers: Headers = (),
@@ -100,7 +107,7 @@ class Sender:
         """Send records (key, value) and return once all are safe; raises as `send` does.
 
         Raises StoreDown when one was not acknowledged: then nobody knows which were taken.
-        """  # fmt: skip
+        """
         producer, at = self.open(), int(arrival * 1000)
         with translated(f"sending to {topic}"):
             try:
@@ -113,11 +120,18 @@ class Sender:
 
     def flush(self, timeout_s: float = 30.0) -> list[str]:
         """Wait for the acknowledgements; the names of the errors that records ended with."""
-        if self._producer is not None:
+        until = time.monotonic() + timeout_s
+        while self._producer is not None:
             try:
-                self._producer.flush(timeout=timeout_s)
+                self._producer.flush(timeout=max(until - time.monotonic(), 0.0))
+            except UnknownError:
+                # A batch that was too large is sent in two, and is not waited for.
+                if time.monotonic() < until:
+                    continue
+                self._failed.append("KafkaTimeoutError")
             except KafkaError as error:
                 self._failed.append(type(error).__name__)
+            break
         failed, self._failed = self._failed, []
         return failed
 

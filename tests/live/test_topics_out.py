@@ -4,17 +4,21 @@ import json
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from kafka import KafkaProducer
 from sqlalchemy import select
 
 from agent.store import open_store, reads
 from agent.store.tables import dead_letters
+from consumers.deadletter import publish_letters
+from consumers.pump.sender import Sender
 from tests.conftest import MakeTopic
 from tests.live.broker import Broker
 from tests.live.test_hostile_road import counted, letters_of
-from tests.live.test_kafka_road import produce, received
+from tests.live.test_kafka_road import configured, produce, received
 from tests.live.test_main_job import vedette
 from tests.live.test_outages import Service, ended, everything_is_counted_once, serving
+from tests.road import InboxRoad
 from tests.waiting import wait_until
 
 N = 1500
@@ -70,6 +74,35 @@ def test_dead_letters_are_replayed_to_their_topic(
         ledger = reads.ledger(tx)
     assert (ledger.terms["feedback"], ledger.terms["invalid"], ledger.received) == (1, 1, 6)
     assert ledger.sums
+
+
+def test_a_letter_too_large_for_its_topic_keeps_no_other_from_it(
+    broker: Broker, topic: MakeTopic, sqlite_url: str
+) -> None:
+    dead = topic(max_message_bytes="2000")
+    with closing(open_store(sqlite_url)) as store:
+        way = InboxRoad(store)
+        way.inbox.append([(1.0, b"{" + b"x" * 4000), (1.0, b"{one"), (1.0, b"{two")])
+        way.drain()
+        with closing(Sender(configured(broker, dead).kafka)) as sender:
+            assert publish_letters(store, sender, dead, "g") == 3
+            assert publish_letters(store, sender, dead, "g") == 0
+    assert {record.value for record in letters_of(broker, dead, 2)} == {b"{one", b"{two"}
+
+
+def test_a_record_that_the_broker_refuses_for_good_ends_no_sender(
+    broker: Broker, topic: MakeTopic
+) -> None:
+    name = topic(max_message_bytes="2000")
+    with closing(Sender(configured(broker, name).kafka)) as sender:
+        with pytest.raises(ValueError, match="too large for the broker"):
+            sender.deliver(name, [(b"k", b"x" * 4000)], arrival=1.0)
+        sender.deliver(name, [(b"k", b"one")], arrival=1.0)
+        sender.send(name, b"x" * 4000)
+        assert sender.flush() == ["MessageSizeTooLargeError"]
+        sender.send(name, b"two")
+        assert sender.flush() == []
+    assert {record.value for record in letters_of(broker, name, 2)} == {b"one", b"two"}
 
 
 def test_without_their_topics_nothing_is_lost_and_nothing_waits(
