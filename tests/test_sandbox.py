@@ -11,14 +11,14 @@ import pytest
 
 from agent.errors import BadConfig
 from suites.sandbox.filters import program
-from suites.sandbox.outside import Limits, Ran, Walls, readable, run
+from suites.sandbox.outside import Limits, Ran, Wanted, readable, run
 
-ALL, WITHOUT_NAMESPACES = Walls(), Walls(namespaces=False)
-NONE = Walls(namespaces=False, landlock=False, seccomp=False, weak=True)
+ALL, WITHOUT_NAMESPACES = Wanted(), Wanted(namespaces=False)
+NONE = Wanted(namespaces=False, landlock=False, seccomp=False, weak=True)
 SHORT = Limits(wall_s=4.0, cpu_s=2, memory_bytes=128 << 20)
 
 
-def locked_in(walls: Walls) -> bool:
+def locked_in(walls: Wanted) -> bool:
     """Whether this machine builds enough of these walls."""
     try:
         return run([("answer", "")], walls=walls).passed
@@ -26,13 +26,13 @@ def locked_in(walls: Walls) -> bool:
         return False
 
 
-def tried(code: str, walls: Walls, limits: Limits = SHORT, **words: object) -> Ran:
+def tried(code: str, walls: Wanted, limits: Limits = SHORT, **words: object) -> Ran:
     return run([("answer", textwrap.dedent(code).format(**words))], limits, walls)
 
 
 @pytest.fixture(params=[ALL, WITHOUT_NAMESPACES], ids=["namespaces", "landlock"])
-def walls(request: pytest.FixtureRequest) -> Walls:
-    found: Walls = request.param
+def walls(request: pytest.FixtureRequest) -> Wanted:
+    found: Wanted = request.param
     if not locked_in(found):
         pytest.skip("this machine cannot lock generated code in that way")
     return found
@@ -73,14 +73,14 @@ DAEMON = """
     """
 
 
-def test_the_network_is_out_of_reach(walls: Walls, server: socket.socket) -> None:
+def test_the_network_is_out_of_reach(walls: Wanted, server: socket.socket) -> None:
     ran = tried(CONNECT, walls, port=server.getsockname()[1])
     with pytest.raises(TimeoutError):
         server.accept()
     assert not ran.passed
 
 
-def test_a_file_of_ours_cannot_be_read_or_written(walls: Walls, tmp_path: Path) -> None:
+def test_a_file_of_ours_cannot_be_read_or_written(walls: Wanted, tmp_path: Path) -> None:
     secret, mark = tmp_path / "secret", tmp_path / "mark"
     secret.write_text("hidden")
     tmp_path.chmod(0o777)
@@ -97,7 +97,7 @@ def test_a_file_of_ours_cannot_be_read_or_written(walls: Walls, tmp_path: Path) 
 
 
 def test_the_environment_of_others_cannot_be_read(
-    walls: Walls, monkeypatch: pytest.MonkeyPatch
+    walls: Wanted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MARKED_FOR_THE_TEST", "1")
     assert not tried(ENVIRONMENT, walls).passed
@@ -115,12 +115,12 @@ def test_the_environment_of_others_cannot_be_read(
         "import ctypes\nassert ctypes.CDLL(None).fork() >= 0",
     ],
 )
-def test_no_process_is_started(walls: Walls, code: str) -> None:
+def test_no_process_is_started(walls: Wanted, code: str) -> None:
     ran = tried(code, walls)
     assert ran.ended == "exit" and not ran.passed, ran
 
 
-def test_threads_are_allowed_and_bounded(walls: Walls) -> None:
+def test_threads_are_allowed_and_bounded(walls: Wanted) -> None:
     few = """
         from concurrent.futures import ThreadPoolExecutor
         assert sum(ThreadPoolExecutor(4).map(abs, range(10))) == 45
@@ -133,7 +133,7 @@ def test_threads_are_allowed_and_bounded(walls: Walls) -> None:
     assert not tried(many, walls).passed
 
 
-def test_nothing_is_left_behind(walls: Walls, tmp_path: Path) -> None:
+def test_nothing_is_left_behind(walls: Wanted, tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     assert not tried(DAEMON, walls, path=str(tmp_path / "mark")).passed
     assert not tried("import os\nos.setpgid(0, 0)\nos.fork()", walls).passed
@@ -141,7 +141,7 @@ def test_nothing_is_left_behind(walls: Walls, tmp_path: Path) -> None:
     assert not (tmp_path / "mark").exists()
 
 
-def test_no_one_else_is_signalled(walls: Walls) -> None:
+def test_no_one_else_is_signalled(walls: Wanted) -> None:
     code = """
         import os, signal
         for pid in ({us}, os.getppid(), -1, 0):
@@ -166,7 +166,7 @@ CALLS = (
 )
 
 
-def test_a_call_of_the_system_itself_is_refused(walls: Walls) -> None:
+def test_a_call_of_the_system_itself_is_refused(walls: Wanted) -> None:
     code = "import ctypes\nlibc = ctypes.CDLL(None)\n"
     for call in CALLS:
         call = call.format(us=os.getpid())
@@ -187,7 +187,7 @@ def test_a_call_of_the_system_itself_is_refused(walls: Walls) -> None:
         ("import ctypes\nctypes.string_at(0)", "signal", None),
     ],
 )  # fmt: skip
-def test_what_it_uses_is_bounded(walls: Walls, code: str, ended: str, said: str | None) -> None:
+def test_what_it_uses_is_bounded(walls: Wanted, code: str, ended: str, said: str | None) -> None:
     ran = run([("answer", code)], SHORT, walls)
     assert ran.ended == ended and not ran.passed and len(ran.output) <= 2000
     assert said is None or said in (ran.error or ""), ran
@@ -212,11 +212,11 @@ def test_all_its_files_together_are_bounded() -> None:
         "class E(Exception):\n  def __str__(self): raise KeyboardInterrupt\ndef f(): raise E",
     ],
 )
-def test_a_program_passes_only_by_its_tests(walls: Walls, code: str) -> None:
+def test_a_program_passes_only_by_its_tests(walls: Wanted, code: str) -> None:
     assert not run([("answer", code), ("tests", "assert f() == 2")], SHORT, walls).passed
 
 
-def test_a_program_that_is_right_passes(walls: Walls) -> None:
+def test_a_program_that_is_right_passes(walls: Wanted) -> None:
     code = """
         import asyncio, dataclasses, json, random, tempfile
         @dataclasses.dataclass
@@ -254,8 +254,8 @@ def test_the_escapes_do_get_out_where_nothing_is_walled_in(
 
 def test_without_enough_walls_nothing_runs(tmp_path: Path) -> None:
     for left, missing in (
-        (Walls(namespaces=False, landlock=False), "files open"),
-        (Walls(seccomp=False), "network and processes open"),
+        (Wanted(namespaces=False, landlock=False), "files open"),
+        (Wanted(seccomp=False), "network and processes open"),
     ):
         with pytest.raises(BadConfig, match=missing):
             tried(WRITE, left, path=str(tmp_path / "mark"))

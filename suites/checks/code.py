@@ -10,7 +10,7 @@ from agent.scoring import NO, NO_RESPONSE, TOO_SHORT, YES
 from suites.checks import NOT_ASKED, NOT_FOR_THIS, Terms, check
 from suites.checks.programs import MOST_CHARS, assertions_of, program_of
 from suites.record import Item
-from suites.sandbox.outside import Limits, Walls, run
+from suites.sandbox.outside import Limits, Wanted, run
 
 OTHER_LANGUAGE, TOO_LONG = unscored("other_language"), unscored("too_long")
 _SANDBOX_FAILED = unscored("sandbox_failed")
@@ -31,7 +31,7 @@ class Code:
     metrics: tuple[str, ...] = ("code_compiles", "code_tests_pass")
 
     def __init__(self, terms: Terms) -> None:
-        self._walls = Walls(weak=terms.weak_sandbox)
+        self._walls = Wanted(weak=terms.weak_sandbox)
         run([("answer", "")], Limits(), self._walls)
 
     def check(

@@ -79,7 +79,7 @@ def _sleep(most_s: float) -> bool:
 
 
 def _told(said: bytes, token: str) -> dict[str, Any]:
-    """What the child reported: the last whole line that begins with the token, merged in order."""
+    """What the child reported: all lines that begin with the token, merged in their order."""
     report: dict[str, Any] = {}
     for line in said.decode(errors="replace").splitlines():
         if line.startswith(token):

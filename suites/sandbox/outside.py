@@ -53,7 +53,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Walls:
+class Wanted:
     """Which walls are to be built; `weak` runs a program even where they leave something open."""
 
     namespaces: bool = True
@@ -83,14 +83,13 @@ class Ran:
 
 
 def run(
-    parts: Sequence[tuple[str, str]], limits: Limits | None = None, walls: Walls | None = None
+    parts: Sequence[tuple[str, str]], limits: Limits | None = None, walls: Wanted | None = None
 ) -> Ran:
     """Run the parts (name, text) of a program after each other in one namespace.
 
     Raises BadConfig where the walls cannot be built and weak ones were not asked for.
     """
-    limits, walls = limits or Limits(), walls or Walls()
-    limits, walls = limits or Limits(), walls or Walls()
+    limits, walls = limits or Limits(), walls or Wanted()
     with tempfile.TemporaryDirectory() as room, tempfile.TemporaryFile() as output:
         job = asdict(walls) | {
             "parts": list(parts), "room": os.path.realpath(room), "readable": readable(),
