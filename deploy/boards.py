@@ -1,5 +1,7 @@
 """The dashboards as data: what each panel asks of Prometheus and how it is read."""
 
+from agent.durations import span
+from agent.sla import CONDITIONS
 from deploy.panels import (
     JOB,
     RATE,
@@ -89,7 +91,7 @@ QUALITY = Board(
     ),
 )  # fmt: skip
 
-_BUDGET = 'job=~"$job",service=~"$service"'
+_SERVICE = 'job=~"$job",service=~"$service"'
 
 SLA = Board(
     "sla", "Vedette: objectives and budgets", "What was promised, and how fast it is spent.",
@@ -97,23 +99,25 @@ SLA = Board(
     (
         ("Budgets", (
             Panel("Error budget left", (Query(
-                top("vedette_slo_error_budget_remaining_ratio", "service, objective", _BUDGET),
+                top("vedette_slo_error_budget_remaining_ratio", "service, objective", _SERVICE),
                 "{{service}} {{objective}}"),), "percentunit",
                 "Of the objective's period; below 0 it is overspent.", "bars", 12),
             Panel("Target", (Query(
-                top("vedette_slo_objective_ratio", "service, objective", _BUDGET),
+                top("vedette_slo_objective_ratio", "service, objective", _SERVICE),
                 "{{service}} {{objective}}"),), "percentunit", "", "table", 12),
         )),
         ("Burn rates", tuple(
-            Panel(f"Burn rate over {window}", (Query(
+            Panel(f"Burn rate over {span(one.long_s)}", (Query(
                 top("vedette_slo_burn_rate_ratio", "service, objective",
-                     f'{_BUDGET},window="{window}"'), "{{service}} {{objective}}"),), "none",
-                f"At {factor} times the target's pace it rings.", width=12)
-            for window, factor in (("1h", 14.4), ("6h", 6), ("1d", 3), ("3d", 1))
+                     f'{_SERVICE},window="{span(one.long_s)}"'), "{{service}} {{objective}}"),),
+                "none",
+                f"With a budget of 30 days it rings at {one.factor(30):g} times the target's pace.",
+                width=12)
+            for one in CONDITIONS
         )),
         ("Budget over time", (
             Panel("Error budget left", (Query(
-                top("vedette_slo_error_budget_remaining_ratio", "service, objective", _BUDGET),
+                top("vedette_slo_error_budget_remaining_ratio", "service, objective", _SERVICE),
                 "{{service}} {{objective}}"),), "percentunit", width=24),
         )),
     ),
@@ -163,8 +167,6 @@ EXPERIMENTS = Board(
     ),
 )  # fmt: skip
 
-_FOUND = 'job=~"$job",service=~"$service"'
-
 DRIFT = Board(
     "drift", "Vedette: drift and findings", "Did something change?",
     ("job", "service"),
@@ -172,26 +174,26 @@ DRIFT = Board(
         ("Findings", (
             Panel("What rings", (Query(
                 top("vedette_finding_state", "kind, service, model, variant, segment, metric",
-                     _FOUND + ',state="firing"') + " == 1",
+                     _SERVICE + ',state="firing"') + " == 1",
                 "{{kind}} {{service}} {{model}} {{segment}} {{metric}}"),), "none", "",
                 "table", 24),
         )),
         ("Evidence", (
             Panel("Evidence against its threshold", (Query(
-                top("vedette_finding_statistic", "kind, model, segment, metric", _FOUND)
+                top("vedette_finding_statistic", "kind, model, segment, metric", _SERVICE)
                 + " / " +
-                top("vedette_finding_threshold", "kind, model, segment, metric", _FOUND),
+                top("vedette_finding_threshold", "kind, model, segment, metric", _SERVICE),
                 "{{kind}} {{model}} {{segment}} {{metric}}"),), "percentunit",
                 "At 100 % it rings.", width=12),
             Panel("How far it moved", (Query(
-                top("vedette_finding_effect", "model, segment, metric, bound", _FOUND),
+                top("vedette_finding_effect", "model, segment, metric, bound", _SERVICE),
                 "{{model}} {{segment}} {{metric}} {{bound}}"),), "none",
                 "The estimate and the ends of its interval.", width=12),
         )),
         ("Series out of their band", (
             Panel("Series that drift", (Query(
                 "sum by (service, model) ("
-                + top("vedette_drift_firing", "service, model, segment, metric", _FOUND) + ")",
+                + top("vedette_drift_firing", "service, model, segment, metric", _SERVICE) + ")",
                 "{{service}} {{model}}"),), "none", width=24),
         )),
     ),

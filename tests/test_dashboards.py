@@ -8,7 +8,9 @@ from typing import Any
 import yaml
 
 from agent.catalog import BY_NAME
+from agent.durations import span
 from agent.exposed import SERIES
+from agent.sla import CONDITIONS
 from deploy.boards import BOARDS
 from deploy.draw import FOLDER, text_of
 from tests.rules import said, tool
@@ -70,3 +72,12 @@ def test_panels_lie_beside_each_other_and_ids_are_their_own() -> None:
                  for y in range(g["y"], g["y"] + g["h"])]  # fmt: skip
         assert len(set(cells)) == len(cells), path.name
         assert all(x < 24 for x, _ in cells)
+
+
+def test_the_pace_that_rings_is_that_of_the_condition_and_said_with_its_budget() -> None:
+    (sla,) = (board for board in BOARDS if board.name == "sla")
+    said = {panel.title: panel.help for panel in dict(sla.rows)["Burn rates"]}
+    for one, pace in zip(CONDITIONS, ("14.4", "6", "3", "1"), strict=True):
+        told = said.pop(f"Burn rate over {span(one.long_s)}")
+        assert told == f"With a budget of 30 days it rings at {pace} times the target's pace."
+    assert not said
