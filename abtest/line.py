@@ -8,7 +8,7 @@ import numpy as np
 
 from abtest.contrast import Contrast
 from abtest.run import Key, Run
-from abtest.samples import End, RowCounts, mean_of, worst_of
+from abtest.samples import RowCounts, mean_of, worst_of
 from agent.experiments import PAIRED, WIN
 from agent.pairs import BOTH_FAILED, CANDIDATE_FAILED, CONTROL_FAILED, beside
 from agent.panes import Row
@@ -92,11 +92,12 @@ def _mean_over(
     return (sum(mean * k for mean, k in means if k) / n if n else math.nan), n
 
 
-def estimate_of(run: Run, contrast: Contrast, segment: str = "", end: End = "worst") -> float:
-    """Candidate minus control from the exact sums; stages weigh as their calls."""
-    fail = worst_of(contrast.good, end)
+def estimate_of(run: Run, contrast: Contrast, segment: str = "") -> float:
+    """Candidate minus control from the exact sums, failures at the worst end; stages weigh as
+    their calls."""
+    fail = worst_of(contrast.good, "worst")
     if contrast.paired:
-        return _paired_estimate(pair_row(run, contrast.arm, segment), contrast.metric, fail, end)
+        return _paired_estimate(pair_row(run, contrast.arm, segment), contrast.metric, fail)
     total = weight = 0.0
     for stage in range(len(contrast.stages)):
         sides = [mean_of(run.row(key), contrast.metric, fail)
@@ -107,7 +108,7 @@ def estimate_of(run: Run, contrast: Contrast, segment: str = "", end: End = "wor
     return total / weight if weight else math.nan
 
 
-def _paired_estimate(row: Row, metric: str, fail: float, end: End) -> float:
+def _paired_estimate(row: Row, metric: str, fail: float) -> float:
     held = RowCounts(row)
     found = row.summaries.get(metric)
     n = float(found.n) if found is not None else 0.0
@@ -115,8 +116,7 @@ def _paired_estimate(row: Row, metric: str, fail: float, end: End) -> float:
     lost = float(held.missing(metric, (BOTH_FAILED,)))
     if metric.endswith(WIN):
         won, less = (held.missing(metric, (r,)) for r in (CONTROL_FAILED, CANDIDATE_FAILED))
-        sign = 1 if end == "worst" else -1
-        total, n = total + sign * float(won - less), n + float(won + less)
+        total, n = total + float(won - less), n + float(won + less)
     else:
         for reason, sign in ((CONTROL_FAILED, 1), (CANDIDATE_FAILED, -1)):
             mean, k = mean_of(row, beside(metric, reason), None)

@@ -85,13 +85,11 @@ def interval(
     alpha: float = 0.05,
     lower: ArrayLike = 0.0,
     upper: ArrayLike = 1.0,
-    side: Side = "both",
 ) -> tuple[Floats, Floats]:
     """The means that the counts [..., bins] do not speak against, valid at every look together.
 
-    With `side` "up" only the lower end is drawn in, with "down" only the upper one. Both ends are
-    NaN where every mean is refuted: the mean was not the same throughout. Raises ValueError for
-    counts or a support that are none.
+    Both ends are NaN where every mean is refuted: the mean was not the same throughout. Raises
+    ValueError for counts or a support that are none.
     """
     held = _checked(support, counts, lower, upper)
     if not 0 < alpha < 1:
@@ -103,7 +101,7 @@ def interval(
         for one in (support, lower, upper)
     )
     counted = rows.reshape(-1, shape[-1])
-    ends = _Search(v, low, high, counted, side, float(np.log(1 / alpha))).ends()
+    ends = _Search(v, low, high, counted, float(np.log(1 / alpha))).ends()
     first, last = (end.reshape(held.shape[:-1]) for end in ends)
     return (first, last) if held.ndim > 1 else (first[()], last[()])
 
@@ -126,7 +124,7 @@ class _Search:
     """
 
     def __init__(
-        self, v: Floats, low: Floats, high: Floats, counts: Floats, side: Side, threshold: float
+        self, v: Floats, low: Floats, high: Floats, counts: Floats, threshold: float
     ) -> None:
         there: Bools = counts > 0
         empty = ~np.asarray(there.any(1), np.bool_)
@@ -138,7 +136,6 @@ class _Search:
         self._v, self._low, self._high, self._c = (
             np.take_along_axis(one, order, 1) for one in (v, low, high, counts)
         )
-        self._up, self._down = side != "down", side != "up"
         self._threshold = threshold
         self._n = np.maximum(counts.sum(1), 1e-300)
         mean = np.where(empty, (self._floor + self._ceiling) / 2, (counts * v).sum(1) / self._n)
@@ -150,26 +147,24 @@ class _Search:
     def ends(self) -> tuple[Floats, Floats]:
         """Both ends of every row."""
         inside, empty = self._inside()
-        first = self._root(inside, self._floor) if self._up else self._floor
-        last = self._root(inside, self._ceiling) if self._down else self._ceiling
+        first, last = self._root(inside, self._floor), self._root(inside, self._ceiling)
         return np.where(empty, np.nan, first), np.where(empty, np.nan, last)
 
     def _excess(self, m: Floats) -> tuple[Floats, Floats]:
         """Log-evidence above the threshold, and its slope in m."""
         levels, slopes, at = [], [], m[:, None]
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            for wanted, over, span in (
-                (self._up, self._v - self._low, at - self._low),
-                (self._down, self._high - self._v, at - self._high),
+            for over, span in (
+                (self._v - self._low, at - self._low),
+                (self._high - self._v, at - self._high),
             ):
-                if wanted:
-                    inner = BETS[:, None] * (over / np.abs(span))[:, None] + (1 - BETS[:, None])
-                    levels.append(self._sum(np.log(inner), self._c))
-                    # d/dm ln(1 - C + C r) = -(1 - (1 - C) / (1 - C + C r)) / span
-                    slopes.append(
-                        (1 - BETS) * self._sum(1 / inner, self._c / span)
-                        - np.where(self._c > 0, self._c / span, 0.0).sum(1)[:, None]
-                    )
+                inner = BETS[:, None] * (over / np.abs(span))[:, None] + (1 - BETS[:, None])
+                levels.append(self._sum(np.log(inner), self._c))
+                # d/dm ln(1 - C + C r) = -(1 - (1 - C) / (1 - C + C r)) / span
+                slopes.append(
+                    (1 - BETS) * self._sum(1 / inner, self._c / span)
+                    - np.where(self._c > 0, self._c / span, 0.0).sum(1)[:, None]
+                )
         capital, slope = np.concatenate(levels, -1), np.concatenate(slopes, -1)
         level = mixed(capital)
         with np.errstate(invalid="ignore"):

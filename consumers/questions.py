@@ -112,7 +112,7 @@ class Questions:
         with _harmless("the budgets of %s could not be brought up to date", source):
             while time.monotonic() < until:
                 with self.store.transaction() as tx:
-                    found = keep_burn(tx, self.config, source, now, ring)
+                    found = keep_burn(tx, source, now, ring)
                 if found is None:
                     break
                 moved, changed = True, changed + found

@@ -57,20 +57,19 @@ class Heard(Protocol):
 
 
 class Dispatcher:
-    """Asks every candidate of `models`; `clock` goes only forward, `wall` is epoch seconds.
+    """Asks every candidate of `models`.
 
-    `stamp` gives the time that an answer's record says it was asked at; `wall` where it is None.
+    `stamp` gives the time, in epoch seconds, that an answer's record says it was asked at.
     """
 
     def __init__(
         self, shadow: Shadow, models: Mapping[str, Model], store: Store, sink: Sink, heard: Heard,
-        wall: Callable[[], float] = time.time, clock: Callable[[], float] = time.monotonic,
-        stamp: Callable[[], float] | None = None,
+        stamp: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         self._shadow, self._store, self._sink, self._heard = shadow, store, sink, heard
-        self._wall, self._clock, self._stamp = wall, clock, stamp or wall
+        self._stamp = stamp
         self._lanes = {
-            name: Lane(name, one, models[name], Breaker(one.breaker, clock),
+            name: Lane(name, one, models[name], Breaker(one.breaker, time.monotonic),
                        asyncio.Semaphore(one.concurrency))
             for name, one in shadow.candidates.items()
         }  # fmt: skip
@@ -109,7 +108,7 @@ class Dispatcher:
             self._heard.unasked(UNKNOWN, "unconfigured")
         elif ask.judge != (self._lanes[ask.candidate].candidate.rubric is not None):
             self._heard.unasked(ask.candidate, "reconfigured")
-        elif self._wall() - stamped_at > self._shadow.wait_s:
+        elif time.time() - stamped_at > self._shadow.wait_s:
             self._heard.unasked(ask.candidate, budgets.EXPIRED)
         else:
             return self.offer(ask, len(value or b""), over)
@@ -219,7 +218,7 @@ class Dispatcher:
                 self.offer(probe, len(to_bytes(probe)))
 
     def _owed(self, ticket: bytes, kind: str) -> bool:
-        now, wait_s = self._wall(), self._shadow.wait_s
+        now, wait_s = time.time(), self._shadow.wait_s
         with self._store.transaction() as tx:
             return owe_probe(tx, ticket, kind, now, wait_s) is not None
 
@@ -240,7 +239,7 @@ class Dispatcher:
         def reserve() -> budgets.Reserved | str:
             with self._store.transaction() as tx:
                 return budgets.reserve(
-                    tx, ask.ticket, lane.name, lane.candidate.budget, need, self._wall(), patience_s
+                    tx, ask.ticket, lane.name, lane.candidate.budget, need, time.time(), patience_s
                 )
 
         return await self._patiently(reserve) or budgets.EXPIRED
@@ -248,7 +247,7 @@ class Dispatcher:
     async def _sent(self, held: budgets.Reserved) -> bool:
         def sent() -> bool:
             with self._store.transaction() as tx:
-                return budgets.mark_sent(tx, held, self._wall())
+                return budgets.mark_sent(tx, held, time.time())
 
         return await self._patiently(sent) or False
 
@@ -279,13 +278,13 @@ class Dispatcher:
 
     async def _patiently(self, action: Callable[[], T]) -> T | None:
         """Again while the store or the broker is away, as long as a ticket lives; None then."""
-        until = self._clock() + self._shadow.wait_s
+        until = time.monotonic() + self._shadow.wait_s
         while True:
             try:
                 return await self._off(action)
             except StoreDown as error:
                 _log.debug("waiting: %s", error)
-                if self._clock() > until:
+                if time.monotonic() > until:
                     return None
                 await asyncio.sleep(_RETRY_S)
 

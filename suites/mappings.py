@@ -102,7 +102,6 @@ def _chat(row: Row) -> Question:
 
 
 READY: dict[str, Mapper] = {
-    "plain": partial(_by_columns, {name: name for name in _FIELDS}),
     "commonsense_qa": _commonsense_qa,
     "gsm8k": _gsm8k,
     "cnn_dailymail": _cnn_dailymail,

@@ -89,7 +89,7 @@ class Task(Tree):
         if self.data is None and not (self.shipped and self.kind in SHIPPED):
             raise ValueError("needs `data`")
         if isinstance(self.mapping, str):
-            _known((self.mapping,), tuple(READY))
+            _known((self.mapping,), ("plain", *READY))
         else:
             _known(tuple(self.mapping), fields_of(self.kind))
         return self

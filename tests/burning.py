@@ -70,7 +70,7 @@ def catch_up(store: Store, config: Config, ring: Ring | None = None) -> tuple[Ri
     ring, changed = ring or ring_of(config), list[Finding]()
     while True:
         with store.transaction() as tx:
-            found = keep_burn(tx, config, SOURCE, 0.0, ring)
+            found = keep_burn(tx, SOURCE, 0.0, ring)
         if found is None:
             return ring, changed
         changed += found

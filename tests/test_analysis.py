@@ -11,13 +11,12 @@ from pydantic import ValidationError
 
 from agent.errors import BadConfig
 from suites.analysis.ablation import ablations
-from suites.analysis.comparison import compare
 from suites.analysis.measured import spread
 from suites.analysis.overall import counting, levels_of
 from suites.analysis.pareto import fronts
 from suites.analysis.tables import table_of
 from suites.analysis.weights import Weighing
-from suites.analysis.whole import analyse
+from suites.analysis.whole import analyse, since
 from suites.record import Run
 from tests.suites_data import made
 
@@ -206,7 +205,7 @@ def test_what_cannot_be_told_apart_shares_its_ranks(rng: np.random.Generator) ->
 def test_two_runs_are_compared_pair_by_pair(rng: np.random.Generator) -> None:
     before = made({"m": {"exact_match": flags(rng, 300, 0.6)}})
     after = made({"m": {"exact_match": flags(rng, 300, 0.9)}})
-    found = {one.name: one for one in compare(after, before, "m", "m", FAST)}
+    found = {one.name: one for one in since(after, before, FAST)}
     assert found["exact_match"].better == "m"
     assert found["exact_match"].difference.n == 300
     assert found["overall"].difference.lower > 0.2
@@ -215,7 +214,7 @@ def test_two_runs_are_compared_pair_by_pair(rng: np.random.Generator) -> None:
     )
     other = made({"m": {"exact_match": [1.0]}}, m=[{"prompt": "another"}])
     with pytest.raises(BadConfig, match="no item of"):
-        compare(after, Run("x", 0.0, "", (), other.outcomes), "m", "m", FAST)
+        since(after, Run("x", 0.0, "", (), other.outcomes), FAST)
 
 
 def test_an_amount_of_nothing_is_as_good_as_can_be() -> None:

@@ -255,7 +255,7 @@ def test_days_without_a_call_are_passed_over(store: Store) -> None:
     ring = ring_of(CONFIG)
     while True:
         with store.transaction() as tx:
-            if keep_burn(tx, CONFIG, SOURCE, 0.0, ring) is None:
+            if keep_burn(tx, SOURCE, 0.0, ring) is None:
                 break
         looks += 1
     assert 73 <= looks <= 76  # three days, and the hours with calls
@@ -270,4 +270,4 @@ def test_only_one_process_moves_the_budgets_on(store: Store) -> None:
     closed(store, 90)
     catch_up(store, CONFIG, one)
     with pytest.raises(StoreDown), store.transaction() as tx:
-        keep_burn(tx, CONFIG, SOURCE, 0.0, other)
+        keep_burn(tx, SOURCE, 0.0, other)

@@ -8,10 +8,9 @@ import pytest
 
 from agent.store import open_store
 from consumers.server.scatter import scattered
-from suites.analysis.comparison import compare
 from suites.analysis.pareto import Front, Point
 from suites.analysis.weights import Weighing
-from suites.analysis.whole import analyse
+from suites.analysis.whole import analyse, since
 from suites.intervals import Figure
 from suites.record import Run
 from tests.evaluated import right_and_wrong, run_suite, suite_tree, sums, write_lines
@@ -59,8 +58,8 @@ def test_a_run_and_what_became_of_it_since_another(folder: Path, runs: tuple[Run
             if one["name"] == "number_match" and one["ours"] == "small"
         ]  # fmt: skip
         (want,) = [
-            one for one in compare(second, first, "small", "small", Weighing())
-            if one.name == "number_match"
+            one for one in since(second, first, Weighing())
+            if one.name == "number_match" and one.ours == "small"
         ]  # fmt: skip
         assert before["difference"]["mean"] == pytest.approx(want.difference.mean)
         assert before["difference"]["mean"] > 0.3

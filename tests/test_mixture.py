@@ -63,15 +63,15 @@ def test_evidence_is_the_product_over_observations(held: Counted, m: float, side
 
 
 @every
-@given(counted, st.sampled_from([0.3, 0.05, 0.001]), st.sampled_from(["both", "up", "down"]))
+@given(counted, st.sampled_from([0.3, 0.05, 0.001]))
 def test_the_interval_holds_the_means_of_a_grid_that_are_not_refuted(
-    held: Counted, alpha: float, side: Side
+    held: Counted, alpha: float
 ) -> None:
     x, counts = held
     grid = np.linspace(0.0005, 0.9995, 1_999)
-    level = log_evidence(x, np.broadcast_to(counts, (len(grid), len(x))), grid, side=side)
+    level = log_evidence(x, np.broadcast_to(counts, (len(grid), len(x))), grid)
     kept = grid[level < math.log(1 / alpha)]
-    low, high = interval(x, counts, alpha, side=side)
+    low, high = interval(x, counts, alpha)
     assert low - 0.0005 <= kept.min() <= low + 0.001
     assert high - 0.001 <= kept.max() <= high + 0.0005
 
@@ -116,17 +116,6 @@ def test_the_interval_contains_the_sample_mean_and_shrinks_with_alpha(
     wide_low, wide_high = interval(x, counts, alpha / 2)
     assert wide_low <= low + 1e-9
     assert high - 1e-9 <= wide_high
-
-
-@every
-@given(counted)
-def test_one_sided_intervals_are_drawn_in_at_one_end_and_further(held: Counted) -> None:
-    low, high = interval(*held)
-    first, top = interval(*held, side="up")
-    bottom, last = interval(*held, side="down")
-    assert (float(bottom), float(top)) == (0.0, 1.0)
-    assert first >= low - 1e-9
-    assert last <= high + 1e-9
 
 
 @every

@@ -4,8 +4,10 @@ HaluEval come out as they are known to."""
 import pytest
 
 from agent.record import Call
-from suites.analysis.comparison import compare
+from suites.analysis.comparison import contrasts
 from suites.analysis.failures import KINDS
+from suites.analysis.overall import levels_of
+from suites.analysis.tables import table_of
 from suites.analysis.weights import Weighing
 from suites.analysis.whole import Analysis, analyse
 from suites.record import Item, Run
@@ -56,7 +58,9 @@ def test_it_is_cheaper_and_faster_though_and_the_report_says_both(gpt4: Run) -> 
 
 
 def test_the_two_are_compared_item_by_item(gpt4: Run) -> None:
-    found = {(one.name, one.task): one for one in compare(gpt4, gpt4, *GPT4, Weighing(draws=300))}
+    table, weighing = table_of(gpt4), Weighing(draws=300)
+    every = contrasts(gpt4, table, levels_of(table, weighing), *GPT4, weighing)
+    found = {(one.name, one.task): one for one in every}
     prime = found["exact_match", "prime"]
     assert prime.better == "gpt-4-0314" and prime.difference.n == 1000
     assert prime.difference.lower < 0.840 - 0.511 < prime.difference.upper

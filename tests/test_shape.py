@@ -15,7 +15,7 @@ from watch.advance import advance
 from watch.budget import Budget
 from watch.detector import Sample
 from watch.lessons import Rules
-from watch.sample import LOG_SPAN, Shares, amount_at, sample_of, to_grid
+from watch.sample import LOG_SPAN, Shares, on_grid, sample_of, to_grid
 from watch.series import WHOLE, Name, PaneRow, Slots
 from watch.shape import RARE, ranks, tails
 from watch.state import Watch
@@ -195,7 +195,9 @@ def test_amounts_lie_on_their_grid() -> None:
     for metric, least in (("latency", 1e-3), ("tokens_out", 1.0), ("cost", 1e-6)):
         for x in (least * 3, least * 1e4):
             place = to_grid(np.log([x / least]))[0] / BINS
-            assert amount_at(metric, place) == pytest.approx(x, rel=LOG_SPAN / BINS)
+            assert least * math.exp(place * LOG_SPAN) == pytest.approx(x, rel=LOG_SPAN / BINS)
+            packed = log_buckets(np.array([x])).astype(np.int16)
+            assert on_grid(packed, metric)[0] == pytest.approx(place * BINS, abs=1)
     assert to_grid(np.array([-np.inf, 99.0])).tolist() == [0, BINS]
     made = Row()
     held = made.summaries.setdefault("latency", LogHistogram())

@@ -24,9 +24,7 @@ def ring_of(config: Config) -> Ring:
     return Ring(targeted(config.slo))
 
 
-def keep_burn(
-    tx: Transaction, config: Config, source: str, now: float, ring: Ring
-) -> list[Finding] | None:
+def keep_burn(tx: Transaction, source: str, now: float, ring: Ring) -> list[Finding] | None:
     """See the minutes of a source that were closed since the last look, of one hour at most; the
     findings whose state changed, None when nothing was left to see.
 

@@ -98,11 +98,6 @@ def to_grid(log_ratio: Floats) -> Ints:
     return steps
 
 
-def amount_at(metric: str, place: float) -> float:
-    """The amount at a place of the grid, 0 to 1."""
-    return _LEAST.get(metric_named(metric).unit, 1.0) * float(np.exp(place * LOG_SPAN))
-
-
 def _flags(slots: Slots, name: Name, yes: int, no: int) -> Flat:
     slot = slots.number(name)
     held = [(bin_, n) for bin_, n in ((0, no), (BINS, yes)) if n]

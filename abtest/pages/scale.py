@@ -12,6 +12,8 @@ _TIME_STEPS = (
     *(h * _HOUR for h in (1, 2, 3, 6, 12)),
     *(d * _DAY for d in (1, 2, 7, 14, 28, 91, 182, 365)),
 )
+# So many times stand on an axis at most.
+_TIMES = 5
 # An axis that begins so little after a round time begins there.
 _JUST = 0.03
 
@@ -75,7 +77,7 @@ def value_ticks(scale: Scale, most: int = 8, sign: str = "+") -> list[Tick]:
     ]
 
 
-def time_ticks(scale: Scale, most: int = 5) -> list[Tick]:
+def time_ticks(scale: Scale, most: int = _TIMES) -> list[Tick]:
     """Round times in UTC; the day is said of the first and where it changes."""
     step = _time_step(scale.high - scale.low, most)
     first, last = math.ceil(scale.low / step), math.floor(scale.high / step)
@@ -88,9 +90,9 @@ def time_ticks(scale: Scale, most: int = 5) -> list[Tick]:
     return ticks
 
 
-def time_scale(low: float, high: float, most: int = 5) -> Scale:
+def time_scale(low: float, high: float) -> Scale:
     """From one time to another, or from the round time just before it."""
-    step = _time_step(high - low, most)
+    step = _time_step(high - low, _TIMES)
     before = low // step * step
     return Scale(before if low - before <= _JUST * (high - low) else low, high)
 

@@ -8,16 +8,13 @@ import numpy as np
 from agent.catalog import Metric
 from agent.errors import BadConfig
 from suites.analysis.measured import spread
-from suites.analysis.overall import Levels, levels_of
-from suites.analysis.series import Change, changes_of
-from suites.analysis.tables import Table, flags, table_of
+from suites.analysis.overall import Levels
+from suites.analysis.series import Change
+from suites.analysis.tables import Table, flags
 from suites.analysis.weights import DIMENSIONS, Weighing
 from suites.intervals import Figure, difference
 from suites.record import Item, Outcome, Run
 from suites.values import values_of
-
-# How a target of the run that is compared with is told from one of this run.
-PREFIX = "before:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +119,3 @@ def comparable(
         for one in contrasts
         if not changed & ({(one.task, one.name)} if one.task else levels.rests_on(one.name))
     )
-
-
-def compare(
-    ours: Run, theirs: Run, target: str, other: str, weighing: Weighing
-) -> tuple[Contrast, ...]:
-    """A target of one run against a target of another; the run may be the same one."""
-    both = ours if ours is theirs else merged(ours, theirs, PREFIX)
-    name = other if ours is theirs else f"{PREFIX}{other}"
-    table = table_of(both)
-    levels = levels_of(table, weighing)
-    found = contrasts(both, table, levels, target, name, weighing)
-    # One run was scored by one set of scorers, even where nobody kept which.
-    return found if ours is theirs else comparable(found, levels, changes_of(ours, theirs))

@@ -3,13 +3,16 @@
 from collections.abc import Iterator, Mapping
 
 from agent.errors import BadConfig
-from suites.analysis.comparison import PREFIX, merged
+from suites.analysis.comparison import merged
 from suites.analysis.series import changes_of, line_of
 from suites.analysis.weights import Weighing
 from suites.gate import NotWorse, Rule, Verdict
 from suites.gate.scores import Scores
 from suites.intervals import Figure
 from suites.record import Run
+
+# How a target of the run that is compared with is told from one of this run.
+_BEFORE = "before:"
 
 
 def verdicts(
@@ -34,7 +37,7 @@ class _Then:
     """An earlier run beside this one: the scores of both, and what cannot be compared."""
 
     def __init__(self, run: Run, before: Run, weighing: Weighing) -> None:
-        self.scores = Scores(merged(run, before, PREFIX), weighing)
+        self.scores = Scores(merged(run, before, _BEFORE), weighing)
         self._changes, self._name = changes_of(run, before), before.name
 
     def untold(self, theirs: str, score: str) -> str:
@@ -90,7 +93,7 @@ def _beside(
     if told.than is None:
         if then is None:
             raise BadConfig(f"gate.{score}.not_worse", "names no target, so it needs --compare RUN")
-        held, theirs = then.scores, f"{PREFIX}{target}"
+        held, theirs = then.scores, f"{_BEFORE}{target}"
         if why := then.untold(theirs, score):
             return Verdict(target, score, asked, False, f"{target}: {score} could not tell: {why}")
     else:

@@ -70,13 +70,13 @@ def measure() -> tuple[float, float, float, float]:
         begun_s, ring = time.process_time() - began, ring_of(CONFIG)
         while True:
             with store.transaction() as tx:
-                if keep_burn(tx, CONFIG, "live", 0.0, ring) is None:
+                if keep_burn(tx, "live", 0.0, ring) is None:
                     break
         for at in range(1, ROUNDS + 1):
             close(store, end + at * MINUTE_S)
             began = time.process_time()
             with store.transaction() as tx:
-                keep_burn(tx, CONFIG, "live", 0.0, ring)
+                keep_burn(tx, "live", 0.0, ring)
             took.append(1e3 * (time.process_time() - began))
             began = time.process_time()
             standings(ring)
@@ -84,7 +84,7 @@ def measure() -> tuple[float, float, float, float]:
         close(store, end + ROUNDS * MINUTE_S + 10)
         began = time.process_time()
         with store.transaction() as tx:
-            keep_burn(tx, CONFIG, "live", 0.0, ring)
+            keep_burn(tx, "live", 0.0, ring)
         between = 1e3 * (time.process_time() - began)
         store.close()
     return median(took), median(shown), between, begun_s
