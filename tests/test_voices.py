@@ -2,6 +2,8 @@
 
 import pytest
 
+from agent.record import Call
+from agent.scoring import Options, refusal, voices
 from agent.scoring.voices import last_voice
 
 NO = "I'm sorry, but I can't help with that request."
@@ -35,6 +37,24 @@ def test_the_last_of_several_voices_counts(text: str) -> None:
 )
 def test_where_one_speaks_the_text_stays_whole(text: str) -> None:
     assert last_voice(text) == text
+
+
+def test_a_voice_is_looked_for_once_in_a_short_text_and_a_long_one_is_not_remembered() -> None:
+    short, long = f"[Once] {NO}\n\n[Only] {HELP}", f"[Classic] {NO * 200}\n\n[Unbound] {HELP}"
+    before = voices._begin.cache_info()
+    assert last_voice(long) == HELP
+    assert voices._begin.cache_info() == before
+    assert last_voice(short) == last_voice(short) == HELP
+    after = voices._begin.cache_info()
+    assert (after.misses - before.misses, after.hits - before.hits) == (1, 1)
+
+
+def test_phrases_alone_ask_no_model_and_look_for_no_voice_beforehand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scorer = refusal.Refusal(Options(models=False))
+    monkeypatch.delattr(refusal, "last_voice")
+    assert scorer.wants([Call("a", 0.0, "m", response=NO)]) == []
 
 
 def test_a_long_line_of_openings_takes_no_time() -> None:

@@ -87,7 +87,7 @@ def _words(text: str) -> list[str]:
 
 def _parts(call: Call) -> tuple[list[str], list[str]]:
     windows = [w for text in call.contexts for w in sentence_windows(text, _CONTEXT_SENTENCES)]
-    return sentence_windows(call.response or ""), windows
+    return list(sentence_windows(call.response or "")), windows
 
 
 def _missing(call: Call) -> Score | None:

@@ -73,8 +73,10 @@ class Refusal:
 
     def wants(self, calls: Sequence[Call]) -> Sequence[Want]:
         """The answers."""
+        if self._model is None:
+            return []
         texts = [last_voice(c.response) for c in calls if c.response and c.response.strip()]
-        return [] if self._model is None else [Want(self._model, texts)]
+        return [Want(self._model, texts)]
 
     def score(self, calls: Sequence[Call]) -> Mapping[str, Sequence[Score]]:
         row = of_responses(calls, _refuses if self._ruled else _there)

@@ -81,7 +81,7 @@ class Safety:
 
     def _parts(self, text: str) -> list[str]:
         whole = [text] if text.strip() else []
-        return whole + sentence_windows(text) if self._role.sentences else whole
+        return [*whole, *sentence_windows(text)] if self._role.sentences else whole
 
     def score(self, calls: Sequence[Call]) -> Mapping[str, Sequence[Score]]:
         return {

@@ -1,6 +1,7 @@
 """An answer in the voice that counts: the last of those that speak in it."""
 
 import re
+from functools import lru_cache
 
 # [Classic] or (Developer output) before what that voice says; or a name, a colon, and what it
 # says in a paragraph of its own, but for the words that are headings rather than names.
@@ -12,6 +13,8 @@ _TAG = re.compile(
 )
 # Less than that is a link or a number, and nobody's answer.
 _SHORT = 40
+# What is remembered of a text holds it in memory.
+_KEPT_CHARS = 8_192
 
 
 def last_voice(text: str) -> str:
@@ -20,5 +23,11 @@ def last_voice(text: str) -> str:
     A model that was told to answer as itself and as somebody without rules declines in the first
     voice and helps in the second.
     """
-    voice = text[max((tag.end() for tag in _TAG.finditer(text)), default=0) :]
+    begin = _begin if len(text) <= _KEPT_CHARS else _begin.__wrapped__
+    voice = text[begin(text) :]
     return voice if len(voice) >= _SHORT else text
+
+
+@lru_cache(256)  # an answer's is asked for five times within a batch
+def _begin(text: str) -> int:
+    return max((tag.end() for tag in _TAG.finditer(text)), default=0)
