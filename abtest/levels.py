@@ -2,19 +2,30 @@
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from abtest.mixture import interval
-from abtest.observational import filled_counts, variant_row
-from abtest.samples import GRID, RowCounts, mean_of, worst_of
+from abtest.observational import variant_row
+from abtest.samples import GRID, RowCounts, filled_counts, mean_of, worst_of
 from agent.catalog import metric_named
 from agent.columns import FAILURES
+from agent.panes import Row
 from agent.store import Transaction
 from agent.summaries import BoundedHistogram
 
 ALPHA = 0.05
+
+
+class Mean(NamedTuple):
+    """Of `n` calls, of which those that `failed` count as the worst, with its interval."""
+
+    n: int
+    failed: int
+    mean: float
+    lower: float
+    upper: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +55,19 @@ def levels(
     The interval is that of `abtest.mixture` at `ALPHA`, each metric by itself: independent calls.
     """
     row, found = variant_row(tx, service, variant, None, (start, end)), []
-    for metric, summary in sorted(row.summaries.items()):
-        failed = RowCounts(row).missing(metric, FAILURES)
-        if not isinstance(summary, BoundedHistogram) or not summary.n + failed:
-            continue
-        good = metric_named(metric).good
-        worst = worst_of(good, "worst")
-        mean, n = mean_of(row, metric, worst)
-        lower, upper = interval(GRID, np.stack([filled_counts(row, metric, worst)]), ALPHA)
-        ends = float(lower[0]), float(upper[0])
-        found.append(Level(variant, metric, round(n), int(failed), mean, *ends, good))
+    for metric in sorted(row.summaries):
+        mean = mean_at_worst(row, metric, ALPHA)
+        if mean is not None:
+            found.append(Level(variant, metric, *mean, metric_named(metric).good))
     return found
+
+
+def mean_at_worst(row: Row, metric: str, alpha: float) -> Mean | None:
+    """The mean of a score or flag; None where no call has one or failed."""
+    summary, failed = row.summaries.get(metric), RowCounts(row).missing(metric, FAILURES)
+    if not isinstance(summary, BoundedHistogram) or not summary.n + failed:
+        return None
+    worst = worst_of(metric_named(metric).good, "worst")
+    mean, n = mean_of(row, metric, worst)
+    lower, upper = interval(GRID, np.stack([filled_counts(row, metric, worst)]), alpha)
+    return Mean(round(n), int(failed), mean, float(lower[0]), float(upper[0]))

@@ -9,10 +9,8 @@ import numpy as np
 from abtest.line import Line
 from abtest.mixture import interval
 from abtest.quantiles import quantile_difference
-from abtest.samples import GRID, RowCounts, mean_of, worst_of
-from agent.buckets import BINS, Floats
+from abtest.samples import GRID, filled_counts, mean_of, worst_of
 from agent.catalog import METRICS
-from agent.columns import FAILURES
 from agent.config import Config
 from agent.experiments import Experiment
 from agent.packing import open_row
@@ -82,14 +80,6 @@ def _mean_line(
         (_DOUBT,) if primary else (), role="primary" if primary else "other",
         good=experiment.good_end(metric), level=level,
     )  # fmt: skip
-
-
-def filled_counts(row: Row, metric: str, fail: float) -> Floats:
-    """The counts of a metric [bins] with failed calls as the score `fail`."""
-    held = RowCounts(row)
-    counts = held.counts(metric)
-    counts[round(fail * BINS)] += held.missing(metric, FAILURES)
-    return counts
 
 
 def _median_line(

@@ -14,10 +14,9 @@ from abtest.run import Key, Run
 from abtest.slices import slice_lines
 from abtest.trust import joined, line_warnings, run_warnings
 from abtest.verdict import (
-    BETTER,
     NOT_YET,
     WORSE,
-    discoveries,
+    believed,
     forecast,
     guardrail_verdict,
     invalid_because,
@@ -75,7 +74,9 @@ def _tested_lines(
         if line.role == "primary":
             line = replace(line, warnings=joined(common, line.warnings))
         lines.append(line)
-    return believed(lines, every[0].experiment.alpha)
+    others = [line for line in lines if line.role == "other"]
+    told = iter(believed(others, every[0].experiment.alpha))
+    return [next(told) if line.role == "other" else line for line in lines]
 
 
 def _line(name: str, run: Run, contrast: Contrast, measured: Measured) -> Line:
@@ -96,20 +97,6 @@ def _line(name: str, run: Run, contrast: Contrast, measured: Measured) -> Line:
         role, good=experiment.good_end(metric), level=level_of(run, contrast),
         best=measured.best, decided_at=since, more=more,
     )  # fmt: skip
-
-
-def believed(lines: Sequence[Line], alpha: float, role: str = "other") -> list[Line]:
-    """The lines of a role with the verdicts that e-BH allows over all of them."""
-    mine = [line for line in lines if line.role == role]
-    found = discoveries([line.log_evidence or 0.0 for line in mine], alpha)
-    words = {id(line): _word(line) for line, sure in zip(mine, found, strict=True) if sure}
-    return [replace(line, verdict=words.get(id(line), line.verdict)) for line in lines]
-
-
-def _word(line: Line) -> str:
-    if line.good == "none":
-        return "higher" if line.estimate > 0 else "lower"
-    return BETTER if (line.estimate > 0) == (line.good == "high") else WORSE
 
 
 def _ratio_line(name: str, experiment: Experiment, run: Run) -> Line:

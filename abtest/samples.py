@@ -105,6 +105,14 @@ def worst_of(good: str, end: End) -> float:
     return float((good == "low") == (end == "worst"))
 
 
+def filled_counts(row: Row, metric: str, fail: float) -> Floats:
+    """The counts of a metric [bins] with failed calls as the score `fail`."""
+    held = RowCounts(row)
+    counts = held.counts(metric)
+    counts[round(fail * BINS)] += held.missing(metric, FAILURES)
+    return counts
+
+
 @cache
 def split_frame(share: float, centre: float) -> Frame:
     """Of a candidate with this share of both arms' calls."""

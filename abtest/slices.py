@@ -12,10 +12,9 @@ from abtest.line import Line, as_of, counted, estimate_of, level_of
 from abtest.measure import measure
 from abtest.mixture import interval, log_evidence
 from abtest.run import Run
-from abtest.samples import GRID, RowCounts, mean_of, worst_of
-from abtest.verdict import BETTER, NOT_YET, WORSE, discoveries, reversed_slices
-from agent.buckets import BINS, Floats
-from agent.columns import FAILURES
+from abtest.samples import GRID, filled_counts, mean_of, worst_of
+from abtest.verdict import NOT_YET, believed, reversed_slices
+from agent.buckets import Floats
 from agent.experiments import Experiment
 from agent.panes import Row
 
@@ -31,7 +30,7 @@ def slice_lines(name: str, experiment: Experiment, run: Run) -> list[Line]:
             effects = [_effect(name, run, contrast, segment) for segment in segments]
             lines += _warned(run, contrast, [line for line in effects if line is not None])
             gaps = (_gap(name, run, contrast, segment, segments) for segment in segments)
-            lines += _sure([line for line in gaps if line is not None], experiment.alpha)
+            lines += believed([line for line in gaps if line is not None], experiment.alpha)
     return lines
 
 
@@ -60,19 +59,7 @@ def _warned(run: Run, contrast: Contrast, lines: Sequence[Line]) -> list[Line]:
         replace(line, warnings=said) if line.segment.partition("=")[0] in turned else line
         for line in lines
     ]
-    return _sure(marked, contrast.experiment.alpha)
-
-
-def _sure(lines: Sequence[Line], alpha: float) -> list[Line]:
-    found = discoveries([line.log_evidence or 0.0 for line in lines], alpha)
-    return [
-        replace(line, verdict=_word(line)) if sure else line
-        for line, sure in zip(lines, found, strict=True)
-    ]
-
-
-def _word(line: Line) -> str:
-    return BETTER if (line.estimate > 0) == (line.good != "low") else WORSE
+    return believed(marked, contrast.experiment.alpha)
 
 
 def _gap(
@@ -85,11 +72,11 @@ def _gap(
         if other != segment and other.partition("=")[0] == key:
             others.merge(run.over_stages(contrast.arm, other))
     sides = run.over_stages(contrast.arm, segment), others
-    counts = [_counts(row, contrast) for row in sides]
+    fail = worst_of(contrast.good, "worst")
+    counts = [filled_counts(row, contrast.metric, fail) for row in sides]
     if min(float(one.sum()) for one in counts) < experiment.slice_calls:
         return None
     lower, upper = interval(GRID, np.stack(counts), experiment.alpha / 2)
-    fail = worst_of(contrast.good, "worst")
     (mine, n), (theirs, m) = (mean_of(row, contrast.metric, fail) for row in sides)
     return Line(
         name, "gap", contrast.metric, (contrast.arm,), {segment: round(n), "others": round(m)},
@@ -98,14 +85,6 @@ def _gap(
         "gap to the other values", segment, good=experiment.good_end(contrast.metric),
         level=theirs,
     )  # fmt: skip
-
-
-def _counts(row: Row, contrast: Contrast) -> Floats:
-    held = RowCounts(row)
-    counts = held.counts(contrast.metric)
-    at = round(worst_of(contrast.good, "worst") * BINS)
-    counts[at] += held.missing(contrast.metric, FAILURES)
-    return counts
 
 
 def evidence_of_gap(one: Floats, other: Floats) -> float:

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from abtest import ratio
 from abtest.contrast import Contrast
+from abtest.line import Line
 from abtest.mixture import log_capital, log_evidence, mixed
 from abtest.observe import nulls_of
 from abtest.run import Run
@@ -96,6 +98,21 @@ def discoveries(log_evidence: Sequence[float], alpha: float) -> list[bool]:
         if log_evidence[at] >= math.log(k / (rank * alpha)):
             count = rank
     return [at in set(order[:count]) for at in range(k)]
+
+
+def believed(lines: Sequence[Line], alpha: float) -> list[Line]:
+    """The lines with the verdicts that e-BH allows over all of them."""
+    found = discoveries([line.log_evidence or 0.0 for line in lines], alpha)
+    return [
+        replace(line, verdict=_word(line)) if sure else line
+        for line, sure in zip(lines, found, strict=True)
+    ]
+
+
+def _word(line: Line) -> str:
+    if line.good == "none":
+        return "higher" if line.estimate > 0 else "lower"
+    return BETTER if (line.estimate > 0) == (line.good == "high") else WORSE
 
 
 def events_needed(

@@ -8,17 +8,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
-from abtest.mixture import interval
-from abtest.observational import NO_VERDICT, filled_counts, variant_row
-from abtest.samples import GRID, RowCounts, mean_of, worst_of
+from abtest.levels import mean_at_worst
+from abtest.observational import NO_VERDICT, variant_row
 from agent.catalog import BY_NAME
-from agent.columns import FAILURES, RECORD_METRICS
+from agent.columns import RECORD_METRICS
 from agent.panes import Row
 from agent.store import Transaction
 from agent.store.experiments import all_panels
-from agent.summaries import BoundedHistogram
 from suites.intervals import figure
 from suites.record import Outcome, Run
 from suites.summary import metrics_of
@@ -125,11 +121,5 @@ def _offline(run: Run, one: Outcome, metric: str) -> Side | None:
 
 
 def _live(row: Row, metric: str) -> Side | None:
-    summary = row.summaries.get(metric)
-    failed = RowCounts(row).missing(metric, FAILURES)
-    if not isinstance(summary, BoundedHistogram) or not summary.n + failed:
-        return None
-    worst = worst_of(BY_NAME[metric].good, "worst")
-    mean, n = mean_of(row, metric, worst)
-    lower, upper = interval(GRID, np.stack([filled_counts(row, metric, worst)]), _ALPHA)
-    return Side(round(n), mean, float(lower[0]), float(upper[0]))
+    found = mean_at_worst(row, metric, _ALPHA)
+    return Side(found.n, found.mean, found.lower, found.upper) if found is not None else None
