@@ -150,6 +150,8 @@ class Score:
 
 # The reason of a score that calls of its kind never have: none is missing, and none is counted.
 NOT_MEANT = "not_meant"
+# And that of what was left unasked.
+UNASKED = "not_asked"
 
 
 def unscored(why: str) -> Score:

@@ -10,7 +10,7 @@ from agent.catalog import BY_NAME
 from agent.config import Config, ScorerOptions
 from agent.errors import BadConfig
 from agent.intake import share_of
-from agent.record import Call, Score, unscored
+from agent.record import UNASKED, Call, Score, unscored
 from agent.scoring import READERS, Options, Reader, Scorer, check_name, load, names
 from agent.scoring.engine import Engine
 from agent.scoring.int8 import Twins
@@ -70,7 +70,7 @@ class Panel:
             [i for i, metrics in enumerate(asked) if not set(scorer.metrics).isdisjoint(metrics)]
             for scorer in self.scorers
         ]
-        return self._score(calls, read, unscored("not_asked"))
+        return self._score(calls, read, unscored(UNASKED))
 
     def _score(self, calls: Sequence[Call], read: Sequence[Sequence[int]], unread: Score) -> Scores:
         scores: Scores = {}

@@ -44,6 +44,11 @@ class Price(Tree, allow_inf_nan=False):
     # For the answer.
     output: float = Field(default=0.0, ge=0, le=1e6)
 
+    @property
+    def free(self) -> bool:
+        """Whether nothing costs anything, so that nothing is reserved."""
+        return not self.input and not self.output
+
 
 class Breaker(Tree, allow_inf_nan=False):
     """So many failures in a row stop the asking; after a while one call tries again."""
@@ -147,7 +152,7 @@ class Candidate(Tree):
     @model_validator(mode="after")
     def _has_a_price_where_it_has_to(self) -> "Candidate":
         bounded = (self.budget.usd, self.budget.usd_per_hour) != (None, None)
-        if bounded and not self.price.input and not self.price.output:
+        if bounded and self.price.free:
             raise ValueError("a budget in usd needs `price`: without it nothing is reserved")
         return self
 

@@ -76,7 +76,7 @@ def microusd(usd: float) -> int:
 
 def priced(answer: Answer, price: Price) -> float | None:
     """What an answer cost: by the configured price, or else as the candidate says."""
-    if not price.input and not price.output:
+    if price.free:
         return answer.cost_usd
     if answer.tokens_in is None or answer.tokens_out is None:
         return None

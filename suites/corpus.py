@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.buckets import Floats, Ints
+from agent.record import UNASKED
 from agent.scoring.overlap import bleu_counts
 from suites.record import Outcome
-from suites.values import NOT_ASKED, units_of
+from suites.values import units_of
 
 _ORDERS = 4
 
@@ -49,7 +50,7 @@ def texts_of(outcome: Outcome, places: Sequence[int] | None = None) -> Texts:
     calls = [outcome.calls[at] for at in chosen]
     why, worst, best = [], [], []
     for call in calls:
-        missing = NOT_ASKED if call is None else "" if call.reference else "no_reference"
+        missing = UNASKED if call is None else "" if call.reference else "no_reference"
         why.append(missing)
         wanted = (call.reference or "") if call is not None else ""
         said = (call.response or "") if call is not None and call.status == "ok" else ""

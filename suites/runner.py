@@ -21,7 +21,7 @@ from agent.store import Store, evaluations
 from agent.store.budgets import Amount
 from agent.store.evaluations import Evaluation
 from suites.answers import Given, Recorded
-from suites.asking import NO_ANSWER, Asking, ask_local, open_endpoint, open_local
+from suites.asking import NO_ANSWER, Asking, Keep, ask_local, open_endpoint, open_local
 from suites.efficiency import measures
 from suites.items import Rejected, gather
 from suites.journal import Journal
@@ -181,7 +181,7 @@ class _Asked:
             given = (one for one in recorded.answers(self._items) if one is not None)
             keep([Given(one.item, one.at or began, one.answer) for one in given])
         elif target.url is not None:
-            return self._ask_endpoint(name, target, calls, journal)
+            return self._ask_endpoint(name, target, missing, journal, keep)
         elif missing:
             with Memory() as memory:
                 model = open_local(f"targets.{name}", target, self._folder)
@@ -190,7 +190,7 @@ class _Asked:
         return NO_ANSWER
 
     def _ask_endpoint(
-        self, name: str, target: Target, calls: Sequence[Call], journal: Journal
+        self, name: str, target: Target, missing: Sequence[Call], journal: Journal, keep: Keep
     ) -> str:
         """The rest of the cap is split evenly between this endpoint and those after it.
 
@@ -204,10 +204,9 @@ class _Asked:
         before = less(bounds, total(costs[one] for one in self._asked))
         left = less(share(before, self._left), journal.cost)
         left = least(left, less(bounds, total(costs.values())))
-        asking = Asking(model, target, candidate, left, partial(_keep, journal, target.price))
+        asking = Asking(model, target, candidate, left, keep)
         seed = str(self._suite.seed)
         drawn = {one.call.id: event_key(seed, one.twin or one.call.id) for one in self._items}
-        missing = [call for call in calls if call.id not in journal.there]
         asyncio.run(asking.ask(sorted(missing, key=lambda call: drawn[call.id])))
         costs[name] = journal.cost
         self._asked.append(name)

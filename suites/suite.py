@@ -194,8 +194,7 @@ class Judge(Tree, allow_inf_nan=False):
                 metric_named(metric)
             except KeyError:
                 raise ValueError(f"cheap: no metric {metric} in `vedette catalog`") from None
-        free = not self.by.price.input and not self.by.price.output
-        if self.budget.usd is not None and self.by.url is not None and free:
+        if self.budget.usd is not None and self.by.url is not None and self.by.price.free:
             raise ValueError("budget.usd needs by.price: nothing is reserved else")
         return self
 
@@ -260,8 +259,7 @@ class Suite(Tree, allow_inf_nan=False):
     @model_validator(mode="after")
     def _has_prices_where_it_has_to(self) -> "Suite":
         for name, one in self.targets.items():
-            free = not one.price.input and not one.price.output
-            if self.budget.usd is not None and one.url is not None and free:
+            if self.budget.usd is not None and one.url is not None and one.price.free:
                 raise ValueError(f"budget.usd needs targets.{name}.price: nothing is reserved else")
         return self
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.catalog import METRICS, metric_named
 from agent.columns import RECORD_METRICS
-from agent.record import NOT_MEANT
+from agent.record import NOT_MEANT, UNASKED
 from suites.intervals import Figure, figure
 from suites.record import Outcome, Run
 from suites.twins import blocks_of, places_of
@@ -83,4 +83,4 @@ def counts_of(outcome: Outcome) -> dict[str, Any]:
 
 def _why(outcome: Outcome, at: int) -> str:
     reasons = (row[at].why for row in outcome.scores.values() if row[at].why != NOT_MEANT)
-    return next((why for why in reasons if why is not None), "not_asked")
+    return next((why for why in reasons if why is not None), UNASKED)

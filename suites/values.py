@@ -9,10 +9,9 @@ import numpy as np
 from agent.buckets import Bools, Floats, Ints
 from agent.catalog import Metric, metric_named
 from agent.columns import FAILURES, RECORD_METRICS, TAKEN_AWAY, record_columns
-from agent.record import NOT_MEANT, Call, Score
+from agent.record import NOT_MEANT, UNASKED, Call, Score
 from suites.record import Outcome
 
-NOT_ASKED = "not_asked"
 # What a scorer says of an answer without a text.
 _BLANK = (*TAKEN_AWAY, "too_short")
 
@@ -74,7 +73,7 @@ def _worth(metric: Metric, call: Call | None, score: Score) -> tuple[float, floa
     if call is not None and score.value is not None:
         return score.value, score.value, "", False
     if call is None or not _is_lost(metric, call, why):
-        why = NOT_ASKED if call is None and why in _BLANK else why
+        why = UNASKED if call is None and why in _BLANK else why
         return math.nan, math.nan, why, False
     worst = float(metric.good == "low")
     return worst, 1 - worst, "", True

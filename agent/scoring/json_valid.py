@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from agent.record import Call, Score, unscored
+from agent.record import UNASKED, Call, Score, unscored
 from agent.scoring import NO, NO_RESPONSE, SCANNED_CHARS, YES, Options, scorer
 
 _STARTS = re.compile(r"\A\s*+(?:```json\b|\{|\[\s*+[\[{\"\]]|\[[\d\s,.eE+-]*+\]\s*+\Z)")
@@ -35,7 +35,7 @@ def _judge(call: Call) -> Score:
     if call.response is None and (asked or call.prompt is None):
         return NO_RESPONSE
     if not asked and not _STARTS.match(call.response or ""):
-        return unscored("not_asked")
+        return unscored(UNASKED)
     return YES if _parses(call.response or "") else NO
 
 

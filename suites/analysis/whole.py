@@ -10,6 +10,7 @@ import numpy as np
 from agent.buckets import Floats
 from agent.catalog import METRICS, Dimension
 from agent.errors import BadConfig
+from agent.record import UNASKED
 from suites.analysis.ablation import Ablation, ablations, order_of
 from suites.analysis.advice import Advice, advice_of
 from suites.analysis.claims import Claim, claims_of
@@ -186,7 +187,7 @@ def _standings(run: Run, table: Table, levels: Levels, alpha: float) -> tuple[St
             spread("overall", overall[:, at], n, alpha) if overall is not None else None,
             {k: spread(k, d[:, at], n, alpha) for k, d in drawn.items() if d is not None},
             _ranks(overall, at, alpha),
-            dict(Counter(call.status if call else "not_asked" for call in outcome.calls)),
+            dict(Counter(call.status if call else UNASKED for call in outcome.calls)),
             dict(outcome.measures),
         ))  # fmt: skip
     return tuple(found)

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from agent.errors import BadConfig
-from agent.record import NOT_MEANT, Call, Score, unscored
+from agent.record import NOT_MEANT, UNASKED, Call, Score, unscored
 from agent.scoring import Options, Scorer
 from agent.scoring import load as load_scorer
 from suites.record import Item
 
 # What a check gives for an item that it is not meant for, and for one that was never asked.
-NOT_FOR_THIS, NOT_ASKED = unscored(NOT_MEANT), unscored("not_asked")
+NOT_FOR_THIS, NOT_ASKED = unscored(NOT_MEANT), unscored(UNASKED)
 
 
 def _unconfigured(name: str) -> Scorer:

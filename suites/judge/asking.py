@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.buckets import event_key
-from agent.record import Answer, Call
+from agent.record import UNASKED, Answer, Call
 from suites.judge.prompt import PREFERENCES, Marks, labels_of, turns, unused_mark
 from suites.judge.rubric import Rubric
 from suites.judge.verdict import UNREADABLE, Verdict, read_verdict
 
 TRIES = 2
-NOT_ASKED = "not_asked"
 
 
 class Asker(Protocol):
@@ -82,7 +81,7 @@ class Rounds:
         for key, (named, mark) in self._out.items():
             answer, one = answers.get(named), self._left[key]
             if answer is None:
-                self._found[key] = stopped or NOT_ASKED
+                self._found[key] = stopped or UNASKED
             elif answer.status != "ok":
                 self._found[key] = f"judge_{(answer.error or answer.status).partition(':')[0]}"
             else:

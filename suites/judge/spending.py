@@ -24,7 +24,7 @@ def spent_measures(rubric: Rubric, spent: Amount, price: Price) -> dict[str, flo
     """As measures of a target, from which `spent_of` reads them."""
     stem = f"{rubric.metric}_spent"
     found = {f"{stem}_calls": float(spent.calls), f"{stem}_tokens": float(spent.tokens)}
-    if price.input or price.output:
+    if not price.free:
         found[f"{stem}_usd"] = spent.microusd / 1e6
     return found
 
