@@ -162,7 +162,7 @@ SERIES: tuple[Series, ...] = (
     Series("vedette_open_panes", "gauge", (), "panes",
            "Panes that still take calls."),
     Series("vedette_label_overflow_total", "counter", ("label",), "values",
-           "Times a label's value was written as other, because the label had too many."),
+           "Times a label's value, or a group in a pane, was written as other: it had too many."),
     Series("vedette_ready", "gauge", (), "ratio",
            "1 when the process can do its work: its database and broker answer."),
     Series("vedette_last_progress_timestamp_seconds", "gauge", (), "seconds",

@@ -51,6 +51,7 @@ class Flush:
     ledgers: dict[str, Counter[str]] = field(default_factory=dict)
     letters: list[DeadLetter] = field(default_factory=list)
     open_panes: int = 0
+    beyond: int = 0  # times that a group was folded into `other`: its pane has too many
     # What candidates are to be asked, and by (candidate, reason) what they are not.
     asks: list[Ask] = field(default_factory=list)
     skipped: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -222,6 +223,7 @@ class Monitor:
         for reading, ledger in zip(readings, plan.ledgers, strict=True):
             position = reading.position
             book = self._books[flush.place_of(reading)]
+            done.beyond, book.overflowed = done.beyond + book.overflowed, 0
             book.drop_closed(closed.get(position.source, 0.0), self.config.panes.width_s)
             done.ledgers.setdefault(position.topic, Counter()).update(ledger)
         done.open_panes = sum(len(book) for book in self._books.values())

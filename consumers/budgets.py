@@ -48,7 +48,7 @@ def budget_rows(standing: Iterable[Standing]) -> Iterator[tuple[str, Labels, flo
 
 def read_budgets(store: Store, config: Config) -> list[dict[str, Any]]:
     """How every service stands with every objective that has a target, as scripts read it."""
-    with store.transaction() as tx:
+    with store.reading() as tx:
         sources = sorted(reads.closed_times(tx))
         rings = [(source, read_ring(tx, config, source)) for source in sources]
     return [

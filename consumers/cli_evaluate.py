@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from abtest.wording import moment
 from agent.config import Config, load_config
 from agent.errors import BadConfig
-from agent.store import Store
+from agent.store import Busy, Store
 from consumers.cli_judge import aside_of, show_aside
 from consumers.cli_terminal import AsJson, ConfigFile, bare_table, err, print_json, say, wide
 from consumers.evaluations import (
@@ -35,8 +35,6 @@ from suites.report.files import as_tree
 from suites.runner import Ways, evaluate
 from suites.suite import Suite, folder_of, load_suite, suite_of
 from suites.summary import Line, counts_of, lines_of, of_answers
-
-_BUSY = "another process is writing"
 
 
 def evaluate_suite(
@@ -136,11 +134,8 @@ def as_rows(run: Run) -> dict[str, Any]:
 
 def _open(config: Config) -> Store:
     """The store: its tables made where nobody writes to it, and else as they are."""
-    try:
+    with suppress(Busy):
         open_writer(config).close()
-    except BadConfig as error:
-        if _BUSY not in str(error):
-            raise
     return open_reader(config)
 
 

@@ -43,7 +43,7 @@ def fairness(
 
 def gaps_now(store: Store, config: Config) -> list[Gap]:
     """Every gap as of the last closed hour."""
-    with store.transaction() as tx:
+    with store.reading() as tx:
         end = newest_hour(tx)
         return look(tx, Hours(config), end) if end else []
 

@@ -64,7 +64,7 @@ def judge(
     if cheap is not None and cheap not in BY_NAME:
         raise BadConfig("--cheap", f"no metric {cheap}; `vedette catalog` lists them")
     metric = f"judge_{name}"
-    with closing(open_reader(told)) as store, store.transaction() as tx:
+    with closing(open_reader(told)) as store, store.reading() as tx:
         span = judgements.span(tx, metric)
         if span is None:
             raise BadConfig(name, "has judged no stored call yet")

@@ -60,7 +60,7 @@ def _switch(told: Config, stop: str | None, why: str, resume: str | None) -> Non
 
 
 def _states(told: Config) -> list[dict[str, Any]]:
-    with closing(open_reader(told)) as store, store.transaction() as tx:
+    with closing(open_reader(told)) as store, store.reading() as tx:
         return [asdict(one) for one in candidate_states(tx, told, time.time())]
 
 

@@ -55,7 +55,7 @@ def watch(config: Config, file: str, heard: Callable[[int], None]) -> dict[str, 
 def report(store: Store) -> dict[str, Any]:
     """The ledger, and the mean of every metric by model over all closed panes."""
     packed = defaultdict[str, list[bytes]](list)
-    with store.transaction() as tx:
+    with store.reading() as tx:
         ledger = account(tx)
         for *names, blob in reads.all_hours(tx):
             packed["/".join(names)].append(blob)
@@ -217,7 +217,7 @@ def topics(
 
 def dead_letters(config: Config, limit: int) -> list[dict[str, Any]]:
     """The newest dead letters, without their bytes."""
-    with closing(open_reader(config)) as store, store.transaction() as tx:
+    with closing(open_reader(config)) as store, store.reading() as tx:
         return letters.heads(tx, limit)
 
 

@@ -49,7 +49,7 @@ def publish_letters(store: Store, sender: Sender, topic: str, group: str) -> int
     One that is too large for the topic stays in the table alone. Raises StoreDown when the broker
     or the database is away.
     """
-    with store.transaction() as tx:
+    with store.reading() as tx:
         rows = letters.unsent(tx, _BATCH)
     for row in rows:
         with suppress(ValueError):

@@ -134,7 +134,7 @@ def demo_tree(path: Path, start: float) -> dict[str, Any]:
 
 def _experiments(store: Store, config: Config) -> list[dict[str, Any]]:
     now = time.time()
-    with store.transaction() as tx:
+    with store.reading() as tx:
         lines = [line for name in config.experiments for line in lines_of(tx, config, name, now)]
     return [line.as_json() for line in lines if line.role in ("primary", "guardrail")]
 
@@ -149,7 +149,7 @@ def _clear(path: Path) -> None:
 
 def _seen(store: Store, scenario: Scenario) -> dict[str, Any]:
     end = scenario.start + 2 * DAY_S
-    with store.transaction() as tx:
+    with store.reading() as tx:
         rows, late = (
             [
                 row

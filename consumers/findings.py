@@ -18,7 +18,7 @@ _NAME = dict.fromkeys(("service", "model", "variant", "segment", "metric", "vers
 def newest(store: Store, config: Config, limit: int) -> list[dict[str, Any]]:
     """The newest findings first; of what drifted and still rings also how far, of
     what is new the texts that are kept."""
-    with store.transaction() as tx:
+    with store.reading() as tx:
         found, far = all_findings(tx, limit), dict[bytes, dict[str, Any]]()
         for source in reads.closed_times(tx) if config.drift is not None else ():
             far |= moved(tx, config, source)
@@ -50,6 +50,6 @@ def link_of(one: Finding, pages: str | None) -> str | None:
 def watched(store: Store, config: Config) -> list[dict[str, Any]]:
     """Every series of every source, and whether it learns, is watched, rings, or has no
     slot or no value."""
-    with store.transaction() as tx:
+    with store.reading() as tx:
         sources = sorted(reads.closed_times(tx))
         return [row for source in sources for row in series_rows(tx, config, source)]

@@ -97,7 +97,7 @@ class House:
             self.listener.flushed(done)
 
     def _halves_wait(self, held: Mapping[Partition, Held], before: float) -> bool:
-        with self.store.transaction() as tx:
+        with self.store.reading() as tx:
             return halves.any_due(tx, held, before)
 
     def _close(self, held: Mapping[Partition, Held]) -> None:
@@ -128,7 +128,7 @@ class House:
     def _check_ledger(self) -> None:
         if time.monotonic() >= self._next_ledger:
             self._next_ledger = time.monotonic() + _LEDGER_S
-            with self.store.transaction() as tx:
+            with self.store.reading() as tx:
                 gap, counts = reads.ledger(tx).gap, tickets.counts(tx, self._clock())
             self.listener.ledger(gap)
             self.listener.tickets(counts)

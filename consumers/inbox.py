@@ -34,7 +34,7 @@ class Inbox:
         """The one partition, until it was told where to begin."""
         if self._next is not None:
             return ()
-        with self._store.transaction() as tx:
+        with self._store.reading() as tx:
             held = positions.load_position(tx, TOPIC, 0)
             known = held[0].next if held and held[0].next >= 0 else 1
             end = max(known, positions.inbox_end(tx, known))
@@ -75,7 +75,7 @@ class Inbox:
     def tips(self) -> Mapping[Partition, Tip]:
         """Where the inbox ends now."""
         at, known = self._clock(), self._next or 1
-        with self._store.transaction() as tx:
+        with self._store.reading() as tx:
             end = positions.inbox_end(tx, known)
         return {(TOPIC, 0): Tip(end, at)}
 

@@ -13,6 +13,7 @@ from agent.sla import Objective
 from consumers.budgets import bounds_of
 from consumers.labels import Array, Caps, Child, Group, Labels, escape
 
+LABEL_OVERFLOW = "vedette_label_overflow_total"
 # Only who closes panes reads it; another process does not know that it is 0.
 _UNREAD = "vedette_ledger_gap_calls"
 _SHOWN = {row.metric: row for row in SERIES if row.metric}
@@ -274,4 +275,4 @@ class Tally:
         return tuple(map(self._caps.value, _LABELS[name], labels))
 
     def _overflowed(self, name: str) -> None:
-        self._add("vedette_label_overflow_total", (name,), 1)
+        self._add(LABEL_OVERFLOW, (name,), 1)

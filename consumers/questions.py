@@ -131,7 +131,7 @@ class Questions:
         """Look at the gaps once a closed hour; an error costs the road nothing."""
         if self._hours is None:
             return
-        with self.store.transaction() as tx:
+        with self.store.reading() as tx:
             newest = newest_hour(tx)
         if newest <= self._looked:
             return
@@ -144,7 +144,7 @@ class Questions:
 
     def _tell_what_rings(self, hear: Listener, limit: int) -> None:
         if not self._rings_known:
-            with self.store.transaction() as tx:
+            with self.store.reading() as tx:
                 rings = all_findings(tx, limit, "firing", "drift")
             hear.found(rings)
             self._rings_known = True

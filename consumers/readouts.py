@@ -45,7 +45,7 @@ def read_levels(store: Store, config: Config, arms: Sequence[str]) -> list[Level
     found = []
     for arm in arms:
         variant, start, end = period_of("--of", arm)
-        with store.transaction() as tx:
+        with store.reading() as tx:
             found += levels(tx, config.service, variant, start, end)
     return found
 
@@ -73,14 +73,14 @@ def names_of(config: Config, name: str | None) -> list[str]:
 
 def read_lines(store: Store, config: Config, names: Sequence[str], now: float) -> list[Line]:
     """Every line of these experiments as of now."""
-    with store.transaction() as tx:
+    with store.reading() as tx:
         return [line for name in names for line in lines_of(tx, config, name, now)]
 
 
 def write_report(store: Store, config: Config, name: str, now: float, to: Path) -> None:
     """The report of one experiment as a page that needs nothing else."""
     experiment = config.experiments[name]
-    with store.transaction() as tx:
+    with store.reading() as tx:
         lines = lines_of(tx, config, name, now)
         points = (
             []
@@ -96,5 +96,5 @@ def write_report(store: Store, config: Config, name: str, now: float, to: Path) 
 
 def read_plan(store: Store, config: Config, name: str, effect: float, now: float) -> list[Planned]:
     """How many calls a decision takes, from what the control's panes hold."""
-    with store.transaction() as tx:
+    with store.reading() as tx:
         return plan(tx, config, name, effect, now)

@@ -25,7 +25,7 @@ def decide(store: Store, config: Config, decision: Decision, now: float) -> dict
 
 def decided(config: Config) -> list[dict[str, Any]]:
     """Every decision so far, newest first."""
-    with closing(open_reader(config)) as store, store.transaction() as tx:
+    with closing(open_reader(config)) as store, store.reading() as tx:
         return watches.all_rebaselines(tx)
 
 

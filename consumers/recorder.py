@@ -26,7 +26,7 @@ from consumers.exporter import Health
 from consumers.gauges import Gauges, labels_of
 from consumers.labels import clean
 from consumers.listener import Listener
-from consumers.metrics import Tally
+from consumers.metrics import LABEL_OVERFLOW, Tally
 from consumers.pump.sender import Sender
 from consumers.scored import ScoredTopic
 from consumers.telling import Teller
@@ -82,6 +82,8 @@ class Recorder(Listener):
             self.tally.dead_letter(reason, n)
         self.tally.open_panes(flush.open_panes)
         self.tally.flush(len(flush.calls))
+        if flush.beyond:
+            self.tally.count(LABEL_OVERFLOW, ("group of a pane",), flush.beyond)
         self.tally.skipped(flush.skipped)
         self._observe(flush)
         if self._scored is not None:
@@ -137,7 +139,7 @@ class Recorder(Listener):
 
     def experiments(self, now: float) -> None:
         """Show what the experiments say of their primary metric and guardrails."""
-        with self._store.transaction() as tx:
+        with self._store.reading() as tx:
             lines = [
                 line
                 for name in self._config.experiments

@@ -89,7 +89,7 @@ class Teller:
         for line in self._lines:
             line.reached_at = min(line.reached_at, now)  # what was before is another process's
             reached = reached if line.is_topic else min(reached, line.reached_at)
-        with self._store.transaction() as tx:
+        with self._store.reading() as tx:
             rows = current_findings(tx, now, max(reached, now - _AWAY_S), _ROWS_MAX)
             topic = any(line.is_topic and not line.busy for line in self._lines)
             changes = untold_findings(tx, _ROWS_MAX) if topic else []

@@ -1,5 +1,6 @@
 """The loop: start partitions from SQL, take records, parse, observe, publish, keep house."""
 
+import itertools
 import logging
 import time
 from collections import defaultdict
@@ -255,7 +256,7 @@ class Worker:
 
     def _insist(self, action: Callable[[], None]) -> None:
         """Do it until the store is there; give up only when we are to stop."""
-        for turn in range(1_000_000):
+        for turn in itertools.count():
             try:
                 action()
                 return

@@ -4,7 +4,9 @@ from agent.config import load_config
 from agent.panes import Group, PaneBook, RowKey, place
 from agent.score import Panel
 from agent.store import Store, reads
-from tests.road import InboxRoad, as_bytes
+from consumers.metrics import LABEL_OVERFLOW
+from consumers.recorder import Recorder, instruments
+from tests.road import InboxRoad, as_bytes, native
 
 
 def test_a_segment_beyond_the_cap_is_not_counted_among_the_models() -> None:
@@ -21,6 +23,18 @@ def test_a_segment_beyond_the_cap_is_not_counted_among_the_models() -> None:
         Group("s", "other", "v", "tenant=other"): 4,
     }
     assert sum(n for group, n in counted.items() if not group.segment) == 5
+
+
+def test_groups_beyond_the_cap_of_a_pane_are_told(store: Store) -> None:
+    config = load_config(panes={"groups_max": 2})
+    way = InboxRoad(store, config, Panel([]))
+    tally, health = instruments(config)
+    recorder = Recorder(config, store, (tally, health))
+    way.listener.flushed = recorder.flushed  # type: ignore[method-assign]  # beside its own
+    way.inbox.append(as_bytes(native(at, at=1_767_225_600, service=f"s{at}") for at in range(5)))
+    way.drain()
+    assert tally.total(LABEL_OVERFLOW) == 3
+    recorder.close()
 
 
 def test_a_model_beyond_the_cap_is_another() -> None:

@@ -173,7 +173,8 @@ _LOSS = (
         "What is shown as `other` has no series and no alert of its own. 1. Run `vedette findings"
         " --series -c vedette.yaml`, or look at the page of metrics, for values that are odd: an id"
         " as a model or variant is the usual cause. 2. If they are right, raise"
-        " `exporter.label_values_max` and run `vedette check -c vedette.yaml`.",
+        " `exporter.label_values_max`, or `panes.groups_max` where the label is `group of a pane`,"
+        " and run `vedette check -c vedette.yaml`.",
     ),
     Alert(
         "VedetteScorerFailure", "warning",

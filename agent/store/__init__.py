@@ -46,6 +46,13 @@ class _Patient(psycopg.Connection[Any]):
             raise
 
 
+class Busy(BadConfig):
+    """Another process writes to this SQLite file."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("store.url", f"another process is writing to {name}")
+
+
 class Store:
     """One database; every change goes through `transaction`."""
 
@@ -235,7 +242,7 @@ def _sqlite_lock(database: str | None) -> IO[bytes] | None:
     except OSError:
         lock.close()
         name = os.path.basename(database)
-        raise BadConfig("store.url", f"another process is writing to {name}") from None
+        raise Busy(name) from None
     return lock
 
 

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from agent.config import Config
 from agent.errors import BadConfig
-from agent.store import Store, reach
+from agent.store import Busy, Store, reach
 from consumers.background import Background
 from consumers.recorder import instruments
 from consumers.server.access import keys_of
@@ -182,8 +182,8 @@ def store_of(config: Config, alone: bool = False) -> tuple[Store, str]:
         return reach(url), ""
     try:
         return open_writer(config), ""
-    except BadConfig as error:
-        if alone or "another process is writing" not in str(error):
+    except Busy as error:
+        if alone:
             raise
         _log.warning("%s: pages only, nothing is taken in here", error)
         return reach(url), f"{error}: pages only, nothing is taken in here"
