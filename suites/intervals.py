@@ -2,8 +2,9 @@
 
 Which interval: *exact* (Clopper and Pearson) for a flag of independent items, and the *adjusted*
 Wald interval (Bonett and Price 2012) for the difference of two; the *bootstrap* (BCa, units
-resampled) for everything else; *betting* (abtest.mixture) for scores of fewer than `FEWEST` units
-or that are all alike, where a resample says nothing of what was not seen.
+resampled) for everything else; *betting* (abtest.mixture) for scores of fewer than `FEWEST` units,
+that are all alike, or whose interval is one of many that hold together: there a resample says
+nothing of what was not seen.
 
 A failed call counts as the worst score there is, and `best` says what the figure would be had it
 been the best. A figure that nothing counts in is NaN throughout.
@@ -60,11 +61,14 @@ def figure(
     alpha: float = 0.05,
     blocks: Ints | None = None,
     flagged: bool = False,
+    together: int = 1,
 ) -> Figure:
     """The mean of a metric over the items at `places` (all without any), or corpus BLEU.
 
-    `blocks` and `flagged` are those of `values_of`.
+    `blocks` and `flagged` are those of `values_of`. The intervals of so many scores and flags hold
+    `together` with a chance of 1 - alpha.
     """
+    alpha /= together
     if metric == CORPUS_BLEU:
         return _corpus(outcome, seed, places, alpha)
     values = values_of(outcome, metric, places, blocks, flagged)
@@ -73,10 +77,10 @@ def figure(
         return _nothing(metric, values.missing())
     numbers, units = values.worst[held], values.units[held]
     if row.kind == "flag" or flagged:
-        lower, upper, method = share_interval(numbers, units, seed, alpha)
+        lower, upper, method = share_interval(numbers, units, seed, alpha, together > 1)
     else:
         limits = None if row.kind == "amount" else (0.0, 1.0)
-        lower, upper, method = mean_interval(numbers, units, limits, seed, alpha)
+        lower, upper, method = mean_interval(numbers, units, limits, seed, alpha, together > 1)
     return Figure(
         metric, len(numbers), float(numbers.mean()), lower, upper, float(values.best[held].mean()),
         int(values.failed.sum()), values.missing(), method,
@@ -124,12 +128,12 @@ def _either(a: Values, b: Values) -> dict[str, int]:
 
 
 def share_interval(
-    hits: Floats, units: Ints, seed: int, alpha: float
+    hits: Floats, units: Ints, seed: int, alpha: float, far: bool = False
 ) -> tuple[float, float, Method]:
     """The interval of the share of ones among zeros and ones, exact where each is its own unit."""
     if len(np.unique(units)) == len(hits):
         return *clopper_pearson(round(float(hits.sum())), len(hits), alpha), "exact"
-    return mean_interval(hits, units, (0.0, 1.0), seed, alpha)
+    return mean_interval(hits, units, (0.0, 1.0), seed, alpha, far)
 
 
 def gap_interval(gaps: Floats, units: Ints, seed: int, alpha: float) -> tuple[float, float, Method]:
@@ -148,12 +152,16 @@ def gap_interval(gaps: Floats, units: Ints, seed: int, alpha: float) -> tuple[fl
 
 
 def mean_interval(
-    numbers: Floats, units: Ints, limits: tuple[float, float] | None, seed: int, alpha: float
-) -> tuple[float, float, Method]:
-    """The interval of the mean of numbers within limits (None: without any), units resampled."""
+    numbers: Floats, units: Ints, limits: tuple[float, float] | None, seed: int, alpha: float,
+    far: bool = False,
+) -> tuple[float, float, Method]:  # fmt: skip
+    """The interval of the mean of numbers within limits (None: without any), units resampled.
+
+    An alpha that is `far` out is beyond the tails that draws have, and limits are bet on.
+    """
     rows = by_unit(np.stack([numbers, np.ones(len(numbers))], 1), units)
     alike = float(np.ptp(numbers)) == 0.0
-    if limits is not None and (alike or len(rows) < FEWEST):
+    if limits is not None and (far or alike or len(rows) < FEWEST):
         return *betting(np.clip(rows[:, 0] / rows[:, 1], *limits), *limits, alpha), "betting"
     if len(rows) < 2:
         return -math.inf, math.inf, "none"

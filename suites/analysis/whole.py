@@ -136,7 +136,7 @@ def analyse(run: Run, weighing: Weighing, embed: Embed | None = None) -> Analysi
     counts = {task: counting(table, task, "quality", weighing) for task in table.tasks}
     failed = failures_of(run, table, counts, weighing.alpha)
     figures = {(m.target, m.task, m.metric): m.figure for m in metrics}
-    again = partial(_figure, run, table, weighing.seed)
+    again = partial(_figure, run, table, weighing)
     claims = claims_of(table, levels, figures, again, weighing.alpha)
     front, left_out = fronts(table, levels, weighing), ablations(levels, weighing.alpha)
     sizes = Counter(item.task for item in run.items if item.twin is None)
@@ -220,17 +220,20 @@ def _measured(
     row, here = column.metric, table.counted(column.metric, task)
     if not column.meant[:, here].any():
         return None
-    made = _figure(run, table, weighing.seed, at, task, name, weighing.alpha)
+    made = _figure(run, table, weighing, at, task, name)
     return Measured(run.outcomes[at].target, task, row.dimension, name, row.unit, row.good,
                     flags(row), counts, made, dict(made.missing))  # fmt: skip
 
 
 def _figure(
-    run: Run, table: Table, seed: int, at: int, task: str, name: str, alpha: float
+    run: Run, table: Table, weighing: Weighing, at: int, task: str, name: str, together: int = 1
 ) -> Figure:
     row = table.columns[name].metric
     places = np.flatnonzero(table.counted(row, task)).tolist()
-    return figure(name, run.outcomes[at], seed, places, alpha, table.blocks, flags(row))
+    return figure(
+        name, run.outcomes[at], weighing.seed, places, weighing.alpha, table.blocks, flags(row),
+        together,
+    )  # fmt: skip
 
 
 def _latencies(table: Table) -> tuple[Latency, ...]:

@@ -11,7 +11,7 @@ from abtest.report import signed
 from abtest.wording import moment
 from agent.catalog import metric_named
 from suites.analysis.advice import said
-from suites.analysis.claims import Claim
+from suites.analysis.claims import MATTERS_SHARE, Claim
 from suites.analysis.comparison import Contrast
 from suites.analysis.failures import KINDS
 from suites.analysis.weights import DIMENSIONS
@@ -222,12 +222,23 @@ def _words(claim: Claim, targets: int) -> Said:
     level = f"{claim.metric} {amount(claim.figure.mean, row.unit)} in {claim.task}"
     if claim.against is None:
         return Said(claim.sign, level, f"{said(claim.figure, row.unit)}, {claim.rule}")
+    if row.kind == "amount":
+        return _beaten(claim, claim.against, level, targets)
     other = "the other" if targets == 2 else "the mean of the others"
     size = amount(abs(claim.against.mean), row.unit)
-    words = ("less", "more") if row.kind == "amount" else ("better", "worse")
-    word = words[claim.sign == "weakness"]
+    word = "worse" if claim.sign == "weakness" else "better"
     evidence = f"{word} by {_range(claim.against, row.unit)}, n = {claim.against.n:,}"
     return Said(claim.sign, f"{level}, {size} {word} than {other}", evidence)
+
+
+def _beaten(claim: Claim, ahead: Figure, level: str, targets: int) -> Said:
+    """An amount that is less than the others' in so many of the pairs."""
+    word = "more" if claim.sign == "weakness" else "less"
+    other = "the other" if targets == 2 else "the others"
+    won, *ends = ((1 + abs(one)) / 2 for one in (ahead.mean, ahead.lower, ahead.upper))
+    ties = f"what is within {100 * MATTERS_SHARE:g} % counts half"
+    evidence = f"{span(min(ends), max(ends), '')}, n = {ahead.n:,}; {ties}"
+    return Said(claim.sign, f"{level}, {word} than {other} in {won:.3f} of the pairs", evidence)
 
 
 def _range(figure: Figure, unit: str) -> str:
