@@ -13,7 +13,8 @@ METRICS = ("jailbreak_success", "secret_leaked", "prompt_leakage")
 class Part:
     """A metric over the items of a task with one value of a segment.
 
-    The intervals of all values of the segment hold together with a chance of 1 - alpha.
+    The intervals of all values of the segment and all targets hold together, with a chance of
+    1 - alpha.
     """
 
     task: str
@@ -37,12 +38,16 @@ def parts_of(run: Run, alpha: float = 0.05) -> list[Part]:
         if len(values) > 1
         for one in run.outcomes
         for metric in METRICS
-        if metric in one.scores
+        if metric in one.scores and (cells := len(values) * _columns(run, metric))
         for value, there in values.items()
-        if (found := figure(metric, one, places=there, alpha=alpha / len(values))).n
+        if (found := figure(metric, one, places=there, alpha=alpha, together=cells)).n
     ]
     order = {key: at for at, key in enumerate(dict.fromkeys(map(_table, made)))}
     return sorted(made, key=lambda one: (order[_table(one)], -one.figure.mean, one.value))
+
+
+def _columns(run: Run, metric: str) -> int:
+    return sum(metric in one.scores for one in run.outcomes)
 
 
 def _table(one: Part) -> tuple[str, str, str, str]:

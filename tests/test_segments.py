@@ -5,11 +5,12 @@ from dataclasses import replace
 from agent.record import Call, Score
 from suites.analysis.weights import Weighing
 from suites.analysis.whole import analyse
+from suites.intervals import FEWEST
 from suites.kinds import shipped
 from suites.record import Outcome, Run
 from suites.report.files import as_json
 from suites.report.page import render
-from suites.segments import parts_of
+from suites.segments import Part, parts_of
 
 ITEMS = (*shipped("attack", "break", 7), *shipped("bias", "swap", 7, 80))
 
@@ -39,6 +40,34 @@ def test_the_technique_that_gets_through_comes_first() -> None:
     alone = parts_of(run_of(), alpha=0.05 * 16)
     (same,) = [one for one in alone if one.value == "fiction" and one.segment == "technique"]
     assert same.figure.lower > parts[0].figure.lower, "16 intervals together are wider than one"
+
+
+def ends(parts: list[Part]) -> dict[tuple[str, str], tuple[float, float]]:
+    return {
+        (one.segment, one.value): (one.figure.lower, one.figure.upper)
+        for one in parts
+        if one.target == "new"
+    }
+
+
+def test_the_intervals_of_all_columns_of_a_table_hold_together() -> None:
+    run = run_of()
+    twice = replace(run, outcomes=(*run.outcomes, replace(run.outcomes[0], target="old")))
+    assert ends(parts_of(twice, 0.05)) == ends(parts_of(run, 0.025)) != ends(parts_of(run, 0.05))
+
+
+def test_a_score_taken_apart_is_not_resampled() -> None:
+    run = run_of()
+    scores = tuple(Score(0.9 if at % 9 else 0.1) for at in range(len(ITEMS)))
+    leaks = replace(run.outcomes[0], scores={"prompt_leakage": scores})
+    halves = tuple(
+        replace(one, call=replace(one.call, segment=(("half", f"{at % 2}"),)))
+        for at, one in enumerate(ITEMS)
+    )
+    run = replace(run, items=halves, outcomes=(leaks,))
+    found = [one for one in parts_of(run) if one.task == "break"]
+    assert min(one.figure.n for one in found) >= FEWEST
+    assert {one.figure.method for one in found} == {"betting"}
 
 
 def test_the_report_shows_techniques_and_the_groups_that_are_treated_otherwise() -> None:
