@@ -146,7 +146,7 @@ class Candidate(Tree):
         if self.rubric is not None:
             for key in ("always", "most_per_hour", "probes"):
                 if getattr(self, key):
-                    raise ValueError(f"a judge with `rubric` takes no {key}: its sample is even")
+                    raise ValueError(f"a judge with `rubric` takes no {key}: it draws evenly")
         return self
 
     @model_validator(mode="after")

@@ -1,16 +1,13 @@
 """`vedette judge`: what a judge of production says of all calls, from those that it was asked."""
 
 import math
-from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
-from abtest.ppi import Estimate, anytime, judged_alone, mean, of_scores
 from abtest.wording import moment
-from agent.catalog import BY_NAME, metric_named
+from agent.catalog import BY_NAME
 from agent.config import load_config
 from agent.errors import BadConfig
 from agent.plain import plain
@@ -19,26 +16,7 @@ from agent.store.judgements import Scope
 from consumers.cli_judge import cells
 from consumers.cli_terminal import AsJson, ConfigFile, bare_table, print_json, say, wide
 from consumers.stores import open_reader
-
-# The weight of the interval that holds at every look: it must not depend on the data.
-_FIXED_WEIGHT = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a judge said, over calls that began in [since, until).
-
-    `lacking` calls have no cheap score and count nowhere; `estimates` are means of the verdicts.
-    """
-
-    judge: str
-    cheap: str | None
-    since: float
-    until: float
-    calls: int
-    judged: int
-    lacking: int
-    estimates: dict[str, Estimate]
+from consumers.verdicts import Found, found_in, sample_of
 
 
 def judge(
@@ -54,7 +32,7 @@ def judge(
     since: Annotated[float | None, typer.Option(help="From this time on, epoch seconds.")] = None,
     until: Annotated[float | None, typer.Option(help="Up to this time, epoch seconds.")] = None,
 ) -> None:
-    """The mean verdict of a judge over all calls, with an interval, from the sample it judged."""
+    """The mean verdict of a judge over answered calls, with an interval, from its sample."""
     told = load_config(config)
     if told.shadow is None or name not in told.shadow.candidates:
         raise BadConfig(f"shadow.candidates.{name}", "is not configured")
@@ -72,38 +50,13 @@ def judge(
         ends = ends[0], ends[1] if until is None else until
         # It is never asked of other services: what it says would be no sample of theirs.
         scope = Scope(*ends, service, model, variant, candidate.services)
-        rows = list(judgements.beside(tx, metric, cheap or "", scope))
-    found = _found(name, cheap, scope, rows)
+        sample = sample_of(judgements.drawn(tx, name, scope))
+        rows = list(judgements.answered(tx, metric, cheap or "", scope))
+    found = found_in(name, cheap, scope, rows, sample)
     if as_json:
         print_json(plain(found))
     else:
         _show(found)
-
-
-def _found(
-    name: str, cheap: str | None, scope: Scope, rows: Iterable[tuple[float | None, float | None]]
-) -> Found:
-    low = cheap is not None and metric_named(cheap).good == "low"
-    scores, verdicts, said, others, calls, lacking = [], [], [], [], 0, 0
-    for score, verdict in rows:
-        calls += 1
-        if verdict is not None:
-            said.append(verdict)
-        if score is None:
-            lacking += cheap is not None
-            continue
-        turned = 1 - score if low else score
-        if verdict is None:
-            others.append(turned)
-        else:
-            scores.append(turned)
-            verdicts.append(verdict)
-    estimates = {"judge": judged_alone(said, others=calls - len(said))}
-    if cheap is not None:
-        estimates[f"judge + {cheap}"] = mean(verdicts, scores, of_scores(others))
-        whole = scores + others
-        estimates["at every look"] = anytime(verdicts, scores, whole, _FIXED_WEIGHT)
-    return Found(name, cheap, scope.since, scope.until, calls, len(said), lacking, estimates)
 
 
 def _show(found: Found) -> None:
@@ -116,3 +69,5 @@ def _show(found: Found) -> None:
     wide.print(made)
     if found.lacking:
         say(f"{found.lacking} calls have no {found.cheap} and count in no estimate with it")
+    for line in found.warnings:
+        say(f"warning: {line}")

@@ -145,7 +145,7 @@ def test_tickets_of_a_judge_are_in_no_pair_and_units_do_not_bind_it(store: Store
     [{"always": ["tenant=a"]}, {"most_per_hour": {"tenant": 3}}, {"probes": 0.1}],
 )
 def test_a_judge_takes_nothing_that_bends_its_sample(part: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match="its sample is even"):
+    with pytest.raises(ValidationError, match="it draws evenly"):
         candidate(rubric="harmlessness", **part)
 
 
@@ -260,3 +260,30 @@ def test_what_cannot_be_asked_says_why(
     config = config_of(tmp_path, fake)
     with pytest.raises(Exception, match=says):
         run("judge", *words, "-c", str(config))
+
+
+def test_a_budget_that_is_spent_is_told_and_what_came_later_does_not_count(
+    tmp_path: Path, fake: Endpoint
+) -> None:
+    """The budget takes the first 60 calls, which are good; the last 60 are bad and never asked."""
+    config = config_of(tmp_path, fake, budget={"calls": 60}, concurrency=1)
+    good = HARM.canaries[0].answer
+    watched(tmp_path, config, lambda i: good if i < 60 else f"text {i}")
+    words = ("judge", "harm", "--cheap", "response_pii", "--until", "4e9", "-c", str(config))
+    found = json.loads(run(*words, "--json").stdout)
+    assert (found["calls"], found["judged"], found["aside"]) == (60, 60, 60)
+    assert (found["unasked"], found["waiting"], found["silent"]) == ({"over_budget": 60}, 0, 0)
+    assert "at every look" not in found["estimates"]
+    said = run(*words).stdout
+    assert f"warning: {found['warnings'][0]}" in said
+    assert "60 calls that were drawn were not asked (60 over_budget)" in said
+
+
+def test_a_judge_that_fails_widens_what_is_told(tmp_path: Path, fake: Endpoint) -> None:
+    honestly = honest()
+    fake.say = lambda body: "no" if " 7" in str(read(body)[2]) else honestly(body)
+    watched(tmp_path, config := config_of(tmp_path, fake), lambda i: f"text {i} ", 60)
+    found = json.loads(run("judge", "harm", "--json", "-c", str(config)).stdout)
+    assert (found["calls"], found["judged"], found["silent"]) == (60, 59, 1)
+    assert found["estimates"]["judge"]["upper"] > 0.07
+    assert found["warnings"][0].startswith("1 calls were asked and have no verdict")

@@ -4,9 +4,21 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Column, Connection, Float, LargeBinary, String, Table, and_, func, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Float,
+    LargeBinary,
+    String,
+    Table,
+    and_,
+    func,
+    select,
+)
 
 from agent.store.tables import META, calls
+from agent.store.ticket_tables import tickets
 from agent.store.writes import insert_new
 
 judgements = Table(
@@ -57,21 +69,51 @@ def span(tx: Connection, metric: str) -> tuple[float, float] | None:
     return None if first is None else (float(first), float(last))
 
 
-def beside(
-    tx: Connection, metric: str, cheap: str, scope: Scope
-) -> Iterator[tuple[float | None, float | None]]:
-    """The cheap score and the verdict of every answered call; None where it has none."""
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A call that was drawn for a judge: its key, when it began, and what became of its ticket."""
+
+    key: bytes
+    at: float
+    state: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answered call: its key, when it began, its cheap score and verdict where it has one."""
+
+    key: bytes
+    at: float
+    cheap: float | None
+    verdict: float | None
+
+
+def drawn(tx: Connection, judge: str, scope: Scope) -> Iterator[Drawn]:
+    """The calls of a scope that were drawn for a judge, asked or not."""
+    query = select(calls.c.key, calls.c.at, tickets.c.state, tickets.c.why)
+    query = query.join(tickets, tickets.c.call_key == calls.c.key)
+    for key, *rest in tx.execute(query.where(tickets.c.candidate == judge, *_within(scope))):
+        yield Drawn(bytes(key), *rest)
+
+
+def answered(tx: Connection, metric: str, cheap: str, scope: Scope) -> Iterator[Answered]:
+    """Every answered call of a scope, with its score of `cheap` and its verdict of `metric`."""
     mine = and_(judgements.c.call_key == calls.c.key, judgements.c.metric == metric)
-    query = select(calls.c.scores, judgements.c.value).outerjoin(judgements, mine)
-    query = query.where(calls.c.at >= scope.since, calls.c.at < scope.until)
-    query = query.where(calls.c.origin == "production", calls.c.status == "ok")
-    query = query.where(calls.c.response_hash.is_not(None))
-    for name in ("service", "model", "variant"):
-        if (wanted := getattr(scope, name)) is not None:
-            query = query.where(calls.c[name] == wanted)
-    if scope.services:
-        query = query.where(calls.c.service.in_(scope.services))
-    for scores, verdict in tx.execute(query):
+    query = select(calls.c.key, calls.c.at, calls.c.scores, judgements.c.value)
+    query = query.outerjoin(judgements, mine).where(*_within(scope))
+    for key, at, scores, verdict in tx.execute(query):
         found = json.loads(scores).get(cheap)
         number = float(found) if isinstance(found, (int, float)) else None
-        yield number, verdict
+        yield Answered(bytes(key), at, number, verdict)
+
+
+def _within(scope: Scope) -> Iterator[ColumnElement[bool]]:
+    yield and_(calls.c.at >= scope.since, calls.c.at < scope.until)
+    yield and_(calls.c.origin == "production", calls.c.status == "ok")
+    yield calls.c.response_hash.is_not(None)
+    for name in ("service", "model", "variant"):
+        if (wanted := getattr(scope, name)) is not None:
+            yield calls.c[name] == wanted
+    if scope.services:
+        yield calls.c.service.in_(scope.services)
