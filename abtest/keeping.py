@@ -1,6 +1,7 @@
 """Runs as the store keeps them: caught up with the closed panes, exactly once."""
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from abtest.advance import advance
@@ -134,8 +135,12 @@ def _panes(
         config.panes.allowed_lateness_s, experiment.horizon_s, config.segments, low,
     )  # fmt: skip
     rows = unit_rows(tx, asked, now, entering=entering)
+    panels = _panels_of(panes)
+    levels = sorted({level_s for level_s, _, _ in panels})
     for (pane, group), row in rows.items():
-        row.panels.merge(_panel_at(panes, pane, group.variant))
+        for level_s in levels:
+            at = level_s, pane // level_s * level_s, group.variant
+            row.panels.merge(panels.get(at, Counts()))
     width = config.panes.width_s
     return [StoredPane(key.pane, width, key.group, row.to_bytes()) for key, row in rows.items()]
 
@@ -144,9 +149,10 @@ def _lows(config: Config) -> list[str]:
     return [f"slo_{name}" for name in config.slo] + list(BY_NAME)
 
 
-def _panel_at(panes: Sequence[StoredPane], at: int, variant: str) -> Counts:
-    found = Counts()
-    for pane in panes:
-        if pane.pane <= at < pane.pane + pane.level_s and pane.group.variant == variant:
-            found.merge(Counts.from_bytes(open_row(pane.blob).panels))
+def _panels_of(panes: Sequence[StoredPane]) -> dict[tuple[int, int, str], Counts]:
+    """What scored the calls of a variant, by the length and the beginning of a pane."""
+    found: dict[tuple[int, int, str], Counts] = defaultdict(Counts)
+    for one in panes:
+        panels = Counts.from_bytes(open_row(one.blob).panels)
+        found[one.level_s, one.pane, one.group.variant].merge(panels)
     return found

@@ -70,7 +70,9 @@ def _gap(
     others = Row()
     for other in segments:
         if other != segment and other.partition("=")[0] == key:
-            others.merge(run.over_stages(contrast.arm, other))
+            held = run.over_stages(contrast.arm, other).summaries.get(contrast.metric)
+            # Merging what the other metrics hold would cost and say no more.
+            others.merge(Row(summaries={} if held is None else {contrast.metric: held}))
     sides = run.over_stages(contrast.arm, segment), others
     fail = worst_of(contrast.good, "worst")
     counts = [filled_counts(row, contrast.metric, fail) for row in sides]

@@ -60,7 +60,8 @@ def _of_task(suite: Suite, name: str, task: Task, folder: Path, counts: Counter[
     # A set of swaps is changed forms already.
     kinds = task.probes or (tuple(PROBES["fairness"]) if task.kind == "bias" else ())
     made += twins([item for item in made if "set" not in item.facts], kinds, suite.seed)
-    put = [_dressed(suite, task, item, pool.items()) for item in made]
+    examples = pool.items()
+    put = [_dressed(suite, task, item, examples) for item in made]
     return [planted(item, suite.seed) for item in put] if task.kind == "leakage" else put
 
 

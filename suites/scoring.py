@@ -119,14 +119,15 @@ class Scoring:
         every = [(target, i) for i in places for target in range(len(calls))]
         asked = [(at, call) for at in every if (call := calls[at[0]][at[1]]) is not None]
         missing = [(target, i) for target, i in every if calls[target][i] is None]
-        for start in range(0, max(len(asked), 1), _BATCH):
+        for start in range(0, len(asked), _BATCH):
             some = asked[start : start + _BATCH]
             for panel, pattern in self._panels[task]:
                 batch = [extracted(pattern, call) for _, call in some]
                 enter(panel.score(batch), [at for at, _ in some])
-                empty = {metric: [checks.NOT_ASKED] * len(missing) for metric in panel.score([])}
-                enter(empty, missing)
             yield len(some)
+        for panel, _ in self._panels[task]:
+            empty = {metric: [checks.NOT_ASKED] * len(missing) for metric in panel.score([])}
+            enter(empty, missing)
         for check in self._checks[task].values():
             mine = [self._items[i] for i in places]
             for target, row in enumerate(calls):

@@ -122,9 +122,14 @@ class Ring:
 
     def _counted(self, panes: Panes, first: int, step_s: int, count: int) -> Ints:
         """What panes hold, [services, objectives, count, 2]; a new service gets its place."""
-        rows = [row for row in panes if self._place(row[1]) >= 0]
+        known, rows = {one: at for at, one in enumerate(self.services)}, []
+        for row in panes:
+            if row[1] in known or len(known) < _SERVICES_MAX:
+                known.setdefault(row[1], len(known))
+                rows.append(row)
+        self.services = list(known)
         made = np.zeros((len(self.services), len(self.objectives), count, 2), np.int64)
-        places = np.array([self._place(service) for _, service, _ in rows], np.int64)
+        places = np.array([known[service] for _, service, _ in rows], np.int64)
         times = np.array([(pane - first) // step_s for pane, _, _ in rows], np.int64)
         for layer in Stacks([open_row(blob) for *_, blob in rows]).layers:
             for at, name in enumerate(self.objectives):
@@ -135,14 +140,6 @@ class Ring:
                     counts = layer.heads["n"][:, series].astype(np.int64)
                     np.add.at(made[:, at, :, 1], where, counts)
         return made
-
-    def _place(self, service: str) -> int:
-        if service in self.services:
-            return self.services.index(service)
-        if len(self.services) >= _SERVICES_MAX:
-            return -1
-        self.services.append(service)
-        return len(self.services) - 1
 
     def _grow(self) -> None:
         """Give services that came later a past without calls."""

@@ -161,10 +161,10 @@ def _examples(run: Run, table: Table, kinds: Ints) -> list[Example]:
     quality = {n: c for n, c in table.columns.items()
                if c.metric.dimension == "quality" and c.goodness is not None}  # fmt: skip
     for at, outcome in enumerate(run.outcomes):
+        badness = _mean_goodness([c.goodness[at] for c in quality.values()
+                                  if c.goodness is not None], len(run.items))  # fmt: skip
         for number, kind in enumerate(KINDS):
             items = np.flatnonzero(kinds[at] == number)
-            badness = _mean_goodness([c.goodness[at] for c in quality.values()
-                                      if c.goodness is not None], len(run.items))  # fmt: skip
             for item in items[np.argsort(badness[items], kind="stable")][:_EXAMPLES]:
                 scores = {n: float(c.values[at, item]) for n, c in quality.items()
                           if np.isfinite(c.values[at, item])}  # fmt: skip
