@@ -19,13 +19,13 @@ from abtest.samples import (
     split_frame,
 )
 from agent.buckets import Floats
-from agent.columns import FAILURES
+from agent.columns import FAILED, FAILURES
 from agent.experiments import PAIRED, WIN, Experiment
 from agent.pairs import BOTH_FAILED, CANDIDATE_FAILED, CONTROL_FAILED, beside
 
 # The centre of a metric of which nothing is known: any constant is valid, a wrong one costs power.
 GUESS = 0.5
-FAILED = frozenset({*FAILURES, BOTH_FAILED, CANDIDATE_FAILED, CONTROL_FAILED})
+_LOST = frozenset({*FAILURES, BOTH_FAILED, CANDIDATE_FAILED, CONTROL_FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +100,10 @@ class Contrast:
             for key in self.keys(stage, segment):
                 row = run.row(key)
                 found = None if row is None else row.summaries.get(self.metric)
-                if row is not None and beside(self.metric, "best") in row.summaries:
+                aside = {beside(self.metric, part) for part in ("best", FAILED)}
+                if row is not None and aside & row.summaries.keys():
                     return True
-                if found is not None and FAILED.intersection(found.missing.words):
+                if found is not None and _LOST.intersection(found.missing.words):
                     return True
         return False
 

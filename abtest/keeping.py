@@ -130,9 +130,10 @@ def _panes(
         return panes
     names = {*experiment.guardrails, experiment.primary, *_lows(config)}
     low = frozenset(metric for metric in names if experiment.good_end(metric) == "low")
+    void = frozenset(f"slo_{one}" for one, of in config.slo.items() if of.of_amount)
     asked = UnitSpan(
         name, source, service, variants, experiment.unit, *span, config.panes.width_s,
-        config.panes.allowed_lateness_s, experiment.horizon_s, config.segments, low,
+        config.panes.allowed_lateness_s, experiment.horizon_s, config.segments, low, void,
     )  # fmt: skip
     rows = unit_rows(tx, asked, now, entering=entering)
     panels = _panels_of(panes)

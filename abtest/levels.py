@@ -8,9 +8,8 @@ import numpy as np
 
 from abtest.mixture import interval
 from abtest.observational import variant_row
-from abtest.samples import GRID, RowCounts, filled_counts, mean_of, worst_of
-from agent.catalog import metric_named
-from agent.columns import FAILURES
+from abtest.samples import GRID, failed_calls, filled_counts, mean_of, worst_of
+from agent.catalog import metric_named, part_of
 from agent.panes import Row
 from agent.store import Transaction
 from agent.summaries import BoundedHistogram
@@ -55,7 +54,7 @@ def levels(
     The interval is that of `abtest.mixture` at `ALPHA`, each metric by itself: independent calls.
     """
     row, found = variant_row(tx, service, variant, None, (start, end)), []
-    for metric in sorted(row.summaries):
+    for metric in sorted(name for name in row.summaries if not part_of(name)[1]):
         mean = mean_at_worst(row, metric, ALPHA)
         if mean is not None:
             found.append(Level(variant, metric, *mean, metric_named(metric).good))
@@ -64,7 +63,7 @@ def levels(
 
 def mean_at_worst(row: Row, metric: str, alpha: float) -> Mean | None:
     """The mean of a score or flag; None where no call has one or failed."""
-    summary, failed = row.summaries.get(metric), RowCounts(row).missing(metric, FAILURES)
+    summary, failed = row.summaries.get(metric), failed_calls(row, metric)
     if not isinstance(summary, BoundedHistogram) or not summary.n + failed:
         return None
     worst = worst_of(metric_named(metric).good, "worst")

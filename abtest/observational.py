@@ -10,7 +10,7 @@ from abtest.line import Line
 from abtest.mixture import interval
 from abtest.quantiles import quantile_difference
 from abtest.samples import GRID, filled_counts, mean_of, worst_of
-from agent.catalog import METRICS
+from agent.catalog import METRICS, part_of
 from agent.config import Config
 from agent.experiments import Experiment
 from agent.packing import open_row
@@ -53,7 +53,8 @@ def observational_lines(
     lines = []
     for arm in experiment.candidates:
         mine = arm_row(tx, config, experiment, arm)
-        names = [m.name for m in METRICS] + sorted(n for n in mine.summaries if n[:4] == "slo_")
+        flags = {part_of(name)[0] for name in mine.summaries if name.startswith("slo_")}
+        names = [metric.name for metric in METRICS] + sorted(flags)
         for metric in sorted(names, key=lambda one: one != experiment.primary):
             pair = control.summaries.get(metric), mine.summaries.get(metric)
             if not all(side is not None and side.n for side in pair):

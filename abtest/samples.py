@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from agent.buckets import BINS, Floats
-from agent.columns import FAILURES
+from agent.columns import FAILED, FAILURES
 from agent.pairs import BOTH_FAILED, CANDIDATE_FAILED, CONTROL_FAILED, beside
 from agent.panes import Row
 from agent.stacks import Stacks
@@ -105,12 +105,23 @@ def worst_of(good: str, end: End) -> float:
     return float((good == "low") == (end == "worst"))
 
 
-def filled_counts(row: Row, metric: str, fail: float) -> Floats:
-    """The counts of a metric [bins] with failed calls as the score `fail`."""
-    held = RowCounts(row)
-    counts = held.counts(metric)
-    counts[round(fail * BINS)] += held.missing(metric, FAILURES)
-    return counts
+def filled_counts(row: Row, metric: str, failed_as: float) -> Floats:
+    """The counts of a metric [bins] with failed calls as one score."""
+    return _filled(RowCounts(row), metric, failed_as)
+
+
+def _filled(side: Counted, metric: str, failed_as: float) -> Floats:
+    # Of objectives what failed calls have is known, and does not count.
+    counts, void = side.counts(metric), side.counts(beside(metric, FAILED))
+    filled: Floats = counts - void
+    filled[..., round(failed_as * BINS)] += void.sum(-1) + side.missing(metric, FAILURES)
+    return filled
+
+
+def failed_calls(row: Row | None, metric: str) -> float:
+    """How many failed calls count in a metric."""
+    void = None if row is None else row.summaries.get(beside(metric, FAILED))
+    return float(RowCounts(row).missing(metric, FAILURES)) + (void.n if void is not None else 0)
 
 
 @cache
@@ -124,15 +135,12 @@ def split_frame(share: float, centre: float) -> Frame:
 
 def split_counts(sides: Sides, metric: str, good: str, end: End) -> Floats:
     """The counts of both arms, control first, with failures at one end."""
-    at = round(worst_of(good, end) * BINS)
     parts = []
     for side in (sides.control, sides.candidate):
         named = beside(metric, "best") if end == "best" else metric
-        counts = side.counts(named)
-        if not counts.any():  # only units keep a series of their own for the best end
-            counts = side.counts(metric)
-        counts[..., at] += side.missing(metric, FAILURES)
-        parts.append(counts)
+        if not side.counts(named).any():  # only units keep a series of their own for the best end
+            named = metric
+        parts.append(_filled(side, named, worst_of(good, end)))
     return np.concatenate(parts, -1)
 
 
@@ -179,6 +187,9 @@ def mean_of(row: Row | None, metric: str, failed_as: float | None) -> tuple[floa
         return float("nan"), 0.0
     total, n = (found.mean() or 0.0) * found.n, float(found.n)
     if failed_as is not None:
-        failed = float(RowCounts(row).missing(metric, FAILURES))
+        void = row.summaries.get(beside(metric, FAILED)) if row is not None else None
+        if void is not None:
+            total, n = total - (void.mean() or 0.0) * void.n, n - void.n
+        failed = failed_calls(row, metric)
         total, n = total + failed * failed_as, n + failed
     return (total / n if n else float("nan")), n

@@ -16,6 +16,8 @@ ABSENT, UNJUDGED = ("", "absent"), ("", "unjudged")
 FAILURES = ("error", "timeout")
 # Reasons that a failed call gives for a missing score; another reason would have held anyway.
 TAKEN_AWAY = ("absent", "no_response")
+# The series beside an objective of what failed calls have in it.
+FAILED = "failed"
 RECORD_METRICS = ("latency", "ttft", "tpot", "tokens_in", "tokens_out", "cost", "error", "feedback")
 
 
@@ -57,6 +59,21 @@ def breach_columns(columns: Sequence[Column], slo: Mapping[str, Objective]) -> l
             reasons = UNJUDGED if one.metric == "feedback" else one.reasons
             found.append(Column(f"slo_{name}", breach, one.why, reasons))
     return found
+
+
+def failed_columns(
+    columns: Sequence[Column], calls: Sequence[Call], slo: Mapping[str, Objective]
+) -> list[Column]:
+    """What failed calls have in objectives on amounts, a series each beside the objective. A
+    comparison takes it out and counts these calls as the worst: what is refused at once is no fast
+    answer."""
+    failed = np.array([call.status in FAILURES for call in calls], dtype=np.bool_)
+    mine = {f"slo_{name}" for name, objective in slo.items() if objective.of_amount}
+    return [
+        Column(f"{column.metric}|{FAILED}", np.where(failed, column.values, np.nan),
+               np.zeros(len(failed), np.int16), ("",))
+        for column in columns if column.metric in mine and failed.any()
+    ]  # fmt: skip
 
 
 def score_column(metric: str, scores: Sequence[Score]) -> Column:

@@ -49,7 +49,7 @@ class Scored:
     plan: Plan
     columns: list[Column]
     scores: list[dict[str, Score]]
-    axes: list[Column]
+    beside: list[Column]
 
 
 def place_of(reading: Reading) -> Partition:
@@ -179,7 +179,7 @@ class Sheet:
             late = self._fold(
                 readings[part],
                 [(item.call, item.arrival, item.key, item.call.status) for item in work],
-                [take(one, np.array(mine, np.int64)) for one in (*scored.columns, *scored.axes)],
+                [take(one, np.array(mine, np.int64)) for one in (*scored.columns, *scored.beside)],
             )
             plan.ledgers[part]["late"] += late
 

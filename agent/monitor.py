@@ -19,6 +19,7 @@ from agent.columns import (
     axis_columns,
     blame_failures,
     breach_columns,
+    failed_columns,
     record_columns,
     score_column,
     take,
@@ -145,8 +146,9 @@ class Monitor:
             {metric: row[i] for metric, row in given.items() if row[i].why != NOT_MEANT}
             for i in range(len(calls))
         ]
-        axes = [one for metric, row in given.items() for one in axis_columns(metric, row)]
-        return Scored(plan, columns, scores, axes)
+        beside = [one for metric, row in given.items() for one in axis_columns(metric, row)]
+        beside += failed_columns(columns, calls, self.config.slo)
+        return Scored(plan, columns, scores, beside)
 
     def _given(self, calls: Sequence[Call]) -> Scores:
         given: Scores = {}

@@ -60,6 +60,11 @@ class Objective(Tree):
         """The value that it names; None where the catalogue's threshold holds."""
         return self.at_most if self.at_least is None else self.at_least
 
+    @property
+    def of_amount(self) -> bool:
+        """Whether it is on an amount of the record, which a failed call may have too."""
+        return BY_NAME[self.metric].kind == "amount"
+
     def breached(self, values: Floats) -> Bools:
         """Which values of the metric breach it."""
         if self.at_most is not None:

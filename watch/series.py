@@ -128,6 +128,8 @@ def _named(group: Group, metric: str, version: str | None, together: bool) -> Na
     where = Group(group.service, WHOLE, "", "") if together else group
     view: View = "rank" if metric_named(metric).kind == "amount" else "level"
     plain, part = part_of(metric)
+    if part and part not in _AXES:
+        return None
     return Name(*where, plain, version, _AXES.get(part, view))
 
 

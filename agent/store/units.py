@@ -30,7 +30,8 @@ UNIT, CROSSED = "unit", "crossed"
 class UnitSpan:
     """Whose first calls are looked for: in [start, end) of a source, in these variants.
 
-    `name` is the experiment's; `low` are the metrics whose good end is low, for failures.
+    `name` is the experiment's; `low` are the metrics whose good end is low, for failures; in those
+    of `void` what a failed call has does not count.
     """
 
     name: str
@@ -45,6 +46,7 @@ class UnitSpan:
     horizon_s: float
     segments: Sequence[str]
     low: frozenset[str]
+    void: frozenset[str] = frozenset()
 
 
 def unit_rows(tx: Connection, span: UnitSpan, now: float, *, entering: bool) -> dict[RowKey, Row]:
@@ -100,7 +102,7 @@ def _units(rows: Sequence[Any], key: bytes, span: UnitSpan) -> Iterable[tuple[Ro
     first = rows[0]
     within = [row for row in rows if row.at < first.at + span.horizon_s]
     mine = [row for row in within if row.variant == first.variant]
-    worst, best, why = _means(mine, span.low)
+    worst, best, why = _means(mine, span.low, span.void)
     number = int.from_bytes(key[:8], "little")
     unit = _Unit(number, len(mine) < len(within), worst, best, why)
     group = Group(span.service, first.model, first.variant)
@@ -113,7 +115,7 @@ def _units(rows: Sequence[Any], key: bytes, span: UnitSpan) -> Iterable[tuple[Ro
 
 
 def _means(
-    rows: Sequence[Any], low: frozenset[str]
+    rows: Sequence[Any], low: frozenset[str], void: frozenset[str]
 ) -> tuple[dict[str, float], dict[str, float], dict[str, str]]:
     given: dict[str, list[float]] = defaultdict(list)
     failed: dict[str, int] = defaultdict(int)
@@ -121,8 +123,12 @@ def _means(
     for row in rows:
         values = json.loads(row.scores)
         reasons = values.pop("why", {})
+        lost = void if row.status in FAILURES else ()
+        for metric in lost:
+            failed[metric] += 1
         for metric, value in values.items():
-            given[metric].append(value)
+            if metric not in lost:
+                given[metric].append(value)
         for metric, reason in reasons.items():
             if row.status in FAILURES and reason in TAKEN_AWAY:
                 failed[metric] += 1
