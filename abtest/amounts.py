@@ -8,23 +8,31 @@ from abtest.quantiles import quantile_difference
 from abtest.run import Key, Run
 from agent.catalog import METRICS
 from agent.experiments import LOG_RATIO, Experiment
-from agent.summaries import LogHistogram
+from agent.summaries import LogHistogram, Summary
 
 _QUANTILES = (0.5, 0.95)
 _LABEL = "asymptotic: holds for large samples only"
 
 
 def amount_lines(name: str, experiment: Experiment, run: Run) -> list[Line]:
-    """Every amount of every candidate: ratio of geometric means, then differences of quantiles."""
+    """Every amount of every candidate: ratio of geometric means, then differences of quantiles.
+
+    Of pairs the ratio alone: not every production call is asked again, and those of the arm are
+    not like those of the pairs.
+    """
     lines = []
     for arm in experiment.candidates:
         for metric in METRICS:
             if metric.kind != "amount":
                 continue
+            made = _Maker(name, experiment, run, arm, metric.name, metric.unit, metric.good)
+            if experiment.paired:
+                pairs = pair_row(run, arm).summaries.get(metric.name + LOG_RATIO)
+                lines += [made.paired(pairs)] if pairs is not None and pairs.n else []
+                continue
             control, mine = (_summed(run, one, metric.name) for one in (experiment.control, arm))
             if not control.n or not mine.n:
                 continue
-            made = _Maker(name, experiment, run, arm, metric.name, metric.unit, metric.good)
             lines.append(made.ratio(control, mine))
             lines += [made.quantile(control, mine, p) for p in _QUANTILES]
     return lines
@@ -51,15 +59,17 @@ class _Maker:
         self._arm, self._metric, self._unit, self._good = arm, metric, unit, good
 
     def ratio(self, control: LogHistogram, mine: LogHistogram) -> Line:
-        """The ratio of geometric means, withheld while an arm has too few events."""
-        alpha, n = self._experiment.alpha, {self._experiment.control: control.n, self._arm: mine.n}
-        pairs = pair_row(self._run, self._arm).summaries.get(self._metric + LOG_RATIO)
-        if self._experiment.paired and pairs is not None:
-            n = {"pairs": pairs.n}
-            moments = Moments(pairs.n, pairs.mean() or 0.0, pairs.variance() or 0.0)
-            logs = paired_log_ratio(moments, alpha)
-        else:
-            logs = log_ratio(log_moments(control), log_moments(mine), alpha)
+        """The ratio of geometric means."""
+        logs = log_ratio(log_moments(control), log_moments(mine), self._experiment.alpha)
+        return self._ratio({self._experiment.control: control.n, self._arm: mine.n}, logs)
+
+    def paired(self, pairs: Summary) -> Line:
+        """The same from the log-ratios of pairs."""
+        moments = Moments(pairs.n, pairs.mean() or 0.0, pairs.variance() or 0.0)
+        return self._ratio({"pairs": pairs.n}, paired_log_ratio(moments, self._experiment.alpha))
+
+    def _ratio(self, n: dict[str, int], logs: tuple[float, float, float]) -> Line:
+        # Withheld while an arm has too few events.
         warnings = [_LABEL]
         if math.isnan(logs[1]):
             warnings.append(f"withheld until {FEWEST_EVENTS} events in the smaller arm")

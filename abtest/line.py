@@ -10,7 +10,7 @@ from abtest.contrast import Contrast
 from abtest.run import Key, Run
 from abtest.samples import RowCounts, mean_of, worst_of
 from agent.experiments import PAIRED, WIN
-from agent.pairs import BOTH_FAILED, CANDIDATE_FAILED, CONTROL_FAILED, beside
+from agent.pairs import BOTH_FAILED, CANDIDATE_FAILED, CONTROL, CONTROL_FAILED, beside
 from agent.panes import Row
 
 NOT_TESTED = "shown, not tested"
@@ -20,7 +20,8 @@ NOT_TESTED = "shown, not tested"
 class Line:
     """`estimate` and its ends are candidate minus control in the metric's own unit, or a ratio
     where `statistic` says so; `best` is the interval with failed calls at the best end. `level`
-    is the control's mean, `more` the events that a decision still needs at this effect."""
+    is the control's mean in what is compared, `more` the events that a decision still needs at
+    this effect."""
 
     experiment: str
     kind: str
@@ -126,9 +127,22 @@ def _paired_estimate(row: Row, metric: str, fail: float) -> float:
 
 
 def level_of(run: Run, contrast: Contrast, segment: str = "") -> float | None:
-    """The control's mean, failures at the worst end; None for a share of wins."""
+    """The control's mean in what is compared, failures at the worst end; None for a share of
+    wins."""
     if contrast.metric.endswith(WIN):
         return None
     fail = worst_of(contrast.good, "worst")
+    if contrast.paired:
+        return _paired_level(pair_row(run, contrast.arm, segment), contrast.metric, fail)
     mean, n = _mean_over(run, contrast.experiment.control, segment, contrast.metric, fail)
     return mean if n and np.isfinite(mean) else None
+
+
+def _paired_level(row: Row, metric: str, fail: float) -> float | None:
+    both, own = row.summaries.get(metric), row.summaries.get(beside(metric, CONTROL))
+    if both is None or both.n != (own.n if own is not None else 0):
+        return None  # of pairs that were kept as differences alone
+    lost = float(both.missing.words.get(CONTROL_FAILED, 0) + both.missing.words.get(BOTH_FAILED, 0))
+    sides = [mean_of(row, beside(metric, part), None) for part in (CONTROL, CANDIDATE_FAILED)]
+    n = lost + sum(k for _, k in sides)
+    return (lost * fail + sum(mean * k for mean, k in sides if k)) / n if n else None

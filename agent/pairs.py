@@ -1,7 +1,8 @@
 """What a call and its shadow come to together: differences, wins and log-ratios, by the pane.
 
-A difference is candidate minus control. Where one side failed the other's own score is kept
-beside the differences, so that a comparison can count the failure as the worst score or the best.
+A difference is candidate minus control, and the control's own scores stand beside it. Where one
+side failed the other's own score is kept too, so that a comparison can count the failure as the
+worst score or the best.
 """
 
 import math
@@ -23,6 +24,8 @@ CONTROL_FAILED, CANDIDATE_FAILED, BOTH_FAILED = (
     "both_failed",
 )
 UNSCORED = "unscored"
+# Beside the differences: the control's own scores in the same pairs.
+CONTROL = "control"
 # The outcomes of twins, as the calls of a paired row count them.
 PAIR, REPEATED, UNMATCHED, LATE = "pair", "repeated_unit", "unmatched", "late"
 # Log-ratios beyond are clipped: a thousand times slower is no measurement.
@@ -105,6 +108,9 @@ class _Sides:
 def _fold_score(row: Row, metric: str, sides: _Sides, keys: Keys) -> None:
     whole, summary = sides.whole, row.bounded(metric, -1.0, 1.0)
     summary.update((sides.candidate - sides.control)[whole], keys[whole])
+    if whole.any():
+        level = row.bounded(beside(metric, CONTROL), 0.0, 1.0)
+        level.update(sides.control[whole], keys[whole])
     for reason, failed, other in (
         (CONTROL_FAILED, sides.control_failed, sides.candidate),
         (CANDIDATE_FAILED, sides.candidate_failed, sides.control),

@@ -5,8 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from abtest.contrast import contrasts
 from abtest.levels import levels
+from abtest.line import level_of
+from abtest.run import Key, Run
 from agent.packing import open_row
+from agent.pairs import Outcome, Pair, paired_row
 from agent.panes import HOUR_S
 from agent.stacks import Stacks
 from agent.store import Store, reads
@@ -89,3 +93,43 @@ def test_the_watch_and_burn_rates_see_what_a_failed_call_has(
     found = slots.of(one, layer, np.ones(len(layer.names), np.bool_), {}, whole=False)
     assert found[layer.names.index("slo_fast|failed")] == -1
     assert found[layer.names.index("slo_fast")] >= 0
+
+
+def test_pairs_are_compared_with_no_other_calls(store: Store, rng: np.random.Generator) -> None:
+    # Half of production cannot be asked again: it is slower and worse. In pairs nothing differs.
+    records = []
+    for at in range(1200):
+        asked = rng.random() < 0.5
+        score, slow = (0.8, 1.0) if asked else (0.4, 4.0)
+        latency = slow * float(rng.lognormal(0, 0.2))
+        records.append(call(at, score, latency_s=latency, segment={"tenant": "a"}))
+        if asked:
+            twin = {"id": f"t-{at}", "variant": "shadow:new", "pair": f"call-{at}", "model": "new"}
+            mine = None if at % 10 == 0 else 0.9
+            records.append(call(at, mine) | twin | {"latency_s": latency})
+    config = told(design="paired", arms=["production", "shadow:new"], slice_calls=50)
+    travel(store, config, records)
+    lines = read(store, config)
+    for primary in (line(lines, role="primary"), line(lines, role="slice")):
+        assert primary.level == pytest.approx(0.8, abs=1e-6)
+        assert primary.relative is not None
+        assert primary.relative == pytest.approx(0.9 * 0.1 / 0.8 - 0.1, abs=0.02)
+    amounts = [one for one in lines if one.role == "amount"]
+    assert {one.statistic for one in amounts} == {"ratio of geometric means"}
+    assert all(set(one.n) == {"pairs"} for one in amounts)
+    assert line(amounts, "latency").estimate == pytest.approx(1.0, abs=1e-6)
+
+
+def test_a_level_counts_the_control_s_failures_and_is_withheld_where_it_was_not_kept() -> None:
+    sides = Outcome("ok", {"response_relevance": 0.8}), Outcome("error", {})
+    pairs = [
+        Pair(bytes([at]) * 16, sides[a], sides[b])
+        for at, (a, b) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1)))
+    ]
+    experiment = told(design="paired", arms=["production", "shadow:new"]).experiments["x"]
+    row = paired_row(pairs, "paired:new")
+    runs = [Run(rows={Key(0, "paired:shadow:new"): row}) for _ in range(2)]
+    (contrast,) = contrasts(runs[0], experiment, ["response_relevance"])
+    assert level_of(runs[0], contrast) == pytest.approx(0.4, abs=1e-9)
+    del row.summaries["response_relevance|control"]
+    assert level_of(runs[1], contrast) is None
