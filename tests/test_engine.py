@@ -53,9 +53,9 @@ def test_models_of_one_vocabulary_tokenise_a_text_once(monkeypatch: pytest.Monke
     asked: list[str] = []
     plain = Vocabulary.ids
 
-    def counted(self: Vocabulary, texts: Sequence[str], max_tokens: int) -> list[Ids]:
+    def counted(self: Vocabulary, texts: Sequence[str], *limits: int) -> list[Ids]:
         asked.extend(texts)
-        return plain(self, texts, max_tokens)
+        return plain(self, texts, *limits)
 
     monkeypatch.setattr(Vocabulary, "ids", counted)
     first, second = model(Sums()), model(Sums(), key="another", max_tokens=16)

@@ -179,6 +179,21 @@ def test_an_answer_from_its_documents_is_better_grounded_than_another() -> None:
     assert grounded(right, CONTEXT) > grounded(wrong, CONTEXT) + 0.1
 
 
+def test_every_sentence_of_a_long_answer_and_all_of_a_long_sentence_is_grounded() -> None:
+    def grounded(response: str) -> float:
+        call = Call("c", 0.0, "m", contexts=(CONTEXT,), response=response)
+        value = said("groundedness", "response_groundedness", call)
+        assert isinstance(value, float)
+        return value
+
+    true, invented = "The bridge was opened in 1901.", "Rabbits prefer fresh hay and water."
+    # Every second sentence is invented; of 130, more than are read apart, as of 30.
+    few, many = (grounded(f"{true} {invented} " * (n // 2)) for n in (30, 130))
+    assert many < few + 0.3 and many < 0.8 < grounded(f"{true} " * 130)
+    long = "the bridge was opened in 1901 and is 240 metres long and " * 12
+    assert grounded(long + "rabbits prefer fresh hay and water and " * 12) < grounded(long) - 0.1
+
+
 def test_models_can_be_left_off_and_named_one_by_one() -> None:
     ruled = load_panel(load_config(models=False))
     assert set(ruled.versions) == set(names()) - READERS

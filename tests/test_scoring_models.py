@@ -204,7 +204,7 @@ def test_minilm_embeds_as_sentence_transformers(tmp_path: Path) -> None:
         :, len(suite.labels) :
     ]
     assert np.abs(behind - oracle).max() < 1e-4
-    assert len(model.digest) == 12 and load("relevance", Options()).version == f"2+{model.digest}"
+    assert len(model.digest) == 12 and load("relevance", Options()).version == f"3+{model.digest}"
 
 
 def test_weights_of_another_kind_than_a_sentence_encoder_are_refused(tmp_path: Path) -> None:

@@ -16,8 +16,7 @@ def test_a_long_text_is_read_as_a_short_one_is_and_not_remembered() -> None:
     before = sentences._windows.cache_info()
     windows = sentence_windows(text)
     assert sentences._windows.cache_info() == before
-    assert len(windows) == 64 and windows[-1] == "Sentence 999 stands here."
-    assert windows[1] == "Sentence 15 stands here."
+    assert " ".join(windows) == text and len(windows) == 63  # of sixteen sentences
 
 
 def test_a_short_text_is_split_once() -> None:

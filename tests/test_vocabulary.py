@@ -4,6 +4,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import tokenizers as untyped
 from hypothesis import given
@@ -59,6 +60,24 @@ def test_a_tokeniser_that_may_look_beyond_a_space_reads_whole_texts(change: Any)
     made = tokenizers.Tokenizer.from_file(FILE)
     change(made)
     assert Vocabulary(made)._words is None
+
+
+def test_slices_of_a_long_text_are_spread_from_its_start_to_its_end() -> None:
+    text = " ".join(f"{at}" for at in range(100_000))
+    (found,) = WORDS.ids([text], 2_048, slices=16)
+    read = [ORACLE.id_to_token(one) for one in found]
+    assert read[0] == "0" and len(found) >= 2_048
+    (last,) = WORDS.ids(["99999"], 9)
+    assert found[-len(last) :] == last
+    # Cut between words, so that each number that is read is whole: its slices rise.
+    joined = " ".join(read).replace(" ##", "").split()
+    numbers = [int(one) for one in joined]
+    assert numbers == sorted(numbers) and max(np.diff(numbers)) < 8_000
+    # One slice is the beginning, and what has few tokens is read whole.
+    assert WORDS.ids([text], 99)[0][:99] == WORDS.ids([text[:600]], 999)[0][:99]
+    (japanese,) = WORDS.ids(["\u5c71" * 50_000 + "\u5ddd"], 2_048, slices=16)
+    assert japanese[-1:] == WORDS.ids(["\u5ddd"], 9)[0]
+    assert WORDS.ids(["one" + " " * 90_000 + "two"], 2_048, slices=16) == WORDS.ids(["one two"], 9)
 
 
 def test_ids_are_of_32_bits() -> None:

@@ -29,7 +29,7 @@ class BertScore:
     def __init__(self, options: Options) -> None:
         self._engine = options.engine
         self._model = replace(load_states(options.source(self.name)), windows=1)
-        self.version = f"2+{self._model.digest}"
+        self.version = f"3+{self._model.digest}"
 
     def score(self, calls: Sequence[Call]) -> Mapping[str, Sequence[Score]]:
         pairs = of_references(calls, lambda *pair: pair if pair[1].strip() else TOO_SHORT)

@@ -187,12 +187,12 @@ class Engine:
         vocabulary, most = model.vocabulary, model.max_tokens * model.windows
         known = self._shared.get(vocabulary.key)
         if known is None:
-            return vocabulary.ids(texts, most)
+            return vocabulary.ids(texts, most, model.windows)
         # What is cut differs from model to model, and is never shared.
         whole = [text for text in texts if vocabulary.whole(text, most)]
         shared = {text: known[text] for text in whole if text in known}
         missing = [text for text in texts if text not in shared]
-        made = dict(zip(missing, vocabulary.ids(missing, most), strict=True))
+        made = dict(zip(missing, vocabulary.ids(missing, most, model.windows), strict=True))
         known.update({text: made[text] for text in whole if text in made})
         return [shared[text] if text in shared else made[text] for text in texts]
 

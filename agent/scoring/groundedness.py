@@ -10,6 +10,7 @@ from agent.record import Call, Score, unscored
 from agent.scoring import NO_RESPONSE, TOO_SHORT, Options, bounded, scorer
 from agent.scoring.engine import Want
 from agent.scoring.models import load_classifier, load_embedder
+from agent.scoring.relevance import mean_embedding
 from agent.scoring.sentences import sentence_windows
 from agent.scoring.vocabulary import Text
 
@@ -40,7 +41,7 @@ class Groundedness:
         self._model = load_classifier(source) if self._pairs else load_embedder(source)
         labels = self._model.labels
         self._column = next((labels.index(one) for one in _SUPPORTED if one in labels), 0)
-        self.version = f"2+{self._model.digest}"
+        self.version = f"3+{self._model.digest}"
 
     def wants(self, calls: Sequence[Call]) -> Sequence[Want]:
         """Every sentence and window, or every pair of them for a cross-encoder."""
@@ -68,7 +69,8 @@ class Groundedness:
         else:
             heads = len(self._model.labels)
             rows = np.stack([
-                made[0, heads:] for made in self._engine.outputs(self._model, sentences + windows)
+                mean_embedding(made[:, heads:])
+                for made in self._engine.outputs(self._model, sentences + windows)
             ])  # fmt: skip
             cosines = np.clip(rows[: len(sentences)] @ rows[len(sentences) :].T, 0.0, 1.0)
             support = np.maximum(cosines, _shares(sentences, windows)[:, None])

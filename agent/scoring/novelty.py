@@ -40,7 +40,7 @@ class Novelty:
         self._engine = options.engine
         self._model = load_embedder(options.source(self.name))
         self._known: dict[str, Topics] = {}
-        self.version = f"2+{self._model.digest}"
+        self.version = f"3+{self._model.digest}"
         if options.baseline is not None:
             self._known, digest = _read(options.baseline, self._model.digest)
             self.version += f"+{digest}"

@@ -28,7 +28,7 @@ class Nearness:
         self.metrics: tuple[str, ...] = (metric,)
         self._engine = options.engine
         self._model = load_embedder(options.source(name))
-        self.version = f"2+{self._model.digest}"
+        self.version = f"3+{self._model.digest}"
 
     def wants(self, calls: Sequence[Call]) -> Sequence[Want]:
         """Both texts of the calls that have them."""

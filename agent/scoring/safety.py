@@ -72,7 +72,7 @@ class Safety:
         self._column = column(name, self._model, (name, *self._role.labels))
         unless = self._role.unless
         self._unless = labels.index(unless) if unless in labels else None
-        self.version = f"4+{self._model.digest}"
+        self.version = f"5+{self._model.digest}"
 
     def wants(self, calls: Sequence[Call]) -> Sequence[Want]:
         """Every text that one of the metrics reads."""

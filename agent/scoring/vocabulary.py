@@ -51,11 +51,12 @@ class Vocabulary:
         self._first, self._last = _ids([first]), _ids(rest)
         self._words = _Words(tokenizer) if _by_words(tokenizer) else None
 
-    def ids(self, texts: Sequence[str], max_tokens: int) -> list[Ids]:
-        """At least the first `max_tokens` ids of each text, special tokens left out."""
+    def ids(self, texts: Sequence[str], max_tokens: int, slices: int = 1) -> list[Ids]:
+        """At least `max_tokens` ids of each text, special tokens left out: its first ones, or those
+        of as many `slices` as are spread evenly from its start to its end."""
         limit = max_tokens * _TOKEN_CHARS
-        found = self._encode([_cut(text, limit) for text in texts])
-        # Few tokens in many characters: what was cut off belongs to the text's first tokens.
+        found = self._encode([_thinned(text, limit, slices) for text in texts])
+        # Few tokens in many characters: what was left out belongs to them.
         short = [
             at for at, text in enumerate(texts) if len(text) > limit and len(found[at]) < max_tokens
         ]
@@ -162,6 +163,18 @@ def _clean(text: str) -> str:
 def _utf8(text: str) -> bytes:
     # The tokeniser takes UTF-8 only, which a lone surrogate is not.
     return text.encode("utf-8", "replace")
+
+
+def _thinned(text: str, limit: int, slices: int) -> str:
+    """At most so many characters of a text, in slices from its start to its end."""
+    if len(text) <= limit or slices < 2:
+        return _cut(text, limit)
+    size = limit // slices
+    step = (len(text) - size) / (slices - 1)
+    places = [int(at * step) for at in range(1, slices)]
+    # From a word on, where there are words.
+    starts = [0, *(text.find(" ", at, at + size) + 1 or at for at in places)]
+    return " ".join(_cut(text[at : at + size + 1], size) for at in starts)
 
 
 def _cut(text: str, limit: int) -> str:
