@@ -27,6 +27,7 @@ from agent.catalog import METRICS
 from agent.experiments import LOG_RATIO, PAIRED, WIN, Experiment
 from agent.summaries import BoundedHistogram
 
+_UNDECLARED = ("other", "slice", "gap")
 _CATALOGUE = [metric.name for metric in METRICS]
 
 
@@ -37,12 +38,19 @@ def readout(name: str, experiment: Experiment, run: Run, said: Sequence[str] = (
     lines = _tested_lines(name, run, every, said)
     lines += amount_lines(name, experiment, run)
     lines += slice_lines(name, experiment, run)
+    lines = told_together(lines, experiment.alpha)
     if not experiment.paired:
         lines.append(_ratio_line(name, experiment, run))
     invalid = invalid_because(run, experiment)
     if invalid:
         lines = [replace(line, verdict=f"invalid ({invalid})", more=None) for line in lines]
     return lines
+
+
+def told_together(lines: Sequence[Line], alpha: float) -> list[Line]:
+    """Verdicts by one e-BH over all that nobody declared, so that its share is that of a page."""
+    told = iter(believed([line for line in lines if line.role in _UNDECLARED], alpha))
+    return [next(told) if line.role in _UNDECLARED else line for line in lines]
 
 
 def bounded_metrics(run: Run, experiment: Experiment) -> list[str]:
@@ -74,9 +82,7 @@ def _tested_lines(
         if line.role == "primary":
             line = replace(line, warnings=joined(common, line.warnings))
         lines.append(line)
-    others = [line for line in lines if line.role == "other"]
-    told = iter(believed(others, every[0].experiment.alpha))
-    return [next(told) if line.role == "other" else line for line in lines]
+    return lines
 
 
 def _line(name: str, run: Run, contrast: Contrast, measured: Measured) -> Line:

@@ -13,7 +13,7 @@ from abtest.measure import measure
 from abtest.mixture import interval, log_evidence
 from abtest.run import Run
 from abtest.samples import GRID, filled_counts, mean_of, worst_of
-from abtest.verdict import NOT_YET, believed, reversed_slices
+from abtest.verdict import NOT_YET, reversed_slices
 from agent.buckets import Floats
 from agent.experiments import Experiment
 from agent.panes import Row
@@ -30,7 +30,7 @@ def slice_lines(name: str, experiment: Experiment, run: Run) -> list[Line]:
             effects = [_effect(name, run, contrast, segment) for segment in segments]
             lines += _warned(run, contrast, [line for line in effects if line is not None])
             gaps = (_gap(name, run, contrast, segment, segments) for segment in segments)
-            lines += believed([line for line in gaps if line is not None], experiment.alpha)
+            lines += [line for line in gaps if line is not None]
     return lines
 
 
@@ -49,17 +49,16 @@ def _effect(name: str, run: Run, contrast: Contrast, segment: str) -> Line | Non
 
 
 def _warned(run: Run, contrast: Contrast, lines: Sequence[Line]) -> list[Line]:
-    """Verdicts by e-BH over the slices; Simpson's reversal is said of each slice of the key."""
+    """Simpson's reversal is said of each slice of the key."""
     whole, by = estimate_of(run, contrast), defaultdict[str, dict[str, float]](dict)
     for line in lines:
         by[line.segment.partition("=")[0]][line.segment] = line.estimate
     said = ("every slice says the opposite of the whole (Simpson's reversal)",)
     turned = {key for key, slices in by.items() if reversed_slices(whole, slices)}
-    marked = [
+    return [
         replace(line, warnings=said) if line.segment.partition("=")[0] in turned else line
         for line in lines
     ]
-    return believed(marked, contrast.experiment.alpha)
 
 
 def _gap(
