@@ -90,7 +90,7 @@ class Experiment(Tree):
     start: Instant
     # Calls from then on do not count.
     end: Instant | None = None
-    # Of experiments without an effect at most this share is called one.
+    # Each candidate without an effect is called better or worse in at most this share of runs.
     alpha: float = Field(default=0.05, gt=0, le=0.5)
     # A slice with fewer calls in an arm is not shown.
     slice_calls: int = Field(default=100, ge=1)

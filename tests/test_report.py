@@ -137,6 +137,13 @@ def test_an_invalid_run_says_why_and_shows_no_decision() -> None:
     assert "worse since" not in page
 
 
+def test_the_page_says_whose_alpha_is_whose() -> None:
+    told = experiment(alpha=0.1)
+    page = text_of(page_of(run_of(told), told))
+    assert "at most 10 %, each candidate in each run: several add up" in page
+    assert "at most 10 % of all that are given here, of metrics, segments and gaps together" in page
+
+
 def test_every_line_of_the_readout_is_on_the_page() -> None:
     told = experiment(slice_calls=50)
     run = run_of(told)
