@@ -143,3 +143,40 @@ def test_an_empty_pane_and_the_ends_of_the_range_are_no_trouble() -> None:
     assert (gains_of(Sample(none, none, none), within) == 0).all()
     ends = Sample(np.array([0, 0, 1, 1]), np.array([0, 256, 0, 256]), np.array([5, 1, 2, 3]))
     assert np.isfinite(gains_of(ends, within)).all()
+
+
+def nightly(days: int, shift: float) -> np.void:
+    """The band of a flag of .10 that is higher or lower from 03:00 to 04:00, 50 calls a minute."""
+    rng, lessons = np.random.default_rng(1), np.zeros(1, LESSON)
+    for pane in range(0, days * 86_400, 60):
+        n = rng.binomial(50, 0.1 + shift * (pane // 3600 % 24 == 3))
+        counts = np.zeros((1, BINS + 1))
+        counts[0, [0, BINS]] = 50 - n, n
+        hear(lessons, pane, counts)
+    (known,) = learn(lessons, 1e-4)
+    made: np.void = known
+    return made
+
+
+@pytest.mark.parametrize("shift", [0.1, -0.08])
+def test_the_band_reaches_to_an_hour_of_the_day_that_is_unlike_the_others(shift: float) -> None:
+    """Two spreads of its 24 hours are .04; the hour is .096 away, on one side alone."""
+    known = nightly(3, shift)
+    far, near = ("upper", "lower") if shift > 0 else ("lower", "upper")
+    assert abs(known[far] - (0.1 + shift)) < 0.01
+    assert 0.01 < abs(known[near] - known["mean"]) < 0.06
+    once = nightly(1, shift)
+    assert abs(once[far] - once["mean"]) < 0.06, "one night may be chance"
+
+
+def test_like_hours_widen_no_band(rng: np.random.Generator) -> None:
+    """Of noise alone no hour of the day is unlike the others."""
+    lessons = np.zeros(200, LESSON)
+    for pane in range(0, 3 * 86_400, 1200):
+        n = rng.binomial(50, 0.1, 200)
+        counts = np.zeros((200, BINS + 1))
+        counts[:, 0], counts[:, BINS] = 50 - n, n
+        hear(lessons, pane, counts)
+    told = learn(lessons, 1e-4)
+    lessons["first"] = lessons["pane"]  # then it is no two days
+    assert (told != learn(lessons, 1e-4)).sum() <= 2

@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from agent.buckets import BINS
 from agent.packing import open_row
 from tests.test_shape import HOUSE, RULES, row
 from watch.advance import Finding, advance, findings
-from watch.baseline import Baseline
-from watch.lessons import Rules
+from watch.baseline import DAY, HEARD, LESSON, Baseline, hear, learn
+from watch.lessons import Rules, end_lessons
 from watch.sample import sample_of
 from watch.series import PaneRow, Slots, whole
 from watch.state import Watch
@@ -98,3 +99,43 @@ def test_other_hours_than_before_are_learned_anew() -> None:
     watch.bands["calls"] = 5
     watch.by_hour(24)
     assert watch.bands["calls"].all()
+
+
+def test_each_band_of_an_hour_has_its_part_of_what_a_baseline_may_miss(
+    rng: np.random.Generator,
+) -> None:
+    told = []
+    for rules, seen in ((HOURLY, 24), (FLAT, 1)):
+        watch, held = Watch(Slots(10), rules.hours), np.zeros(1, LESSON)
+        counts = np.zeros((1, BINS + 1))
+        counts[0, [0, BINS]] = 40.0, 10.0
+        for pane in range(0, 86_400, 60):
+            hear(held, pane, counts)
+        watch.slots.number(whole("s", "error"))
+        watch.grow()
+        watch.lessons = held.copy()
+        end_lessons(watch, 0, np.array([0]), rules)
+        (same,) = learn(held, rules.budget.baseline_alpha / seen)
+        assert watch.bands[0] == same
+        told.append(same["upper"] - same["lower"])
+    assert told[0] > told[1]
+
+
+def test_a_version_that_knows_no_hours_of_the_day_reads_the_lessons(
+    rng: np.random.Generator,
+) -> None:
+    watch, _ = dropped(rng, ())
+    some = sample_of(
+        [PaneRow(HOUSE, open_row(row({"error": rng.random(9)}, rng).to_bytes()))],
+        watch.slots, {}, HOURLY.shares, PANE_S,
+    )  # fmt: skip
+    advance(watch, 10 * DAY_S, some, HOURLY)
+    assert len(watch.lessons)
+    data = watch.to_bytes()
+    # What such a version writes ends with the alarms.
+    older = Watch.from_bytes(data[: -len(watch.lessons) * DAY.itemsize], b"", 1000)
+    for name in HEARD.names or ():
+        assert older.lessons[name].tobytes() == watch.lessons[name].tobytes()
+    assert not older.lessons["day_n"].any()
+    assert older.alarms.tobytes() == watch.alarms.tobytes()
+    assert Watch.from_bytes(data, b"", 1000).lessons.tobytes() == watch.lessons.tobytes()

@@ -3,7 +3,8 @@
 Calls of a session are alike and hours differ, so n calls say less than n independent ones. The
 *design effect* is the variance of block means over its multinomial value, the largest of panes and
 of minutes up to ten within their hours, at the upper end of what so many blocks allow. What hours
-differ by beyond that widens the band instead (one-way analysis of variance).
+differ by beyond that widens the band instead (one-way analysis of variance), and so does a single
+hour of the day that is unlike the others, once there were two days.
 
 2026-11-25: with every pane kept until the baseline was learned, 1,000 series took 0.2 s a pane to
 store and it grew with each; the sums of squares say the same.
@@ -27,6 +28,9 @@ FEWEST_PANES, _FEWEST_BLOCKS = 20, 15
 _SURE_Z = 1.036
 # Hours swing both ways: a sine's peak is 1.4 of its standard deviations from the mean.
 _HOUR_SPREADS = 2.0
+# One hour of 24 that is unlike the others is 4.8 of them away. What so many deviations of its mean
+# exceed (of 1,000 series by chance in one or two) is that hour's own.
+_DAY_HOURS, _TWO_DAYS_S, _HOUR_SURE_Z = 24, 2 * 86_400, 4.0
 # The band never reaches the end of the range, where no bet can be placed.
 _EDGE = 1e-6
 
@@ -36,13 +40,17 @@ _SIZES = (len(_BLOCKS_S),)
 # What series have shown so far, a row each: counts; of each length of blocks the open one, the
 # squares (total^2 / n) and number of those closed in this hour, and the squares within the hours
 # that are over; the open hour, and the squares of those that are over.
-LESSON = np.dtype([
+_HEARD = [
     *(("slot", "<i8"), ("counts", "<f8", (BINS + 1,)), ("panes", "<i8"), ("first", "<i8")),
     *(("pane", "<i8"), ("block", "<i8", _SIZES), ("n", "<f8", _SIZES), ("total", "<f8", _SIZES)),
     *(("squares", "<f8", _SIZES), ("blocks", "<f8", _SIZES), ("within", "<f8", _SIZES)),
     *(("freedom", "<f8", _SIZES), ("hour", "<i8"), ("hour_n", "<f8"), ("hour_total", "<f8")),
     *(("hours", "<f8"), ("hour_squares", "<f8"), ("hour_sizes", "<f8")),
-])  # fmt: skip
+]  # fmt: skip
+# Calls and sums of the hours that are over, by the hour of the day: kept apart, so that a version
+# that does not know them reads the rest.
+_DAY = [("day_n", "<f8", (_DAY_HOURS,)), ("day_total", "<f8", (_DAY_HOURS,))]
+HEARD, DAY, LESSON = np.dtype(_HEARD), np.dtype(_DAY), np.dtype([*_HEARD, *_DAY])
 
 
 class Baseline(NamedTuple):
@@ -95,10 +103,12 @@ def learn(lessons: Table, alpha: float, matters: float = 0.0) -> Table:
     variance = (counts * (GRID - mean[:, None]) ** 2).sum(1) / n
     effect = _design_effect(some, variance)
     lower, upper = interval(GRID, counts / effect[:, None], alpha)
-    slack = np.maximum(matters, _HOUR_SPREADS * _hour_spread(some, variance * effect))
+    noise = variance * effect
+    slack = np.maximum(matters, _HOUR_SPREADS * _hour_spread(some, noise))
+    below, above = (np.maximum(slack, one) for one in _unlike_hours(some, mean, noise))
     made["calls"], made["mean"], made["variance"], made["design_effect"] = n, mean, variance, effect
-    made["lower"] = np.maximum(np.minimum(lower, mean - slack), 0.0)
-    made["upper"] = np.minimum(np.maximum(np.maximum(upper, mean + slack), _EDGE), 1.0)
+    made["lower"] = np.maximum(np.minimum(lower, mean - below), 0.0)
+    made["upper"] = np.minimum(np.maximum(np.maximum(upper, mean + above), _EDGE), 1.0)
     return made
 
 
@@ -125,6 +135,9 @@ def _end_hour(some: Table, over: NDArray[np.bool_]) -> None:
     some["hours"] += done
     some["hour_squares"] += np.where(done, square, 0.0)
     some["hour_sizes"] += np.where(done, n**2, 0.0)
+    at = np.flatnonzero(done), some["hour"][done] % _DAY_HOURS
+    some["day_n"][at] += some["hour_n"][done]
+    some["day_total"][at] += some["hour_total"][done]
     for name in ("squares", "blocks", "hour_n", "hour_total"):
         some[name][over] = 0.0
 
@@ -149,6 +162,35 @@ def _hour_spread(some: Table, variance: Floats) -> Floats:
     spread = np.sqrt(np.maximum(0.0, between / sure - variance) / each)
     found: Floats = np.where(some["hours"] > 1, spread, 0.0)
     return found
+
+
+def _unlike_hours(some: Table, mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
+    """How far the lowest and the highest hour of the day are from the mean, where that is beyond
+    their sampling noise; 0 within two days."""
+    n = np.maximum(some["day_n"], 1.0)
+    away = np.where(some["day_n"] > 0, some["day_total"] / n - mean[:, None], 0.0)
+    sure = np.abs(away) > _HOUR_SURE_Z * np.sqrt(variance[:, None] / n)
+    days = some["pane"] - some["first"] >= _TWO_DAYS_S - _HOUR_S  # the last pane may be long
+    told = np.where(sure & days[:, None], away, 0.0)
+    return np.maximum(-told.min(1), 0.0), np.maximum(told.max(1), 0.0)
+
+
+def split(lessons: Table) -> tuple[Table, Table]:
+    """Lessons as they are stored: what every version reads, and the hours of the day."""
+    parts = np.zeros(len(lessons), HEARD), np.zeros(len(lessons), DAY)
+    for part in parts:
+        for name in part.dtype.names or ():
+            part[name] = lessons[name]
+    return parts
+
+
+def joined(*parts: Table) -> Table:
+    """Lessons from what `split` made of them; without the hours of the day these begin anew."""
+    lessons = np.zeros(len(parts[0]), LESSON)
+    for part in parts:
+        for name in part.dtype.names or ():
+            lessons[name] = part[name]
+    return lessons
 
 
 def lower_chi_square(freedom: Floats) -> Floats:

@@ -73,7 +73,8 @@ def end_lessons(watch: Watch, pane: int, places: Ints, rules: Rules) -> None:
         watch.bases, watch.taught = with_row(watch.bases, new), True
     ranked = np.array([name.view == "rank" for name in names])
     banded = ~ranked | based
-    alpha, matters = rules.budget.baseline_alpha, rules.drift.matters
+    # The bands of a series share what its baseline may miss.
+    alpha, matters = rules.budget.baseline_alpha / rules.hours, rules.drift.matters
     watch.bands[places[banded]] = learn(lessons[banded], alpha, matters)
     watch.lessons = np.delete(watch.lessons, at)
     # What other hours heard of these were no ranks yet.

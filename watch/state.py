@@ -11,7 +11,7 @@ import numpy as np
 
 from agent.buckets import BINS, Ints
 from agent.panes import HOUR_S
-from watch.baseline import BAND, LESSON, NO_BAND, Table
+from watch.baseline import BAND, DAY, HEARD, LESSON, NO_BAND, Table, joined, split
 from watch.detector import WAYS, Bands, Evidence
 from watch.series import Name, Slots
 from watch.shape import BASE
@@ -84,7 +84,8 @@ class Watch:
 
     def to_bytes(self) -> bytes:
         """All but the bases; equal watches give equal bytes."""
-        tables = (*self.evidence, self.bands, self.last, self.lessons, self.alarms)
+        heard, days = split(self.lessons)
+        tables = (*self.evidence, self.bands, self.last, heard, self.alarms)
         head = {
             "reached": self.reached,
             "hours": self.hours,
@@ -94,20 +95,23 @@ class Watch:
             "silent": sorted(self.slots.silent),
             "rows": [len(table) for table in tables],
         }
-        return b"\n".join([json.dumps(head).encode(), b"".join(one.tobytes() for one in tables)])
+        body = b"".join(one.tobytes() for one in (*tables, days))
+        return b"\n".join([json.dumps(head).encode(), body])
 
     @classmethod
     def from_bytes(cls, data: bytes, bases: bytes, size: int) -> "Watch":
         """Read what `to_bytes` wrote, and the bases, for as many slots as there are now."""
         line, _, rest = data.partition(b"\n")
         head, at, tables = json.loads(line), 0, []
-        kinds = (*_KINDS, BAND, np.dtype(np.int64), LESSON, ALARM)
+        kinds = (*_KINDS, BAND, np.dtype(np.int64), HEARD, ALARM)
         for kind, rows in zip(kinds, head["rows"], strict=True):
             tables.append(np.frombuffer(rest, kind, rows, at).copy())
             at += rows * kind.itemsize
         slots = Slots.restored(size, (Name(*one) for one in head["names"]))
         slots.beyond, slots.silent = ({Name(*o) for o in head[k]} for k in ("beyond", "silent"))
-        log_m, recent, since, bands, last, lessons, alarms = tables
+        log_m, recent, since, bands, last, heard, alarms = tables
+        days = [np.frombuffer(rest, DAY, len(heard), at)] if at < len(rest) else []
+        lessons = joined(heard, *days)
         evidence = Evidence(log_m, recent, since)
         held = np.frombuffer(bases, BASE).copy()
         models, reached = head.get("models", {}), head["reached"]
