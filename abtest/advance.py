@@ -5,6 +5,7 @@ reader who looks once a day and one who looks every second see the same verdicts
 """
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from abtest.batch import Batch, Piece
@@ -40,8 +41,11 @@ def advance(
             runs.append(Run(number, run.declared, run.definition, why=why, reached=reached))
         _begin(runs[-1], pieces, known, experiment)
         _add(runs[-1], experiment, pieces, drawing)
+    before = max(run.reached.values(), default=-math.inf)
+    ramp = experiment.steps_before(before) if run.ramp is None else run.ramp
+    ramp = ramp + [step for step in experiment.steps_before(through) if step[0] >= before]
     for one in runs:
-        one.reached[source] = through
+        one.reached[source], one.ramp = through, list(ramp)
     return runs
 
 

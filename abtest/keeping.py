@@ -107,15 +107,21 @@ def _opened(
     experiment: Experiment, stored: StoredRun | None, closed: Mapping[str, float], now: float
 ) -> tuple[list[Run], bool]:
     """The run that goes on, after the stored one if that had another definition, and whether it
-    is new. What was closed under another definition is not counted under this one."""
-    definition = experiment.definition()
+    is new. What was closed under another definition is not counted under this one, and what was
+    counted under other shares is not weighed anew."""
+    definition, past = experiment.definition(), max(closed.values(), default=0.0)
     if stored is None:
         return [Run(declared=now, definition=definition)], True
     run = Run.from_bytes(stored.body)
+    why = "its definition changed"
     if run.definition == definition:
-        return [run], False
-    why, reached = "its definition changed", dict(closed)
-    return [run, Run(run.number + 1, now, definition, why=why, reached=reached)], True
+        steps = experiment.steps_before(max(run.reached.values(), default=0.0))
+        if run.ramp in (None, steps):
+            return [run], False
+        why = "a step of its ramp changed after its calls were counted"
+    new = Run(run.number + 1, now, definition, why=why, reached=dict(closed))
+    new.ramp = experiment.steps_before(past)
+    return [run, new], True
 
 
 def _panes(

@@ -7,7 +7,7 @@ begins the next one, so that no interval mixes two things under one name.
 import json
 import struct
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from agent.panes import Row
 
@@ -60,7 +60,8 @@ class Point:
 @dataclass(slots=True)
 class Run:
     """`reached` is by source; `peaks` by candidate, metric and null, or of the sample ratio;
-    `declared` is when its `definition` was first kept."""
+    `declared` is when its `definition` was first kept; `ramp` are the steps before what was
+    reached, None of a run that an older version kept."""
 
     number: int = 1
     declared: float = 0.0
@@ -70,6 +71,7 @@ class Run:
     reached: dict[str, float] = field(default_factory=dict)
     models: dict[str, dict[str, int]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    ramp: list[list[Any]] | None = None
     stages: list[Stage] = field(default_factory=list)
     peaks: dict[str, Peak] = field(default_factory=dict)
     skipped: dict[str, int] = field(default_factory=dict)
@@ -132,7 +134,7 @@ class Run:
             parts.append(data[at + 4 : at + 4 + size])
             at += 4 + size
         head = json.loads(parts[0])
-        run = cls(**{name: head[name] for name in _PLAIN})
+        run = cls(**{name: head.get(name) for name in _PLAIN})
         run.peaks = {name: Peak(*peak) for name, peak in head["peaks"].items()}
         run.stages = [Stage(*stage) for stage in head["stages"]]
         run.points = [Point(*point) for point in head["points"]]
@@ -151,4 +153,5 @@ _PLAIN = (
     "models",
     "versions",
     "skipped",
+    "ramp",
 )

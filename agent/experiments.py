@@ -238,8 +238,8 @@ class Experiment(Tree):
         return start, far if end is None else end
 
     def definition(self) -> str:
-        """A digest of what a run depends on: another one begins a new run. A step of the ramp or
-        an end may be added to a run that goes on."""
+        """A digest of what a run depends on: another one begins a new run. A step of the ramp that
+        is still to come, or an end, may be added to a run that goes on."""
         told = self.model_dump_json(exclude={"ramp", "end", "slice_calls"})
         return event_key(told).hex()[:12]
 
@@ -249,6 +249,10 @@ class Experiment(Tree):
         first = {name: arm.share or 0.0 for name, arm in self.arms.items()}
         later = [(step.at, {name: step.shares[name] for name in self.arms}) for step in self.ramp]
         return [(self.start, first), *later]
+
+    def steps_before(self, at: float) -> list[list[Any]]:
+        """The steps of the ramp before a time, as plain data."""
+        return [[step.at, dict(sorted(step.shares.items()))] for step in self.ramp if step.at < at]
 
     @property
     def control(self) -> str:

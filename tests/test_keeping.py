@@ -13,12 +13,13 @@ from abtest.keeping import keep_experiments
 from abtest.readout import readout
 from abtest.run import Run
 from agent.buckets import dither_keys
+from agent.config import Config
 from agent.errors import StoreDown
 from agent.panes import Group, Row
 from agent.store import Store, tables
 from agent.store.reads import StoredPane, stored_panes
 from agent.sums import merged
-from tests.experiments import NOW, START, call, run_of, split, told, travel
+from tests.experiments import NOW, START, call, line, read, run_of, split, told, travel
 
 WIDTH = 10
 PANEL = {"p": {"response_relevance": "told 1"}}
@@ -101,6 +102,52 @@ def test_who_is_overtaken_stores_nothing(any_store: Store, rng: np.random.Genera
     with any_store.transaction() as tx:
         assert tx.scalar(select(func.count()).select_from(tables.entered)) == known
     assert sum(key.arm == "canary" for key in run_of(any_store, config).rows) == 1
+
+
+def stepped(*steps: tuple[float, float]) -> Config:
+    """A ramp: from so many seconds on the candidate has this share."""
+    ramp = [
+        {"at": START + at, "shares": {"production": 1 - share, "canary": share}}
+        for at, share in steps
+    ]
+    return told(arms={"production": 0.9, "canary": 0.1}, ramp=ramp)
+
+
+@pytest.mark.parametrize("steps", [((250, 0.2), (500, 0.5)), ((500, 0.4),), ((400, 0.5),), ()])
+def test_a_step_written_in_after_its_time_weighs_nothing_anew(
+    store: Store, rng: np.random.Generator, steps: tuple[tuple[float, float], ...]
+) -> None:
+    config, records = stepped((500, 0.5)), split(rng, 1000, 0.0, share=0.1)
+    records += [
+        call(1000 + at, float(one["response"]), one["variant"])
+        for at, one in enumerate(split(rng, 1000, 0.0))
+    ]
+    travel(store, config, records)
+    for same in (config, stepped((500, 0.5), (90_000, 0.7))):
+        assert run_of(store, same).number == 1
+    counted = run_of(store, config).to_bytes()
+    changed = stepped(*steps)
+    for _ in range(2):
+        found = run_of(store, changed)
+        assert (found.number, found.why) == (
+            2,
+            "a step of its ramp changed after its calls were counted",
+        )
+        (warning, *_) = line(read(store, changed), role="primary").warnings
+        assert warning.startswith("run 2 began anew: a step of its ramp changed")
+        with store.transaction() as tx:
+            keep_experiments(tx, changed, NOW)  # the new run is kept, and goes on as it is
+    assert Run.from_bytes(counted).ramp == config.experiments["x"].steps_before(START + 501)
+
+
+def test_a_run_that_kept_no_ramp_takes_that_of_its_experiment(rng: np.random.Generator) -> None:
+    experiment, at = stepped((500, 0.5)).experiments["x"], START + 1000.0
+    old = Run(reached={"a": at})
+    (run,) = advance(old, experiment, [], {}, "a", at + 10)
+    assert run.ramp == experiment.steps_before(at) and run.ramp
+    # A source that lags adds no step twice.
+    (run,) = advance(run, experiment, [], {}, "b", at)
+    assert run.ramp == experiment.steps_before(at)
 
 
 def stale(tx: Any, config: Any) -> None:
