@@ -91,7 +91,8 @@ def conclude(run: Run, suite: Suite | None, store: Store, wish: Wish, aside: Asi
     apart = line_of(changes, earlier.name) if earlier is not None else ""
     files: tuple[Path, ...] = ()
     if wish.report is not None:
-        whole = analyse(run, weighing, embed)
+        broken = {one.target for one in found if not one.passed}
+        whole = analyse(run, weighing, embed, broken)
         notes = (*whole.notes, *filter(None, [apart]))
         whole = replace(whole, before=before, notes=notes)
         files = write_report(wish.report, whole, found, aside)

@@ -192,6 +192,10 @@ def test_a_bare_difference_is_no_claim_and_a_sure_one_is(rng: np.random.Generato
     assert all(claim.against and abs(claim.against.mean) > 0.01 for claim in found.claims)
     assert found.advice[0].text == "Take a: it is ahead of every other target."
     assert "n = 400" in found.advice[0].because
+    closed = analyse(many, FAST, broken={"a"}).advice[0]
+    assert closed.text == "a is ahead of every other target; mend first what it broke of the gate."
+    assert closed.because == found.advice[0].because
+    assert analyse(many, FAST, broken={"b"}).advice == found.advice
     assert [one.ranks for one in found.standings] == [(1, 1), (2, 2)]
 
 

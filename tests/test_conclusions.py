@@ -91,6 +91,18 @@ def test_a_closed_gate_is_exit_1_and_a_line_a_broken_rule(folder: Path, evaluate
     assert [one["passed"] for one in json.loads(seen.stdout)["gate"]].count(False) == 4
 
 
+def test_a_report_tells_nobody_to_take_what_the_gate_stops(
+    folder: Path, evaluate: Evaluate
+) -> None:
+    pytest.importorskip("matplotlib", reason="pictures need the extra [evaluate]")
+    suite = told(folder, {"number_match": {"at_least": 0.99}}, good="good.jsonl", bad="bad.jsonl")
+    assert evaluate(suite, "--gate", "--report", "out").exit_code == 1
+    first = json.loads((folder / "out" / "report.json").read_text())["advice"][0]
+    assert first["text"] == (
+        "good is ahead of every other target; mend first what it broke of the gate."
+    )
+
+
 def test_kept_runs_are_compared_without_asking(folder: Path, evaluate: Evaluate) -> None:
     gate = {"number_match": {"not_worse": {"by": 0.02}}}
     assert evaluate(told(folder, gate, model="good.jsonl")).exit_code == 0

@@ -159,6 +159,14 @@ def test_differences_are_paired() -> None:
     )
 
 
+def test_the_last_bits_of_a_number_put_nobody_ahead() -> None:
+    ours, theirs = outcome("cost", [0.1 + 0.2] * 40), outcome("cost", [0.3] * 40)
+    found = difference("cost", ours, theirs)
+    assert (found.lower, found.mean, found.upper, found.best) == (0.0, 0.0, 0.0, 0.0)
+    tiny = difference("cost", outcome("cost", [3.001e-7] * 40), outcome("cost", [3e-7] * 40))
+    assert tiny.lower > 0.0, "little is not nothing"
+
+
 def test_a_difference_counts_what_counts_on_both_sides() -> None:
     lost = call(1, None, status="error")
     ours = outcome("rouge1", [0.5, None, 0.5], call(0), lost, call(2))

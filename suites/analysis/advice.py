@@ -1,6 +1,6 @@
 """What to do next, each piece with the evidence that it rests on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from agent.catalog import metric_named
@@ -48,10 +48,14 @@ def advice_of(
     shares: Sequence[Share],
     fronts: Sequence[Front],
     ablations: Sequence[Ablation],
+    broken: Collection[str] = (),
 ) -> tuple[Advice, ...]:
-    """In the order of weight: which target, then what is dominated, then what to mend."""
+    """In the order of weight: which target, then what is dominated, then what to mend.
+
+    The gate is closed for targets that are `broken`: none of them is to be taken.
+    """
     return (
-        *_choice(contrasts),
+        *_choice(contrasts, broken),
         *_dominated(fronts),
         *_fragile(ablations),
         *_weak(claims),
@@ -67,7 +71,7 @@ def said(figure: Figure, unit: str = "") -> str:
     return f"{figure.mean:.{digits}f}{mark} {ends}, n = {figure.n:,}"
 
 
-def _choice(contrasts: Sequence[Contrast]) -> Iterator[Advice]:
+def _choice(contrasts: Sequence[Contrast], broken: Collection[str]) -> Iterator[Advice]:
     """Which target to take: the leader, if every interval to another one lies above 0."""
     overall = [one for one in contrasts if one.kind == "overall"]
     if not overall:
@@ -76,7 +80,10 @@ def _choice(contrasts: Sequence[Contrast]) -> Iterator[Advice]:
     if not near:
         least = min(overall, key=lambda one: one.difference.lower)
         because = f"overall {said(least.difference)} above {least.theirs}, the nearest"
-        yield Advice(leader, f"Take {leader}: it is ahead of every other target.", because)
+        text = f"Take {leader}: it is ahead of every other target."
+        if leader in broken:
+            text = f"{leader} is ahead of every other target; mend first what it broke of the gate."
+        yield Advice(leader, text, because)
         return
     names = [leader, *(one.theirs for one in near)]
     together = f"{', '.join(names[:-1])} and {names[-1]}"

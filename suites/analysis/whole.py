@@ -1,7 +1,7 @@
 """All that a run says, in one piece: what the report draws and what the JSON holds."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -116,8 +116,11 @@ class Analysis:
     before: tuple[Contrast, ...] = ()
 
 
-def analyse(run: Run, weighing: Weighing, embed: Embed | None = None) -> Analysis:
-    """All of it; without `embed` failed prompts are not grouped.
+def analyse(
+    run: Run, weighing: Weighing, embed: Embed | None = None, broken: Collection[str] = ()
+) -> Analysis:
+    """All of it; without `embed` failed prompts are not grouped. `broken` are targets for which a
+    gate is closed.
 
     Raises BadConfig for a run without targets or items.
     """
@@ -145,7 +148,7 @@ def analyse(run: Run, weighing: Weighing, embed: Embed | None = None) -> Analysi
         int(table.twins.sum()), tuple(Lost(*key, n) for key, n in run.rejected.items()), standings,
         metrics, beside, _latencies(table), front, left_out, failed.shares, failed.examples,
         clusters_of(run, failed, embed, weighing.seed) if embed else Clusters((), (), 0), claims,
-        advice_of(beside, claims, failed.shares, front, left_out),
+        advice_of(beside, claims, failed.shares, front, left_out, broken),
         tuple(parts_of(run, weighing.alpha)), _gaps(run, weighing),
         (*levels.notes, *_doubts(table, sizes)),
     )  # fmt: skip
