@@ -13,6 +13,28 @@ from tests.road import as_bytes
 from tests.serving import served
 
 
+def test_a_guardrail_of_a_candidate_stands_beside_its_verdict(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    url, given = f"sqlite:///{tmp_path}/v.db", told(guardrails={"error": 0.02})
+    config = load_config(store={"url": url}, models=False, service=given.service)
+    config = config.model_copy(update={"experiments": given.experiments, "inbox": given.inbox})
+    store, records = open_store(url), split(rng, 900, 0.2)
+    failed = {"status": "error", "response": None, "latency_s": None}
+    worse = [
+        one | failed if one["variant"] == "canary" and at % 4 == 0 else one
+        for at, one in enumerate(records)
+    ]
+    watch_records(config, store, Panel([(Told(), 1.0)]), as_bytes(worse))
+    store.close()
+    with served(config) as client:
+        (one,) = client.get("/api/experiments").json()["experiments"]
+        ((rail,),) = (answer["guardrails"] for answer in one["answers"])
+        assert (rail["metric"], rail["verdict"], rail["tone"]) == ("error", "worse", "bad")
+        page = client.get("/experiments").text
+        assert 'Guardrail error: <span class="bad"><span aria-hidden="true">✕</span> worse' in page
+
+
 def test_a_verdict_and_its_readout_are_shown(tmp_path: Path, rng: np.random.Generator) -> None:
     url = f"sqlite:///{tmp_path}/v.db"
     given = told(margin=0.05)

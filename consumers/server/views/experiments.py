@@ -29,6 +29,18 @@ class Asked(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class Rail:
+    """How a guardrail of a candidate stands."""
+
+    metric: str
+    verdict: str
+    tone: str
+    sign: str
+    effect: str
+    interval: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What an experiment says of one candidate; the course of its estimate over time."""
 
@@ -42,6 +54,7 @@ class Answer:
     n: dict[str, int]
     doubts: int
     over_time: Values
+    guardrails: tuple[Rail, ...]
     line: Line
 
 
@@ -111,8 +124,15 @@ def _answer(
     return Answer(
         arm, conclusion(line, held), outlook(line, held), line.verdict, verdict_of(line).tone,
         effect(line), ends(line), line.n, len(doubts),
-        known(thin), line,
+        known(thin), tuple(_rails(lines, arm)), line,
     )  # fmt: skip
+
+
+def _rails(lines: list[Line], arm: str) -> Iterator[Rail]:
+    for one in lines:
+        if one.role == "guardrail" and one.arms[-1] == arm:
+            said = verdict_of(one)
+            yield Rail(one.metric, said.text, said.tone, said.sign, effect(one), ends(one))
 
 
 def _lines(found: Experiments) -> Iterator[Line]:
