@@ -64,6 +64,11 @@ class Sheet:
         """Where the steps begin."""
         return tuple(float(self.start + self.step_s * n) for n in range(self.calls.shape[1]))
 
+    def lasted_s(self, newest: int) -> Floats:
+        """How long each step lasted; one is not over where its panes are not all closed."""
+        lasted_s: Floats = np.clip(newest - np.array(self.at), 1, self.step_s)
+        return lasted_s
+
     def coarser(self, times: int) -> "Sheet":
         """The same by steps so many times as long, the last of which may end later."""
         edges = np.arange(0, self.calls.shape[1], times)

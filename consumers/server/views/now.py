@@ -11,13 +11,13 @@ from agent.catalog import METRICS, metric_named
 from agent.experiments import ASIDE
 from agent.panes import Group
 from agent.store import Transaction, board
-from agent.store.findings import all_findings
 from consumers.server.memory import Whose, standing_of
 from consumers.server.plots import Values, known
 from consumers.server.points import Sheet, quantiles
 from consumers.server.printing import View
 from consumers.server.stock import Stock
 from consumers.server.views.metric import Detail, detail_of
+from consumers.server.views.rings import About, Ringing, rings
 from consumers.server.views.series import SERIES
 from consumers.server.windows import Stretch, Window, stretch_of
 from consumers.server.words import unit_of
@@ -25,8 +25,8 @@ from watch.series import WHOLE
 
 # A small picture has at most so many points.
 _STEPS = 48
-# So many findings stand on top, of so many that are read.
-_ON_TOP, _RINGING = 6, 500
+# So many findings stand on top.
+_ON_TOP = 6
 _ORDER = {row.name: at for at, row in enumerate(METRICS)}
 # Traffic says the rest of these.
 _ELSEWHERE = ("latency", "error")
@@ -108,17 +108,6 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
-class Ringing:
-    """A finding that rings, in a sentence."""
-
-    key: str
-    kind: str
-    severity: str
-    summary: str
-    began: int
-
-
-@dataclass(frozen=True, slots=True)
 class Now:
     """The page. `at` are the beginnings of the steps that `over_time` goes by; times in epoch
     seconds, `newest` the end of the newest closed pane, None in an empty store."""
@@ -138,11 +127,14 @@ class Now:
 def read(stock: Stock, tx: Transaction, asked: Asked) -> Now:
     """The page's numbers."""
     there = stretch_of(stock, tx, asked.window)
-    rings = tuple(_rings(tx, asked))
-    told = stock.clock(), rings[:_ON_TOP], len(rings) - len(rings[:_ON_TOP])
+    about = (
+        About(asked.service, asked.model, asked.metric) if _alone(asked) else About(asked.service)
+    )
+    ringing = tuple(rings(tx, about, stock.config.slo))
+    told = stock.clock(), ringing[:_ON_TOP], len(ringing) - len(ringing[:_ON_TOP])
     if there is None:
         return Now(None, 0, 0, 0, (), *told, (), None)
-    if asked.service and asked.metric:
+    if _alone(asked):
         detail = detail_of(stock, tx, asked.window, (asked.service, asked.model, asked.variant),
                            asked.metric)  # fmt: skip
         return Now(there.newest, there.start, there.end, 0, (), *told, (), detail)
@@ -159,13 +151,9 @@ def read(stock: Stock, tx: Transaction, asked: Asked) -> Now:
     return Now(there.newest, there.start, there.end, sheet.step_s, sheet.at, *told, services, None)
 
 
-def _rings(tx: Transaction, asked: Asked) -> Iterator[Ringing]:
-    wanted = {"service": asked.service, "metric": asked.metric}
-    for one in all_findings(tx, _RINGING, state="firing"):
-        held = dict(one.name)
-        # What has no metric, as a burn rate, may be about any.
-        if all(held.get(part, "") in ("", value) for part, value in wanted.items() if value):
-            yield Ringing(one.key.hex(), one.kind, one.severity, one.summary, one.began)
+def _alone(asked: Asked) -> bool:
+    """Whether the page is that of one metric."""
+    return bool(asked.service and asked.metric)
 
 
 def _budgets(stock: Stock, tx: Transaction) -> Iterator[tuple[str, Budget]]:
@@ -211,8 +199,7 @@ class _Board:
 
     def _traffic(self, places: Sequence[list[int]], courses: "Sequence[_Course]") -> Iterator[Row]:
         span, cells = self.there.newest - self.there.start, list[Cell]()
-        # The last step is not over where its panes are not all closed.
-        lasted_s = np.clip(self.there.newest - np.array(self.sheet.at), 1, self.sheet.step_s)
+        lasted_s = self.sheet.lasted_s(self.there.newest)
         for some in places:
             calls = self.sheet.calls[some].sum(0)
             over_time = tuple((calls / lasted_s).tolist())
