@@ -96,6 +96,33 @@ def test_one_metric_has_its_course_its_models_its_segments_and_what_is_missing(
         assert page.status_code == 200 and page.text.count("data-x=") >= 24
 
 
+def test_the_last_step_of_a_volume_is_as_long_as_what_is_closed_of_it(tmp_path: Path) -> None:
+    config, seconds = told(tmp_path), 2 * HOUR_S + 630
+    store = open_store(config.store.url.get_secret_value())
+    put(store, _live(seconds), START + seconds)
+    store.close()
+    with served(config) as client:
+        found = client.get("/api/now?window=24h&service=chat&metric=latency").json()["detail"]
+    volume = found["volume"]
+    assert seconds % volume["step_s"]
+    assert volume["curves"][0]["values"] == pytest.approx([1.0] * len(volume["at"]))
+
+
+def test_a_metric_of_few_calls_has_few_steps(tmp_path: Path) -> None:
+    config = told(tmp_path)
+    store = open_store(config.store.url.get_secret_value())
+    rows = [
+        Closed(START + 7 * at * MINUTE_S, SMALL, {"latency": [1.0]}, MINUTE_S) for at in range(45)
+    ]
+    put(store, rows, START + 6 * HOUR_S)
+    store.close()
+    with served(config) as client:
+        found = client.get("/api/now?window=6h&service=chat&metric=latency").json()["detail"]
+    (p50, _) = found["course"]["curves"]
+    assert found["n"] == 45 and 6 <= len(p50["values"]) <= 12
+    assert None not in p50["values"]
+
+
 @pytest.mark.parametrize("asked", ["", "?service=none&metric=none", "?service=<b>&metric=<i>"])
 def test_what_is_not_there_is_said(tmp_path: Path, asked: str) -> None:
     with served(told(tmp_path)) as client:

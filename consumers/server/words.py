@@ -68,7 +68,7 @@ def _digits(value: float) -> str:
     if value == 0:
         return "0"
     places = 2 - math.floor(math.log10(abs(value)))
-    return f"{value:,.{min(max(places, 0), 6)}f}"
+    return f"{value:,.{min(max(places, 0), 10)}f}"
 
 
 def change(value: float, unit: str) -> str:

@@ -23,6 +23,8 @@ from watch.series import WHOLE
 
 # Points of the large picture and of each small one, and how many of those there are at most.
 _STEPS, _SMALL, _MODELS = 360, 120, 12
+# A step has so many values in the mean, or there are fewer steps, but not fewer than these.
+_VALUES, _FEWEST = 20, 12
 # Parts of the calls are read of the last day of a window, in whole hours.
 _PARTS_S = 24 * HOUR_S
 _PARTS = 40
@@ -90,16 +92,23 @@ def detail_of(
     if metric not in sheet.names or not sheet.n[mine, sheet.names.index(metric)].any():
         return None
     row, at = metric_named(metric), sheet.names.index(metric)
+    sheet = _filled(sheet, mine, at)
     series = [one for one in stock.memory.series(tx, stock.config) if _watches(one, whom, metric)]
     n, sums = sheet.n[mine, at].sum(), sheet.sums[mine, at].sum()
     since, segments, missing = _parts(tx, there, whom, metric)
     return Detail(
         *whom, metric, row.help, unit_of(row), row.good, row.threshold, float(sums / n), int(n),
         _course(sheet, _curves(sheet, [mine], metric)[0], metric, series),
-        _volume(sheet, mine, at), _models(sheet, mine, metric),
+        _volume(sheet, mine, at, there.newest), _models(sheet, mine, metric),
         tuple((one.model, one.variant) for one in sheet.groups), _views(series), segments, missing,
         since,
     )  # fmt: skip
+
+
+def _filled(sheet: Sheet, mine: list[int], at: int) -> Sheet:
+    """By steps that say something: one call is no median, and less of a 95 % quantile."""
+    steps = max(_FEWEST, int(sheet.n[mine, at].sum()) // _VALUES)
+    return sheet.coarser(-(-len(sheet.at) // steps))
 
 
 def _is_of(group: Group, whom: Whom) -> bool:
@@ -159,8 +168,8 @@ def _curves(sheet: Sheet, sets: Sequence[list[int]], metric: str) -> list[tuple[
     return [(Curve("mean", known(one.tolist())),) for one in means]
 
 
-def _volume(sheet: Sheet, mine: list[int], at: int) -> Figure:
-    rates = tuple((sheet.n[mine, at].sum(0) / sheet.step_s).tolist())
+def _volume(sheet: Sheet, mine: list[int], at: int, newest: int) -> Figure:
+    rates = tuple((sheet.n[mine, at].sum(0) / sheet.lasted_s(newest)).tolist())
     lines = (Curve("values", rates),)
     return Figure("Values a second", "", sheet.at, sheet.step_s, lines, axis=(0.0, 0.0))
 
