@@ -38,12 +38,12 @@ def findings(
 
 
 def findings_table(rows: list[dict[str, Any]]) -> Table:
-    """One row a finding: the mean before, and since it was noticed; of other kinds the effect."""
+    """One row a finding: the mean before, and since; the effect where nothing was before."""
     made = bare_table(
         "state", "series", "since", "noticed", "baseline", "now", "95 % interval", "n"
     )
     for row in rows:
-        base, n = row.get("baseline_mean"), row["n"]
+        base, n = _before(row), row["n"]
         ends = [row[end] for end in ("effect", "lower", "upper")]
         shown = [(base or 0.0) + end if end is not None else None for end in ends]
         now = f"{shown[0]:.4f}" if shown[0] is not None else row.get("side", "")
@@ -52,6 +52,14 @@ def findings_table(rows: list[dict[str, Any]]) -> Table:
         was = f"{base:.4f}" if base is not None else ""
         made.add_row(row["state"], _name(row), *times, was, now, span, f"{n}")
     return made
+
+
+def _before(row: dict[str, Any]) -> float | None:
+    """What the effect is a difference to: a baseline, the others of a gap, what a target allows."""
+    if "target" in row:
+        return 1.0 - float(row["target"])
+    found: float | None = row.get("baseline_mean", row.get("others_mean"))
+    return found
 
 
 def example_lines(rows: list[dict[str, Any]]) -> list[str]:

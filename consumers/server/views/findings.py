@@ -45,8 +45,9 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One finding. `before` and `now` are means, `unit` is theirs; the effect and its interval are
-    in the same unit. Times are epoch seconds; `statistic` rings from `threshold` on."""
+    """One finding, of a metric's mean where `view` is "". `before` and `now` are means, `unit` is
+    theirs; the effect and its interval are in the same unit. Times are epoch seconds; `statistic`
+    rings from `threshold` on."""
 
     key: str
     source: str
@@ -57,6 +58,7 @@ class Found:
     model: str
     about: str
     metric: str
+    view: str
     summary: str
     began: int
     onset: int
@@ -120,8 +122,9 @@ def _found(stock: Stock, tx: Transaction, kept: Kept) -> Found:
     effect = row["effect"]
     return Found(
         one.key.hex(), kept.source, one.kind, one.state, one.severity, held.get("service", ""),
-        held.get("model", ""), _about(held), _metric(held), one.summary, one.began,
-        facts.get("onset", one.began), one.as_of, one.n, row["statistic"], row["threshold"],
+        held.get("model", ""), _about(held), _metric(held), held.get("view", ""), one.summary,
+        one.began, facts.get("onset", one.began), one.as_of, one.n, row["statistic"],
+        row["threshold"],
         _unit(one, held), _known(before), None if effect is None else _sum(before, effect),
         effect, row["lower"], row["upper"],
         {name: _known(value) for name, value in facts.items()},
