@@ -19,6 +19,7 @@ from abtest.pages.rows import Row, Table, Verdict, counts_of, tables_of, verdict
 from abtest.run import Point
 from abtest.verdict import words_of_odds
 from abtest.wording import (
+    broken,
     conclusion,
     effect,
     ends,
@@ -163,10 +164,11 @@ def _findings(
     found = []
     for line in (x for x in lines if x.role == "primary"):
         mine = [p for p in points if p.arm == line.arms[-1]]
-        at = since(line)
+        at, rails = since(line), broken(lines, line.arms[-1])
         found.append(Finding(
-            line, verdict_of(line), conclusion(line, experiment), outlook(line, experiment),
-            _facts(line, experiment), curve_of(line, mine, experiment.margin, at),
+            line, verdict_of(line), conclusion(line, experiment, rails),
+            outlook(line, experiment, rails), _facts(line, experiment),
+            curve_of(line, mine, experiment.margin, at),
             _summary(line, mine), _decision(line), _toward(line), _numbers(line, mine),
             _thinned(mine), [row for row in guarded if row.arm == line.arms[-1]],
         ))  # fmt: skip

@@ -1,6 +1,7 @@
 """A line in words and numbers, the same in the terminal and in the report."""
 
 import math
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from abtest.line import Line
@@ -38,8 +39,23 @@ def sentence(line: Line) -> str:
     return f"{line.arms[-1]} is {line.verdict}{since}{ahead}: {effect(line)} {ends(line)}"
 
 
-def conclusion(line: Line, experiment: Experiment) -> str:
-    """The verdict of the primary metric as a sentence for who decides."""
+def broken(lines: Iterable[Line], arm: str) -> list[str]:
+    """The guardrails in which a candidate is worse."""
+    rails = (one for one in lines if one.role == "guardrail" and one.arms[-1] == arm)
+    return [one.metric for one in rails if one.verdict == WORSE]
+
+
+def conclusion(line: Line, experiment: Experiment, rails: Sequence[str] = ()) -> str:
+    """The verdict of the primary metric as a sentence for who decides, with the guardrails that are
+    broken."""
+    said = _conclusion(line, experiment)
+    if not rails or line.verdict.startswith(_INVALID):
+        return said
+    joined = "and" if line.verdict == WORSE else "but"
+    return f"{said.removesuffix('.')}, {joined} worse on {' and '.join(rails)}."
+
+
+def _conclusion(line: Line, experiment: Experiment) -> str:
     control, arm, metric = line.arms[0], line.arms[-1], line.metric
     at = since(line)
     from_then = f" since {moment(at)}" if at is not None else ""
@@ -57,8 +73,19 @@ def conclusion(line: Line, experiment: Experiment) -> str:
     return f"Not yet decided whether {arm} is better or worse than {control} on {metric}."
 
 
-def outlook(line: Line, experiment: Experiment) -> str:
-    """What follows from the verdict, or how long until there is one."""
+def outlook(line: Line, experiment: Experiment, rails: Sequence[str] = ()) -> str:
+    """What follows from the verdict, or how long until there is one, and that guardrails are
+    broken."""
+    said = _outlook(line, experiment)
+    if not rails or line.verdict.startswith(_INVALID):
+        return said
+    which = (
+        f"guardrails {' and '.join(rails)} are" if len(rails) > 1 else f"guardrail {rails[0]} is"
+    )
+    return f"{said} The {which} broken, which stays so as well."
+
+
+def _outlook(line: Line, experiment: Experiment) -> str:
     if line.verdict.startswith(_INVALID):
         return "Nothing may be concluded from this run."
     if line.kind == "observational":

@@ -16,23 +16,33 @@ from tests.serving import served
 def test_a_guardrail_of_a_candidate_stands_beside_its_verdict(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
-    url, given = f"sqlite:///{tmp_path}/v.db", told(guardrails={"error": 0.02})
+    url, given = f"sqlite:///{tmp_path}/v.db", told(guardrails={"slo_fast": 0.02})
+    kept = {"experiments": given.experiments, "inbox": given.inbox, "slo": given.slo}
     config = load_config(store={"url": url}, models=False, service=given.service)
-    config = config.model_copy(update={"experiments": given.experiments, "inbox": given.inbox})
-    store, records = open_store(url), split(rng, 900, 0.2)
-    failed = {"status": "error", "response": None, "latency_s": None}
+    config, store = config.model_copy(update=kept), open_store(url)
     worse = [
-        one | failed if one["variant"] == "canary" and at % 4 == 0 else one
-        for at, one in enumerate(records)
+        one | ({"latency_s": 3.0} if one["variant"] == "canary" and at % 3 == 0 else {})
+        for at, one in enumerate(split(rng, 900, 0.2))
     ]
     watch_records(config, store, Panel([(Told(), 1.0)]), as_bytes(worse))
     store.close()
     with served(config) as client:
         (one,) = client.get("/api/experiments").json()["experiments"]
         ((rail,),) = (answer["guardrails"] for answer in one["answers"])
-        assert (rail["metric"], rail["verdict"], rail["tone"]) == ("error", "worse", "bad")
+        assert (rail["metric"], rail["verdict"], rail["tone"]) == ("slo_fast", "worse", "bad")
+        (answer,) = one["answers"]
+        assert answer["verdict"] == "better" and answer["said"].endswith(
+            "Z, but worse on slo_fast."
+        )
+        assert answer["outlook"].endswith(
+            " The guardrail slo_fast is broken, which stays so as well."
+        )
+        readout = client.get("/experiments?name=x").text
+        assert answer["said"] in readout and answer["outlook"] in readout
         page = client.get("/experiments").text
-        assert 'Guardrail error: <span class="bad"><span aria-hidden="true">✕</span> worse' in page
+        assert (
+            'Guardrail slo_fast: <span class="bad"><span aria-hidden="true">✕</span> worse' in page
+        )
 
 
 def test_a_verdict_and_its_readout_are_shown(tmp_path: Path, rng: np.random.Generator) -> None:

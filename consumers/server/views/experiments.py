@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from abtest.line import Line
 from abtest.pages.rows import verdict_of
 from abtest.run import Point
-from abtest.wording import conclusion, effect, ends, outlook
+from abtest.wording import broken, conclusion, effect, ends, outlook
 from agent.config import Config
 from agent.store import Transaction, board
 from consumers.server.plots import Values, known
@@ -121,9 +121,10 @@ def _answer(
     thin = mine[:: -(max(1, math.ceil(len(mine) / _POINTS)))][::-1]
     doubts = {why for one in lines if one.role != "check" and one.arms[-1] == arm
               for why in one.warnings}  # fmt: skip
+    worse = broken(lines, arm)
     return Answer(
-        arm, conclusion(line, held), outlook(line, held), line.verdict, verdict_of(line).tone,
-        effect(line), ends(line), line.n, len(doubts),
+        arm, conclusion(line, held, worse), outlook(line, held, worse), line.verdict,
+        verdict_of(line).tone, effect(line), ends(line), line.n, len(doubts),
         known(thin), tuple(_rails(lines, arm)), line,
     )  # fmt: skip
 
