@@ -123,6 +123,19 @@ def test_a_metric_of_few_calls_has_few_steps(tmp_path: Path) -> None:
     assert None not in p50["values"]
 
 
+def test_a_tick_is_for_what_is_known_and_not_old(tmp_path: Path, store: Store) -> None:
+    newest = START + DAY_S
+    with served(told(tmp_path), clock=lambda: newest + 25 * 60.0) as client:
+        page = client.get("/").text
+        assert "</span>Nothing rings." in page and "is old" not in page
+        for nobody in ("/?service=nobody", "/?service=nobody&metric=latency"):
+            assert "Nothing rings" not in client.get(nobody).text
+    with served(told(tmp_path), clock=lambda: newest + 27 * 60.0) as client:
+        page = client.get("/").text
+        assert "What stands here is old" in page and "Nothing rang by then." in page
+        assert "sign good" not in page
+
+
 @pytest.mark.parametrize("asked", ["", "?service=none&metric=none", "?service=<b>&metric=<i>"])
 def test_what_is_not_there_is_said(tmp_path: Path, asked: str) -> None:
     with served(told(tmp_path)) as client:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agent.catalog import METRICS, metric_named
 from agent.experiments import ASIDE
-from agent.panes import Group
+from agent.panes import MINUTE_S, Group
 from agent.store import Transaction, board
 from consumers.server.memory import Whose, standing_of
 from consumers.server.plots import Values, known
@@ -27,6 +27,8 @@ from watch.series import WHOLE
 _STEPS = 48
 # So many findings stand on top.
 _ON_TOP = 6
+# So long after panes may close a page that has none of them is old.
+_QUIET_S = 15 * MINUTE_S
 _ORDER = {row.name: at for at, row in enumerate(METRICS)}
 # Traffic says the rest of these.
 _ELSEWHERE = ("latency", "error")
@@ -110,7 +112,8 @@ class Service:
 @dataclass(frozen=True, slots=True)
 class Now:
     """The page. `at` are the beginnings of the steps that `over_time` goes by; times in epoch
-    seconds, `newest` the end of the newest closed pane, None in an empty store."""
+    seconds, `newest` the end of the newest closed pane, None in an empty store; it is `old` where
+    calls of later panes would be closed by now, if there were any."""
 
     newest: int | None
     start: int
@@ -118,6 +121,7 @@ class Now:
     step_s: int
     at: tuple[float, ...]
     now: float
+    old: bool
     ringing: tuple[Ringing, ...]
     more_ring: int
     services: tuple[Service, ...]
@@ -127,14 +131,14 @@ class Now:
 def read(stock: Stock, tx: Transaction, asked: Asked) -> Now:
     """The page's numbers."""
     there = stretch_of(stock, tx, asked.window)
-    about = (
-        About(asked.service, asked.model, asked.metric) if _alone(asked) else About(asked.service)
-    )
+    about, now = _about(asked), stock.clock()
     ringing = tuple(rings(tx, about, stock.config.slo))
-    told = stock.clock(), ringing[:_ON_TOP], len(ringing) - len(ringing[:_ON_TOP])
+    late_s = stock.config.panes.allowed_lateness_s + _QUIET_S
+    old = there is not None and now - there.newest > late_s
+    told = now, old, ringing[:_ON_TOP], len(ringing) - len(ringing[:_ON_TOP])
     if there is None:
         return Now(None, 0, 0, 0, (), *told, (), None)
-    if _alone(asked):
+    if about.metric:
         detail = detail_of(stock, tx, asked.window, (asked.service, asked.model, asked.variant),
                            asked.metric)  # fmt: skip
         return Now(there.newest, there.start, there.end, 0, (), *told, (), detail)
@@ -151,9 +155,10 @@ def read(stock: Stock, tx: Transaction, asked: Asked) -> Now:
     return Now(there.newest, there.start, there.end, sheet.step_s, sheet.at, *told, services, None)
 
 
-def _alone(asked: Asked) -> bool:
-    """Whether the page is that of one metric."""
-    return bool(asked.service and asked.metric)
+def _about(asked: Asked) -> About:
+    """What the page is about: one metric where that and its service are named."""
+    alone = asked.service and asked.metric
+    return About(asked.service, *((asked.model, asked.metric) if alone else ("", "")))
 
 
 def _budgets(stock: Stock, tx: Transaction) -> Iterator[tuple[str, Budget]]:
