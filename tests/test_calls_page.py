@@ -54,9 +54,26 @@ def test_a_page_reads_the_newest_calls_of_its_window_and_says_so(
     with served(copied(shown, tmp_path)) as client:
         read = _asked(client)["read"]
         assert (read["calls"], read["whole"]) == (100, False)
-        assert "The newest 100 calls" in client.get("/calls").text
+        page = client.get("/calls?metric=latency").text
+        assert "The newest 100 calls" in page and "shorter" not in page
+        older = _asked(client, until=read["since"])["read"]
+        assert older["until"] == read["since"] > older["since"] and not older["whole"]
+        assert f"/calls?metric=latency&amp;window=24h&amp;until={read['since']}" in page
         hour = _asked(client, window="1h", until=read["until"] - 7200)["read"]
         assert hour["whole"] and hour["until"] - hour["since"] == 3600
+
+
+def test_a_metric_without_values_is_not_replaced_without_a_word(
+    shown: Path, tmp_path: Path
+) -> None:
+    with served(copied(shown, tmp_path)) as client:
+        assert (
+            _asked(client, metric="response_groundedness")["read"]["without"]
+            == "response_groundedness"
+        )
+        page = client.get("/calls?metric=response_groundedness").text
+        assert "None of them has a value of response_groundedness; shown is" in page
+        assert _asked(client, metric="latency")["read"]["without"] == ""
 
 
 def test_pairs_that_differ_most_stand_side_by_side(shown: Path, tmp_path: Path) -> None:

@@ -60,9 +60,11 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What was read: the newest calls of [since, until], `whole` where there are no more of them.
+    """What was read: all calls of [since, until], `whole` where that is the window; else older ones
+    of it were not read.
 
-    `kept` says that texts are kept, `reservoir` that cases are from the reservoir of examples.
+    `kept` says that texts are kept, `reservoir` that cases are from the reservoir of examples,
+    `without` is the metric that was asked for where no call here has a value of it.
     """
 
     since: float
@@ -71,6 +73,7 @@ class Read:
     whole: bool
     kept: bool
     reservoir: bool
+    without: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +167,7 @@ def read(stock: Stock, tx: Transaction, asked: Asked) -> Calls:
     reservoir = _reservoir(stock, tx, asked, metric, (since, until))
     shown = [row for row in here if asked.variant or not row.variant.startswith(SHADOW)]
     ranked = rank(shown, metric)
-    told = Read(since, until, len(rows), len(rows) < _NEWEST, stock.config.store.text_days > 0,
-                bool(reservoir))  # fmt: skip
+    told = _read(stock, asked, rows, (since, until), metric, bool(reservoir))
     texts = calls.texts_of(tx, [row.key for row in ranked.rows[: max(asked.most, 200)]])
     low = ranked.rows[: ranked.low]
     return Calls(
@@ -175,6 +177,17 @@ def read(stock: Stock, tx: Transaction, asked: Asked) -> Calls:
         tuple(alike(low, {key: one[0] for key, one in texts.items() if one[0]})),
         tuple(_pairs(tx, here, metric, asked.most)), (),
     )  # fmt: skip
+
+
+def _read(
+    stock: Stock, asked: Asked, rows: list[CallRow], span: tuple[float, float], metric: Metric,
+    reservoir: bool,
+) -> Read:  # fmt: skip
+    whole, wanted = len(rows) < _NEWEST, part_of(asked.metric)[0]
+    since = span[0] if whole else rows[-1].at
+    without = wanted if wanted not in ("", metric.name) else ""
+    kept = stock.config.store.text_days > 0
+    return Read(since, span[1], len(rows), whole, kept, reservoir, without)
 
 
 def _asked(rows: list[CallRow], asked: Asked) -> list[CallRow]:
