@@ -96,8 +96,8 @@ class ScorerOptions(Tree):
     model: str | None = None
     # The digest that the model must have.
     sha256: str | None = None
-    # `auto`, `cpu` or `cuda`.
-    device: str = "auto"
+    # `auto`, `cpu`, `cuda` or one of several, `cuda:1`.
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     # Of novelty: what `vedette score --baseline-to` wrote.
     baseline: str | None = None
     # False: its model stays as it is where `int8` is set.

@@ -17,6 +17,15 @@ def test_what_kubernetes_tells_of_services_is_not_ours(monkeypatch: pytest.Monke
     assert load_config() == load_config(server={"port": 8080})
 
 
+def test_a_device_is_one_that_scorers_run_on() -> None:
+    for device in ("auto", "cpu", "cuda", "cuda:1"):
+        told = load_config(scorers={"toxicity": {"device": device}})
+        assert told.scorers["toxicity"].device == device
+    for device in ("cpu:0", "meta", "banana", "cuda:", "CPU"):
+        with pytest.raises(BadConfig, match=r"^scorers\.toxicity\.device: "):
+            load_config(scorers={"toxicity": {"device": device}})
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -11,11 +11,12 @@ from agent.scoring import NO_RESPONSE, TOO_SHORT, Options, bounded, scorer
 from agent.scoring.engine import Want
 from agent.scoring.models import load_classifier, load_embedder
 from agent.scoring.relevance import mean_embedding
+from agent.scoring.safety import column
 from agent.scoring.sentences import sentence_windows
 from agent.scoring.vocabulary import Text
 
 # What a cross-encoder may call its output for "the document supports it".
-_SUPPORTED = ("entailment", "supported", "consistent", "label_1")
+_SUPPORTED = ("entailment", "entail", "supported", "supports", "consistent", "label_1", "1")
 # A claim often rests on two sentences of a document.
 _CONTEXT_SENTENCES = 2
 
@@ -39,8 +40,8 @@ class Groundedness:
         self._engine, source = options.engine, options.source(self.name)
         self._pairs = options.model is not None
         self._model = load_classifier(source) if self._pairs else load_embedder(source)
-        labels = self._model.labels
-        self._column = next((labels.index(one) for one in _SUPPORTED if one in labels), 0)
+        several = self._pairs and self._model.columns > 1
+        self._column = column(self.name, self._model, _SUPPORTED) if several else 0
         self.version = f"3+{self._model.digest}"
 
     def wants(self, calls: Sequence[Call]) -> Sequence[Want]:

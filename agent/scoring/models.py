@@ -1,7 +1,6 @@
 """From a folder or a checkpoint to a model that the engine can run."""
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -78,11 +77,13 @@ def load_embedder(source: folders.Source) -> Model:
         return _twin(source, replace(suite, digest=suite.embedding.digest))
     folder, digest = _folder(source)
     with folders.translated(source.key, folder):
-        kind, normalize = _pooling(folder)
+        kind, normalize = pooling.read(folder)
         encoder, device = _plain_encoder(folder, digest, source.device, source.bfloat16)
         rows = pooling.embedder(encoder, kind, normalize)
         made = _model(f"{kind}:{digest}", digest, folder, encoder, rows, (), device)
-    return _twin(source, made)
+        told = folders.read_json(folder / "sentence_bert_config.json").get("max_seq_length")
+        most = min(made.max_tokens, told or _tokenizer_tokens(folder))
+    return _twin(source, replace(made, max_tokens=most))
 
 
 def load_states(source: folders.Source) -> Model:
@@ -95,10 +96,9 @@ def load_states(source: folders.Source) -> Model:
         encoder, device = _plain_encoder(folder, digest, source.device, source.bfloat16)
         made = _model(f"states:{digest}", digest, folder, encoder, encoder.hidden, (), device)
         # As many tokens as its tokeniser allows, whatever an embedding of it is made of.
-        told = folders.read_json(folder / "tokenizer_config.json").get("model_max_length") or 512
-        most = min(told, _positions(encoder), 512)
+        most = min(made.max_tokens, _tokenizer_tokens(folder))
         alone = _alone(folder, digest, encoder, device) if source.model is None else None
-        return replace(made, per_token=True, max_tokens=int(most), embedding=alone)
+        return replace(made, per_token=True, max_tokens=most, embedding=alone)
 
 
 def load_suite(source: folders.Source, heads: Path | None = None) -> Model:
@@ -246,13 +246,17 @@ def _model(
     device: str,
 ) -> Model:
     raw = encoder.config.raw
-    asked = folders.read_json(folder / "sentence_bert_config.json").get("max_seq_length") or 512
     columns = len(labels) or int(raw.get("hidden_size") or raw["dim"])
-    limit = min(asked, _positions(encoder), 512)
+    limit = min(_positions(encoder), 512)
     # On a GPU it is no choice.
     mark = "-bfloat16" if device == "cpu" and encoder.kind.itemsize == 2 else ""
     words = vocabulary(folder / "tokenizer.json")
     return Model(key + mark, digest + mark, words, rows, columns, labels, limit, device)
+
+
+def _tokenizer_tokens(folder: Path) -> int:
+    told = folders.read_json(folder / "tokenizer_config.json").get("model_max_length")
+    return int(told or 512)
 
 
 def _positions(encoder: Encoder) -> int:
@@ -267,25 +271,6 @@ def vocabulary(path: Path) -> Vocabulary:
     import tokenizers
 
     return Vocabulary(tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8")))
-
-
-def _pooling(folder: Path) -> tuple[pooling.Pooling, bool]:
-    known = {"Transformer", "Pooling", "Normalize"}
-    modules = (
-        json.loads((folder / "modules.json").read_text())
-        if (folder / "modules.json").is_file()
-        else []
-    )
-    kinds = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
-    odd = [kind for kind in kinds if kind not in known]
-    if odd:
-        raise ValueError(f"its module {odd[0]} is not supported")
-    asked = folders.read_json(folder / "1_Pooling" / "config.json")
-    modes = [mode for mode, on in asked.items() if mode.startswith("pooling_mode_") and on]
-    if modes not in ([], ["pooling_mode_mean_tokens"], ["pooling_mode_cls_token"]):
-        raise ValueError(f"its {modes[0]} is not supported")
-    cls = modes == ["pooling_mode_cls_token"]
-    return "cls" if cls else "mean", not modules or "Normalize" in kinds
 
 
 def _read(folder: Path) -> dict[str, "torch.Tensor"]:

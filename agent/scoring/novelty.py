@@ -12,9 +12,10 @@ from agent.errors import BadConfig
 from agent.record import Call, Score, unscored
 from agent.scoring import NO_PROMPT, NO_RESPONSE, TOO_SHORT, Options, bounded, scorer
 from agent.scoring.engine import Want
+from agent.scoring.memory import Rows
 from agent.scoring.models import load_embedder
 from agent.scoring.relevance import mean_embedding, windowed
-from agent.scoring.topics import Topics
+from agent.scoring.topics import Floats, Topics
 
 FEWEST_TEXTS = 200
 _TEXTS = ("prompt", "response")
@@ -66,18 +67,27 @@ class Novelty:
                 row.append(unscored("no_baseline"))
             else:
                 known, mean = self._known[kind], mean_embedding(given[text][:, heads:])[None]
-                score = windowed(bounded(float(known.novelty(mean)[0])), given[text])
-                row.append(replace(score, axes=tuple(known.places(mean)[0].tolist())))
+                row.append(_place(known, mean, given[text]))
         return row
 
     def learn(self, calls: Sequence[Call]) -> Mapping[str, Topics]:
-        """The topics of these calls' prompts and answers, where there are enough of them."""
+        """The topics of these calls' prompts and answers, where there are enough of them.
+
+        Raises BadConfig for a model whose embeddings of them are no numbers.
+        """
         heads, found = len(self._model.labels), {}
         for kind in _TEXTS:
             texts = [text for text in _texts(kind, calls) if text and text.strip()]
             if len(texts) >= FEWEST_TEXTS:
                 rows = self._engine.outputs(self._model, texts)
-                found[kind] = Topics.fit(np.stack([mean_embedding(x[:, heads:]) for x in rows]))
+                means = np.stack([mean_embedding(x[:, heads:]) for x in rows])
+                finite = means[np.isfinite(means).all(1)]
+                if len(finite) < FEWEST_TEXTS:
+                    problem = (
+                        f"gives no number for {len(means) - len(finite)} of {len(means)} {kind}s"
+                    )
+                    raise BadConfig("scorers.novelty.model", problem)
+                found[kind] = Topics.fit(finite)
         return found
 
     def save(self, found: Mapping[str, Topics], path: Path) -> None:
@@ -89,6 +99,14 @@ class Novelty:
                 np.savez(file, model=np.array(self._model.digest), **arrays)
         except OSError as error:
             raise BadConfig(str(path), f"cannot be written ({type(error).__name__})") from None
+
+
+def _place(known: Topics, mean: Floats, rows: Rows) -> Score:
+    """Of the mean embedding [1, width] of a text's windows."""
+    if not np.isfinite(mean).all():
+        return Score(None, "invalid", "not_finite")
+    score = windowed(bounded(float(known.novelty(mean)[0])), rows)
+    return replace(score, axes=tuple(known.places(mean)[0].tolist()))
 
 
 def _texts(kind: str, calls: Sequence[Call]) -> list[str | None]:
@@ -111,4 +129,6 @@ def _read(path: str, model: str) -> tuple[dict[str, Topics], str]:
         raise BadConfig(key, f"{path} belongs to the model {made_by}, not to {model}")
     if not found:
         raise BadConfig(key, f"{path} is of an earlier version; write it anew")
+    if not all(np.isfinite(getattr(one, part)).all() for one in found.values() for part in _PARTS):
+        raise BadConfig(key, f"{path} holds what is no number; write it anew")
     return found, hashlib.sha256(data).hexdigest()[:12]

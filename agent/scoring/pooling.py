@@ -1,8 +1,11 @@
 """From hidden states to what a model says of a text: an embedding, or the outputs of its head."""
 
+import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from agent.scoring import folders
 from agent.scoring.forward import Encoder, Texts, activation, first_rows, max_rows, mean_rows
 from agent.scoring.layout import Linear, Weights, layers, linear
 
@@ -13,6 +16,31 @@ if TYPE_CHECKING:
     Step = Callable[[torch.Tensor], torch.Tensor]
 
 Pooling = Literal["mean", "cls"]
+
+_MODULES = {"Transformer", "Pooling", "Normalize"}
+# Until its version 6 sentence-transformers wrote a key for each mode instead of `pooling_mode`.
+_MODES = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
+
+
+def read(folder: Path) -> tuple[Pooling, bool]:
+    """How a folder of sentence-transformers asks to be pooled, and whether to normalise that.
+
+    Raises ValueError for a module or a pooling that there is not here.
+    """
+    path = folder / "modules.json"
+    modules = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    kinds = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
+    odd = [kind for kind in kinds if kind not in _MODULES]
+    if odd:
+        raise ValueError(f"its module {odd[0]} is not supported")
+    asked = folders.read_json(folder / "1_Pooling" / "config.json")
+    told = asked.get("pooling_mode") or [
+        _MODES.get(key, key) for key, on in asked.items() if key.startswith("pooling_mode_") and on
+    ]
+    modes = [told] if isinstance(told, str) else told
+    if modes not in ([], ["mean"], ["cls"]):
+        raise ValueError(f"its {' and '.join(modes)} pooling is not supported")
+    return "cls" if modes == ["cls"] else "mean", not modules or "Normalize" in kinds
 
 
 def embedder(encoder: Encoder, pooling: Pooling, normalize: bool) -> "Rows":
