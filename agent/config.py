@@ -93,7 +93,7 @@ class ScorerOptions(Tree):
     # The share of the calls that it scores, drawn by the call's id.
     rate: float = Field(default=1.0, ge=0, le=1)
     # A folder or a name in the local model cache, instead of the shipped one.
-    model: str | None = None
+    model: str | None = Field(default=None, min_length=1)
     # The digest that the model must have.
     sha256: str | None = None
     # `auto`, `cpu`, `cuda` or one of several, `cuda:1`.

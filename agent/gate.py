@@ -6,7 +6,7 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -55,14 +55,12 @@ class _Asked:
     engine: Engine
 
 
-def quantise_models(config: Config, calls: Sequence[Call], to: Path) -> Iterator[Tried]:
+def quantise_models(config: Config, calls: Iterable[Call], to: Path) -> Iterator[Tried]:
     """Make, measure and, where the gate passes, write the twin of every model of the scorers.
 
-    Raises BadConfig when there are too few calls, or a model that no twin can be made of.
+    Models are loaded before the first call is read. Raises BadConfig when there are too few calls,
+    or a model that no twin can be made of.
     """
-    ordered = sorted(calls, key=lambda call: _digest(call.id))
-    if len(ordered) < FEWEST_CALLS:
-        raise BadConfig("--int8-to", f"needs {FEWEST_CALLS} calls, and there are {len(ordered)}")
     # Of fp32 or of another twin; the embeddings that it would judge are judged here.
     scorers = {name: told.model_copy(update={"baseline": None})
                for name, told in config.scorers.items()}  # fmt: skip
@@ -71,14 +69,14 @@ def quantise_models(config: Config, calls: Sequence[Call], to: Path) -> Iterator
         to.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".making-", dir=to) as made:
             making = Twins(Path(made), proven=False)
-            for asked in _asked(config, ordered, making):
+            for asked in _asked(config, calls, making):
                 yield from _try(config, asked, making, Twins(to))
     except OSError as error:
         raise BadConfig(str(to), f"cannot be written ({type(error).__name__})") from None
 
 
-def _asked(config: Config, calls: Sequence[Call], making: Twins) -> Iterator[_Asked]:
-    panel = load_panel(config, making)
+def _asked(config: Config, unordered: Iterable[Call], making: Twins) -> Iterator[_Asked]:
+    panel, calls = load_panel(config, making), _ordered(unordered)
     third = len(calls) // 3
     found: dict[str, tuple[Model, dict[str, Scorer]]] = {}
     for scorer in panel.scorers:
@@ -93,6 +91,13 @@ def _asked(config: Config, calls: Sequence[Call], making: Twins) -> Iterator[_As
         used = set(texts)
         rest = [one for one in calls[third:] if used.isdisjoint(_texts(scorers, [one]))]
         yield _Asked(model, scorers, texts, rest[:_MOST_CALLS], panel.engine)
+
+
+def _ordered(calls: Iterable[Call]) -> list[Call]:
+    made = sorted(calls, key=lambda call: _digest(call.id))
+    if len(made) < FEWEST_CALLS:
+        raise BadConfig("--int8-to", f"needs {FEWEST_CALLS} calls, and there are {len(made)}")
+    return made
 
 
 def _digest(name: str) -> bytes:

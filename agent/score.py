@@ -13,6 +13,7 @@ from agent.intake import share_of
 from agent.record import UNASKED, Call, Score, unscored
 from agent.scoring import READERS, Options, Reader, Scorer, check_name, load, names
 from agent.scoring.engine import Engine
+from agent.scoring.folders import expanded
 from agent.scoring.int8 import Twins
 
 _log = logging.getLogger("vedette.score")
@@ -156,10 +157,9 @@ def enabled(config: Config, name: str) -> bool:
 def options_of(config: Config, name: str, twins: Twins | None = None) -> Options:
     """What the configuration tells a scorer; raises BadConfig for what it cannot be told."""
     told = config.scorers.get(name) or ScorerOptions()
-    if told.baseline is not None and name != "novelty":
-        raise BadConfig(f"scorers.{name}.baseline", "only novelty has a baseline")
+    _check(name, told)
     if twins is None and config.int8 is not None:
-        twins = Twins(config.int8.expanduser())
+        twins = Twins(expanded(config.int8))
     # bertscore reads tokens, whose states int8 moves most.
     if not told.int8 or name == "bertscore":
         twins = None
@@ -171,3 +171,16 @@ def options_of(config: Config, name: str, twins: Twins | None = None) -> Options
         told.model, told.sha256, device, told.baseline, models=config.models, int8=twins,
         bfloat16=config.bfloat16,
     )  # fmt: skip
+
+
+def _check(name: str, told: ScorerOptions) -> None:
+    """Raise BadConfig for what a scorer would not read."""
+    if told.baseline is not None and name != "novelty":
+        raise BadConfig(f"scorers.{name}.baseline", "only novelty has a baseline")
+    if name in READERS or name == "refusal":
+        return
+    # The model of overlap is a folder of words, which nothing runs.
+    ours = () if name == "overlap" else ("model", "sha256")
+    for key in (*ours, "device"):
+        if getattr(told, key) != ScorerOptions.model_fields[key].default:
+            raise BadConfig(f"scorers.{name}.{key}", f"{name} runs no model")

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict
 from functools import cache
@@ -19,7 +20,7 @@ from typer.exceptions import TyperException
 from typer.main import get_command
 
 from agent import described
-from agent.catalog import METRICS, metric_named
+from agent.catalog import METRICS, Metric, metric_named
 from agent.config import Config, load_config
 from agent.errors import BadConfig, StoreDown
 from agent.exposed import reference_tables
@@ -28,12 +29,14 @@ from consumers.cli_terminal import (
     ConfigFile,
     Form,
     RecordFile,
+    bare_table,
     err,
     ledger_line,
     out,
     print_json,
     progress,
     who,
+    wide,
 )
 
 _HELP = (
@@ -214,10 +217,18 @@ def catalog(
     elif as_json:
         print_json([commands.catalog_row(metric) for metric in metrics])
     else:
-        table = Table("metric", "dimension", "reads", "unit", "good", "cost")
-        for m in metrics:
-            table.add_row(m.name, m.dimension, m.text, m.unit, m.good, m.cost)
-        out.print(table)
+        wide.print(_catalog_table(metrics))
+
+
+def _catalog_table(metrics: Iterable[Metric]) -> Table:
+    table = bare_table("metric", "dimension", "reads", "unit", "range", "flagged", "good", "cost")
+    table.add_column("what it is")  # longer than the rest leaves room for: it wraps
+    for m in metrics:
+        least, most = m.range
+        within = f"{least:g} to {most:g}" if most is not None else f"{least:g} and more"
+        flagged = "" if m.threshold is None else f"{m.threshold:g}"
+        table.add_row(m.name, m.dimension, m.text, m.unit, within, flagged, m.good, m.cost, m.help)
+    return table
 
 
 @app.command()

@@ -106,7 +106,7 @@ def make_int8(config: Config, file: str, to: Path, refused: Counter[str]) -> lis
 
     Raises BadConfig when the file holds too few calls.
     """
-    return list(quantise_models(config, list(_calls(config, file, refused)), to))
+    return list(quantise_models(config, _calls(config, file, refused), to))
 
 
 def _calls(config: Config, file: str, refused: Counter[str]) -> Iterator[Call]:

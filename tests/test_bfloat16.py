@@ -37,7 +37,7 @@ def test_a_version_says_it_and_one_engine_keeps_both_apart(amx: None) -> None:
     assert half.embedding.key != whole.embedding.key
     config = load_config(models=False, bfloat16=True, scorers={"relevance": {"device": "cpu"}})
     version = load_panel(config).metric_versions["response_relevance"]
-    assert version == f"relevance 2+{half.embedding.digest}" and version.endswith("-bfloat16")
+    assert version == f"relevance 3+{half.embedding.digest}" and version.endswith("-bfloat16")
 
 
 def test_a_cpu_that_is_slower_by_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -201,6 +201,17 @@ def test_the_catalogue_is_data(here: Here) -> None:
     assert all(set(row) == names | {"help"} for row in rows)
 
 
+def test_the_catalogue_for_people_has_all_names_ranges_and_helps(here: Here) -> None:
+    rows, shown = json.loads(here("catalog", "--json").stdout), here("catalog").stdout.decode()
+    lines = shown.splitlines()
+    assert [row["name"] for row in rows] == [
+        line.split()[0] for line in lines[1:] if line[0] != " "
+    ]
+    assert "0 to 1" in shown and "seconds  0 and more" in shown and " 0.5 " in shown
+    words = {word for row in rows for word in row["help"].split()}
+    assert words <= set(shown.split())
+
+
 def test_the_catalogue_of_a_configuration_has_its_objectives(tmp_path: Path, here: Here) -> None:
     (tmp_path / "v.yaml").write_text("slo: {fast: {metric: latency, at_most: 1}}")
     rows, plain = (json.loads(here("catalog", "--json", *more).stdout)

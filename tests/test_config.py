@@ -4,6 +4,7 @@ import pytest
 
 from agent.config import load_config
 from agent.errors import BadConfig
+from agent.score import options_of
 
 
 def test_what_kubernetes_tells_of_services_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,6 +25,25 @@ def test_a_device_is_one_that_scorers_run_on() -> None:
     for device in ("cpu:0", "meta", "banana", "cuda:", "CPU"):
         with pytest.raises(BadConfig, match=r"^scorers\.toxicity\.device: "):
             load_config(scorers={"toxicity": {"device": device}})
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("repetition", "model", "some/model"),
+        ("pii", "sha256", "abc"),
+        ("language", "device", "cuda"),
+        ("overlap", "device", "cpu"),
+    ],
+)
+def test_a_scorer_is_told_nothing_that_it_does_not_read(name: str, key: str, value: str) -> None:
+    told = load_config(scorers={name: {key: value}})
+    with pytest.raises(BadConfig, match=rf"^scorers\.{name}\.{key}: {name} runs no model$"):
+        options_of(told, name)
+    whole = load_config(scorers={"overlap": {"model": "w", "sha256": "a"}})
+    assert options_of(whole, "overlap").model == "w"
+    with pytest.raises(BadConfig, match=r"^scorers\.toxicity\.model: "):
+        load_config(scorers={"toxicity": {"model": ""}})
 
 
 @pytest.mark.parametrize(

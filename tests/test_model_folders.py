@@ -14,7 +14,7 @@ from agent.record import Call
 from agent.scoring import Options, load
 from agent.scoring.engine import Engine
 from agent.scoring.folders import Source
-from agent.scoring.models import load_embedder
+from agent.scoring.models import load_classifier, load_embedder
 from tests.test_scoring_models import CLASSES, TEXTS, config, tokenizer, transformers
 
 
@@ -70,3 +70,66 @@ def test_of_a_cross_encoder_the_output_of_support_is_read_and_another_classifier
     assert given[0] == given[1] != given[2]
     with pytest.raises(BadConfig, match=r"groundedness\.model: .*no entailment among severe_toxic"):
         ready(CLASSES)
+
+
+def refused(folder: Path, device: str = "cpu") -> str:
+    with pytest.raises(BadConfig) as caught:
+        load("toxicity", Options(str(folder), device=device))
+    return str(caught.value).replace(str(folder), "FOLDER")
+
+
+def _edit(file: Path, **change: Any) -> None:
+    told = json.loads(file.read_text()) | change
+    file.write_text(json.dumps({key: value for key, value in told.items() if value is not None}))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "problem"),
+    [
+        ("config.json", None, "is not there"),
+        ("config.json", "{", "cannot be loaded: Expecting"),
+        ("config.json", "{}", "has no model_type"),
+        ("config.json", {"num_hidden_layers": None}, "has no num_hidden_layers"),
+        ("model.safetensors", "x" * 20, "cannot be loaded: "),
+        ("tokenizer.json", "{", "cannot be loaded: "),
+        (
+            "tokenizer.json",
+            {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}},
+            "cannot be loaded: Precompiled",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_named(
+    folder: Path, file: str, content: str | dict[str, Any] | None, problem: str
+) -> None:
+    if content is None:
+        (folder / file).unlink()
+    elif isinstance(content, str):
+        (folder / file).write_text(content)
+    else:
+        _edit(folder / file, **content)
+    assert refused(folder).startswith(f"scorers.toxicity.model: FOLDER/{file} {problem}")
+
+
+def test_labels_that_do_not_match_are_those_of_a_model_that_is_named(folder: Path) -> None:
+    line = "scorers.toxicity.model: FOLDER has no toxicity among label_0, label_1, label_2"
+    assert refused(folder) == line
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here the device is there")
+def test_a_device_that_is_not_there_is_named_by_its_key(folder: Path) -> None:
+    assert refused(folder, device="cuda").startswith("scorers.toxicity.device: cuda is not there")
+
+
+def test_a_tokeniser_of_older_files_is_written_as_the_refusal_says(folder: Path) -> None:
+    _edit(folder / "config.json", id2label=dict(enumerate(CLASSES)))
+    (folder / "tokenizer.json").unlink()
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{at}" for at in range(59))]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    line = refused(folder)
+    assert line.startswith("scorers.toxicity.model: FOLDER/tokenizer.json is not there; AutoTok")
+    theirs = transformers.AutoTokenizer.from_pretrained(folder)
+    theirs.save_pretrained(folder)
+    words_here = load_classifier(Source("toxicity", str(folder), device="cpu")).vocabulary
+    text = "w3 W58, nothing w7"
+    assert list(words_here.ids([text], 32)[0]) == theirs(text)["input_ids"][1:-1]

@@ -134,6 +134,14 @@ def test_novelty_tells_another_topic_from_that_of_its_baseline(tmp_path: Path) -
     assert scorer.score([whole])["prompt_novelty"][0].why == "no_baseline"
 
 
+def test_where_only_bars_stand_there_is_no_sentence_to_support(bar: str = " |") -> None:
+    call = Call("a", 0.0, "m", response="It is blue.", contexts=("The sky is blue.",))
+    assert said("groundedness", "response_groundedness", replace(call, contexts=(bar,))) == (
+        "no_context"
+    )
+    assert said("groundedness", "response_groundedness", replace(call, response=bar)) == "too_short"
+
+
 class _NoNumbers(Engine):
     """What weights that are no numbers give."""
 

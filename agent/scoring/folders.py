@@ -62,9 +62,14 @@ def checkpoint(key: str, path: Path) -> tuple[dict[str, "torch.Tensor"], str, li
         raise BadConfig(key, f"{path.name} is not laid out like a Detoxify checkpoint") from None
 
 
+def expanded(path: str | Path) -> Path:
+    """A path whose `~` is somebody's home; that of nobody stays, and is not there."""
+    return Path(os.path.expanduser(path))
+
+
 def place(key: str, model: str) -> Path:
-    place = Path(model).expanduser()
-    if place.exists():
+    place = expanded(model)
+    if os.path.exists(place):  # the method raises for a name that is too long
         return place
     if not re.fullmatch(r"[\w.-]+(?:/[\w.-]+)?", model):
         raise BadConfig(key, f"{model} is not there")
@@ -72,9 +77,11 @@ def place(key: str, model: str) -> Path:
 
 
 def cached(key: str, model: str, otherwise: str) -> Path:
-    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
-    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
+    home = expanded(os.environ.get("HF_HOME") or "~/.cache/huggingface")
+    cache = expanded(os.environ.get("HF_HUB_CACHE") or home / "hub")
     folder = cache / f"models--{model.replace('/', '--')}"
+    if os.path.isfile(folder / "config.json"):  # put there by hand
+        return folder
     try:
         revision = (folder / "refs" / "main").read_text(encoding="utf-8").strip()
         if (folder / "snapshots" / revision / "config.json").is_file():
@@ -124,6 +131,57 @@ def read_json(path: Path) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+class BadFile(Exception):
+    """A file of a model that is not there or cannot be read: its path, and what is wrong."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path} {problem}")
+
+
+class _Settings(dict[str, Any]):
+    """What a file says; what it lacks is a `BadFile`, where a weight would be a KeyError."""
+
+    def __init__(self, path: Path, told: Mapping[str, Any]) -> None:
+        super().__init__(told)
+        self._path = path
+
+    def __missing__(self, key: str) -> Any:
+        raise BadFile(self._path, f"has no {key}")
+
+
+def read_config(folder: Path) -> Mapping[str, Any]:
+    """A model's `config.json`; raises BadFile for none, and for a key that is asked of it."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise BadFile(path, "is not there")
+    with reading(path):
+        return _Settings(path, json.loads(path.read_text(encoding="utf-8")))
+
+
+def read_weights(folder: Path) -> dict[str, "torch.Tensor"]:
+    """Raises BadFile for what is no file of safetensors."""
+    from safetensors.torch import load_file
+
+    path = folder / "model.safetensors"
+    with reading(path):
+        return load_file(path)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Name the file that a library cannot read."""
+    try:
+        yield
+    except (BadFile, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic of the tokenisers is no Exception
+        raise BadFile(path, f"cannot be loaded: {_first_line(error)}") from None
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+
+
 @contextmanager
 def translated(key: str, place: Path) -> Iterator[None]:
     """Turn what the libraries raise over a broken folder into one line that names the key."""
@@ -131,8 +189,9 @@ def translated(key: str, place: Path) -> Iterator[None]:
         yield
     except BadConfig:
         raise
+    except BadFile as error:
+        raise BadConfig(key, str(error)) from None
     except KeyError as error:
         raise BadConfig(key, f"{place} has no weight {error.args[0]}") from None
     except Exception as error:
-        first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise BadConfig(key, f"{place} cannot be loaded: {first}") from None
+        raise BadConfig(key, f"{place} cannot be loaded: {_first_line(error)}") from None

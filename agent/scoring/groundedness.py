@@ -41,15 +41,16 @@ class Groundedness:
         self._pairs = options.model is not None
         self._model = load_classifier(source) if self._pairs else load_embedder(source)
         several = self._pairs and self._model.columns > 1
-        self._column = column(self.name, self._model, _SUPPORTED) if several else 0
+        self._column = column(self.name, self._model, _SUPPORTED, options.model) if several else 0
         self.version = f"3+{self._model.digest}"
 
     def wants(self, calls: Sequence[Call]) -> Sequence[Want]:
         """Every sentence and window, or every pair of them for a cross-encoder."""
         texts: list[Text] = []
         for call in calls:
-            if _missing(call) is None:
-                sentences, windows = _parts(call)
+            parts = _parts(call)
+            if not isinstance(parts, Score):
+                sentences, windows = parts
                 pairs = [(window, sentence) for sentence in sentences for window in windows]
                 texts += pairs if self._pairs else sentences + windows
         return [Want(self._model, texts)]
@@ -58,7 +59,8 @@ class Groundedness:
         row = []
         self._engine.prepare(self.wants(calls))
         for call in calls:
-            row.append(_missing(call) or bounded(self._support(*_parts(call))))
+            parts = _parts(call)
+            row.append(parts if isinstance(parts, Score) else bounded(self._support(*parts)))
         return {"response_groundedness": row}
 
     def _support(self, sentences: list[str], windows: list[str]) -> float:
@@ -88,14 +90,12 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text.lower())
 
 
-def _parts(call: Call) -> tuple[list[str], list[str]]:
-    windows = [w for text in call.contexts for w in sentence_windows(text, _CONTEXT_SENTENCES)]
-    return list(sentence_windows(call.response or "")), windows
-
-
-def _missing(call: Call) -> Score | None:
+def _parts(call: Call) -> tuple[list[str], list[str]] | Score:
+    """The answer's sentences and the windows of its contexts, or why there are none."""
     if call.response is None:
         return NO_RESPONSE
-    if not any(text.strip() for text in call.contexts):
+    windows = [w for text in call.contexts for w in sentence_windows(text, _CONTEXT_SENTENCES)]
+    if not windows:
         return unscored("no_context")
-    return None if call.response.strip() else TOO_SHORT
+    sentences = list(sentence_windows(call.response))
+    return (sentences, windows) if sentences else TOO_SHORT

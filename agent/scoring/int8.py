@@ -78,7 +78,10 @@ class Gate:
     def read(cls, place: Path) -> "Gate":
         """Raises OSError, ValueError, KeyError or TypeError for what `write` did not write."""
         told = json.loads((place / _RECORD).read_text(encoding="utf-8"))
-        figures = tuple(Figure(**one) for one in told["figures"])
+        figures = tuple(
+            Figure(str(one["what"]), int(one["n"]), float(one["value"]), float(one["at_most"]))
+            for one in told["figures"]
+        )
         return cls(**{**told, "figures": figures, "instructions": tuple(told["instructions"])})
 
 

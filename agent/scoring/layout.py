@@ -100,7 +100,7 @@ class Config:
     @classmethod
     def read(cls, raw: Mapping[str, Any]) -> "Config":
         """Raises ValueError for a family or a setting that the forward pass does not have."""
-        family = str(raw.get("model_type"))
+        family = str(raw["model_type"])
         if family not in FAMILIES:
             raise ValueError(f"model_type {family} is none of {', '.join(FAMILIES)}")
         if raw.get("position_embedding_type", "absolute") != "absolute":

@@ -5,15 +5,15 @@ data that holds it, words match as they are and by stem.
 """
 
 import hashlib
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from agent.errors import BadConfig
-from agent.scoring import Options
+from agent.scoring import Options, folders
 
 # A language repeats its words: stemming them anew was half of the time.
 _REMEMBERED = 1 << 16
@@ -55,12 +55,12 @@ def _wordnet(options: Options) -> tuple[Callable[[str], list[Any]], str]:
     import nltk.data
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
 
-    key, folder = "scorers.overlap.model", Path(options.model or "").expanduser()
+    key, folder = "scorers.overlap.model", folders.expanded(options.model or "")
     how = f"python -m nltk.downloader -d {folder} wordnet puts one there"
     found = folder / "corpora" / "wordnet"
-    if not (found / "data.noun").is_file():
+    if not os.path.isfile(found / "data.noun"):  # the method raises for a name that is too long
         found = found.with_suffix(".zip")
-    if not found.is_file() and not found.is_dir():
+    if not os.path.exists(found):
         raise BadConfig(key, f"{folder} has no corpora/wordnet; {how}")
     files = sorted(found.glob("*.*")) if found.is_dir() else [found]
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

@@ -75,10 +75,10 @@ def load_embedder(source: folders.Source) -> Model:
         suite = load_suite(replace(source, int8=None))
         assert suite.embedding is not None  # as it has without a twin
         return _twin(source, replace(suite, digest=suite.embedding.digest))
-    folder, digest = _folder(source)
+    (folder, digest), device = _folder(source), _device(source)
     with folders.translated(source.key, folder):
         kind, normalize = pooling.read(folder)
-        encoder, device = _plain_encoder(folder, digest, source.device, source.bfloat16)
+        encoder = _plain_encoder(folder, digest, device, source.bfloat16)
         rows = pooling.embedder(encoder, kind, normalize)
         made = _model(f"{kind}:{digest}", digest, folder, encoder, rows, (), device)
         told = folders.read_json(folder / "sentence_bert_config.json").get("max_seq_length")
@@ -91,9 +91,9 @@ def load_states(source: folders.Source) -> Model:
 
     Raises BadConfig, naming the key, for a model that is not there or cannot be read.
     """
-    folder, digest = _folder(source)
+    (folder, digest), device = _folder(source), _device(source)
     with folders.translated(source.key, folder):
-        encoder, device = _plain_encoder(folder, digest, source.device, source.bfloat16)
+        encoder = _plain_encoder(folder, digest, device, source.bfloat16)
         made = _model(f"states:{digest}", digest, folder, encoder, encoder.hidden, (), device)
         # As many tokens as its tokeniser allows, whatever an embedding of it is made of.
         most = min(made.max_tokens, _tokenizer_tokens(folder))
@@ -111,7 +111,7 @@ def load_suite(source: folders.Source, heads: Path | None = None) -> Model:
     file = heads or HEADS
     extra = hashlib.sha256(file.read_bytes()).hexdigest()[: len(digest)]
     with folders.translated(source.key, folder):
-        made = _suite(folder, f"{digest}-{extra}", file, source.device, source.bfloat16)
+        made = _suite(folder, f"{digest}-{extra}", file, _device(source), source.bfloat16)
     return _twin(source, made)
 
 
@@ -126,7 +126,7 @@ def _suite(folder: Path, digest: str, heads: Path, device: str, bfloat16: bool) 
 
     with safe_open(heads, "pt") as opened:
         labels = tuple(opened.metadata()["labels"].split(","))
-    encoder, device = _plain_encoder(folder, digest.partition("-")[0], device, bfloat16)
+    encoder = _plain_encoder(folder, digest.partition("-")[0], device, bfloat16)
     # The head's own weights stay as they are: what the layers say is large, and they are small.
     branch = {
         name: one.to(device, one.dtype if name.startswith("head.") else encoder.kind)
@@ -156,8 +156,8 @@ def _folder(source: folders.Source) -> tuple[Path, str]:
 
 # By digest, like the suite above: many scorers read the same weights, in memory once.
 @cache
-def _plain_encoder(folder: Path, _: str, device: str, bfloat16: bool) -> tuple[Encoder, str]:
-    return _encoder(folders.read_json(folder / "config.json"), _read(folder), device, bfloat16)
+def _plain_encoder(folder: Path, _: str, device: str, bfloat16: bool) -> Encoder:
+    return _encoder(folders.read_config(folder), folders.read_weights(folder), device, bfloat16)
 
 
 def load_classifier(source: folders.Source) -> Model:
@@ -172,11 +172,11 @@ def load_classifier(source: folders.Source) -> Model:
         return _twin(source, _detoxify(source, place))
     digest = folders.digest(source, folders.safetensors(source.key, place))
     with folders.translated(source.key, place):
-        raw = folders.read_json(place / "config.json")
+        raw = folders.read_config(place)
         names = raw.get("id2label") or {}
         labels = tuple(str(names[at]) for at in sorted(names, key=int))
-        where = source.device, source.bfloat16
-        made = classifier(digest, place, raw, _read(place), _labels(labels), *where)
+        where = _device(source), source.bfloat16
+        made = classifier(digest, place, raw, folders.read_weights(place), _labels(labels), *where)
         # The rule of transformers' own pipelines.
         several = raw.get("problem_type") == "multi_label_classification"
         made = replace(made, exclusive=made.columns > 1 and not several)
@@ -189,8 +189,8 @@ def _detoxify(source: folders.Source, path: Path) -> Model:
     folder = path.parent if beside else folders.cached(source.key, kind, f"or beside {path.name}")
     digest = folders.digest(source, path)
     with folders.translated(source.key, path):
-        raw = folders.read_json(folder / "config.json")
-        where = source.device, source.bfloat16
+        raw = folders.read_config(folder)
+        where = _device(source), source.bfloat16
         return classifier(digest, folder, raw, state, _labels(names), *where)
 
 
@@ -207,7 +207,7 @@ def classifier(
 
     Raises KeyError with the name of a weight that is missing.
     """
-    encoder, device = _encoder(raw, weights, device, bfloat16)
+    encoder = _encoder(raw, weights, device, bfloat16)
     rows = pooling.classifier(encoder, encoder.weights)
     out = next(
         name
@@ -222,18 +222,30 @@ def classifier(
 
 def _encoder(
     raw: Mapping[str, Any], weights: layout.Weights, device: str, bfloat16: bool
-) -> tuple[Encoder, str]:
+) -> Encoder:
     import torch
 
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu" and bfloat16 and not cpu.multiplies_bfloat16():
         raise BadConfig("bfloat16", "this CPU has no amx_bf16, without which float32 is faster")
     # The variable-length kernel of CUDA takes half precision only.
     kind = torch.float32 if device == "cpu" and not bfloat16 else torch.bfloat16
     there = {name: one.to(device, kind) if one.is_floating_point() else one
              for name, one in layout.strip(weights).items()}  # fmt: skip
-    return Encoder(layout.Config.read(raw), there), device
+    return Encoder(layout.Config.read(raw), there)
+
+
+def _device(source: folders.Source) -> str:
+    """Where a model is to run; raises BadConfig, naming the key, where that is not there."""
+    import torch
+
+    if source.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=source.device)
+    except (RuntimeError, AssertionError) as error:  # the latter where torch has no CUDA at all
+        problem = f"{source.device} is not there: {str(error).splitlines()[0]}"
+        raise BadConfig(f"scorers.{source.scorer}.device", problem) from None
+    return source.device
 
 
 def _model(
@@ -246,7 +258,7 @@ def _model(
     device: str,
 ) -> Model:
     raw = encoder.config.raw
-    columns = len(labels) or int(raw.get("hidden_size") or raw["dim"])
+    columns = len(labels) or int(raw.get("dim") or raw["hidden_size"])
     limit = min(_positions(encoder), 512)
     # On a GPU it is no choice.
     mark = "-bfloat16" if device == "cpu" and encoder.kind.itemsize == 2 else ""
@@ -270,13 +282,11 @@ def vocabulary(path: Path) -> Vocabulary:
     """The tokeniser of a folder, the same one for every model that names it."""
     import tokenizers
 
-    return Vocabulary(tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8")))
-
-
-def _read(folder: Path) -> dict[str, "torch.Tensor"]:
-    from safetensors.torch import load_file
-
-    return load_file(folder / "model.safetensors")
+    if not path.is_file():
+        writes = "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
+        raise folders.BadFile(path, f"is not there; {writes} of transformers writes it")
+    with folders.reading(path):
+        return Vocabulary(tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8")))
 
 
 def _labels(names: Sequence[str]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from agent.errors import BadConfig
 from agent.record import Call, Score, unscored
-from agent.scoring import NO_PROMPT, NO_RESPONSE, TOO_SHORT, Options, bounded, scorer
+from agent.scoring import NO_PROMPT, NO_RESPONSE, TOO_SHORT, Options, bounded, folders, scorer
 from agent.scoring.engine import Want
 from agent.scoring.memory import Rows
 from agent.scoring.models import load_embedder
@@ -116,7 +116,7 @@ def _texts(kind: str, calls: Sequence[Call]) -> list[str | None]:
 def _read(path: str, model: str) -> tuple[dict[str, Topics], str]:
     key = "scorers.novelty.baseline"
     try:
-        data = Path(path).expanduser().read_bytes()
+        data = folders.expanded(path).read_bytes()
         with np.load(io.BytesIO(data), allow_pickle=False) as held:
             kinds = [kind for kind in _TEXTS if f"{kind}_axes" in held]
             found = {k: Topics(*(held[f"{k}_{part}"] for part in _PARTS)) for k in kinds}

@@ -66,7 +66,9 @@ class Refusal:
         self._ruled, self.version = options.model is None, "4"
         if self._model is not None:
             labels = self._model.labels
-            self._column = column(self.name, self._model, ("refusal", "rejection", "refused"))
+            self._column = column(
+                self.name, self._model, ("refusal", "rejection", "refused"), options.model
+            )
             shipped = self._ruled and "harm" in labels
             self._harm = labels.index("harm") if shipped else None
             self.version += f"+{self._model.digest}"

@@ -69,7 +69,7 @@ class Safety:
         self._engine = options.engine
         self._model = load_role(name, options)
         labels = self._model.labels
-        self._column = column(name, self._model, (name, *self._role.labels))
+        self._column = column(name, self._model, (name, *self._role.labels), options.model)
         unless = self._role.unless
         self._unless = labels.index(unless) if unless in labels else None
         self.version = f"5+{self._model.digest}"
@@ -128,12 +128,13 @@ def load_role(name: str, options: Options) -> Model:
     return load_classifier(source) if options.model else load_suite(source, options.heads)
 
 
-def column(name: str, model: Model, known: Sequence[str]) -> int:
-    """Where a model has one of the labels known; raises BadConfig when it has none."""
+def column(name: str, model: Model, known: Sequence[str], place: str | None) -> int:
+    """Where the model of a place has one of the labels known; raises BadConfig when it has none."""
     for label in known:
         if label in model.labels:
             return model.labels.index(label)
-    raise BadConfig(f"scorers.{name}.model", f"has no {known[0]} among {', '.join(model.labels)}")
+    problem = f"{place or model.key} has no {known[0]} among {', '.join(model.labels)}"
+    raise BadConfig(f"scorers.{name}.model", problem)
 
 
 def _factory(name: str) -> Callable[[Options], Safety]:
