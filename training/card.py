@@ -22,6 +22,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from agent.catalog import BY_NAME
 from agent.record import Call
 from agent.scoring import Options, load
+from agent.scoring.models import HEADS
+from training.documents import documents
 from training.fit import BRANCHED, SEED, Trunk, crops, fit, save, shipped
 from training.rows import TASKS, Row, read, rows
 
@@ -177,6 +179,14 @@ def _case(task: str, name: str, found: Sequence[dict[str, Any]], label: str) -> 
     return Case(task, name, tuple(r["text"] for r in found), tuple(int(r[label]) for r in found))
 
 
+def long_texts(judge: Judge) -> Iterator[Entry]:
+    """How many long texts without an attack the heads for attacks of prompts flag."""
+    for name, texts in documents().items():
+        for task in ("jailbreak", "injection"):
+            case = Case(task, name, texts, (0,) * len(texts))
+            yield measure(case, judge(case))
+
+
 def groundedness(data: Path) -> Entry:
     """Right answers about a document against invented ones, by the embedded model."""
     found = read(data, "groundedness/halueval_qa")
@@ -230,6 +240,8 @@ def card(
                 add(measure(case, judge(case)))
         if not out:
             add(group_gaps(judge))
+            for entry in long_texts(judge):
+                add(entry)
             add(groundedness(data))
     return lines
 
@@ -253,9 +265,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--linear", action="store_true", help="the heads without the branch")
+    parser.add_argument("--long", action="store_true", help="long benign texts by what ships")
     parser.add_argument("--device", default="cpu", help="what trains: cuda takes minutes")
     asked = parser.parse_args()
     print(HEAD)
+    if asked.long:
+        for entry in long_texts(Judge(HEADS)):
+            print(row_of(entry), flush=True)
+        return
     with TemporaryDirectory() as folder:
         heads = Path(folder) / "heads.safetensors"
         lines = card(
