@@ -81,6 +81,8 @@ def _planned(
     if not experiment.paired:
         frame, counts = _split(experiment, arm, control, size)
         basis = f"{control.n:,} stored calls of {experiment.control}"
+        if experiment.unit != "request":
+            basis += f", each taken for a {experiment.unit}: so many of these it takes"
     else:
         held = RowCounts(pairs).counts(metric)
         basis = f"{held.sum():,.0f} stored pairs"

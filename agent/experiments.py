@@ -165,6 +165,10 @@ class Experiment(Tree):
             raise ValueError(f"pairs a variant with arms named {SHADOW}<name> that mirror it")
 
     def _check_periods(self) -> None:
+        if self.unit != "request":
+            raise ValueError(
+                f"an observational comparison counts calls: leave out unit {self.unit}"
+            )
         spans = [
             (self.variant(name), arm.model, *self.period(name)) for name, arm in self.arms.items()
         ]

@@ -171,7 +171,7 @@ def _show_plan(found: Sequence[Planned], as_json: bool) -> None:
         print_json([one.as_json() for one in found])
         return
     made = Table("arm", box=None, pad_edge=False)
-    for heading in ("metric", "difference", "calls in both arms", "from"):
+    for heading in ("metric", "difference", "needed in both arms", "from"):
         made.add_column(heading, justify="left" if heading == "from" else "right")
     for one in found:
         calls = "out of reach" if one.calls is None else f"{one.calls:,.0f}"

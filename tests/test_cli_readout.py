@@ -63,6 +63,12 @@ def test_a_plan_and_a_report_are_made(config: Path, tmp_path: Path) -> None:
     calls = [one["calls"] for one in found]
     assert calls[0] > calls[1] > calls[2] > 100
     assert calls[0] / calls[1] == pytest.approx(4, rel=0.3)
+    tree = json.loads(config.read_text())
+    tree["experiments"]["x"]["unit"] = "session"
+    config.write_text(json.dumps(tree))
+    by_session = json.loads(asked("x", "--plan", "0.05", "--json", "-c", str(config)))
+    assert "each taken for a session" in by_session[0]["basis"]
+    config.write_text(json.dumps(tree | {"experiments": {"x": EXPERIMENT}}))
     page = tmp_path / "x.html"
     asked("x", "--html", str(page), "-c", str(config))
     assert "better" in page.read_text(encoding="utf-8")

@@ -67,6 +67,10 @@ def refusal(**changes: Any) -> str:
         ({"design": "paired"}, "has no shares"),
         ({"design": "aa", "arms": {"a": 0.5, "shadow:b": 0.5}}, "has no shares"),
         ({"design": "paired", "arms": ["production", "canary"]}, "shadow:<name>"),
+        (
+            {"design": "observational", "arms": ["production", "canary"], "unit": "session"},
+            "counts calls: leave out unit session",
+        ),
         ({"colour": "red"}, "unknown key"),
     ],
 )
