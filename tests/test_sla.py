@@ -155,7 +155,7 @@ def test_each_kind_of_metric_makes_its_flag_and_what_is_unscored_is_not_counted(
     assert counted == {
         "slo_fast": (2, 3), "slo_works": (1, 4), "slo_cheap": (1, 2), "slo_kind": (1, 3),
         "slo_strict": (2, 3), "slo_relevant": (1, 2), "slo_valid": (1, 2), "slo_long": (1, 4),
-        "slo_liked": (1, 2),
+        "slo_liked": (1, 2), "slo_long|failed": (1, 1),
     }  # fmt: skip
     assert found["slo_relevant"].missing.words == {"not_asked": 2}
     assert found["slo_fast"].missing.words == {"timeout": 1}
