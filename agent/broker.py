@@ -1,12 +1,15 @@
 """What is read from which topics, and how the broker is reached."""
 
+import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from agent.tree import TopicName, Tree
 
+# A name, an IPv4 address or an IPv6 address in brackets, and its port.
+_BROKER = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")
 Format = Literal["auto", "native", "litellm", "otlp"]
 
 
@@ -56,7 +59,7 @@ class Kafka(Tree):
     # HOST:PORT of some brokers; the others are told by them.
     brokers: tuple[str, ...] = Field(default=("localhost:9092",), min_length=1)
     # The consumer group; workers of one group share the partitions.
-    group: str = "vedette"
+    group: str = Field(default="vedette", min_length=1)
     # What is read, each with its options; `llm-calls` unless others are named.
     topics: dict[TopicName, Topic] = Field(
         default_factory=lambda: {"llm-calls": Topic()}, min_length=1
@@ -80,6 +83,15 @@ class Kafka(Tree):
     dead_letters: TopicName | None = None
     # Where every scored call is put.
     scored: TopicName | None = None
+
+    @field_validator("brokers")
+    @classmethod
+    def _are_addresses(cls, brokers: tuple[str, ...]) -> tuple[str, ...]:
+        for one in brokers:
+            found = _BROKER.fullmatch(one)
+            if not found or int(found[1] or 9092) not in range(1, 65536):
+                raise ValueError(f"{one!r} is no HOST:PORT")
+        return brokers
 
     @model_validator(mode="after")
     def _is_no_circle(self) -> "Kafka":

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from agent.agreement import check
 from agent.alerts import Alerts
@@ -205,13 +211,32 @@ def load_config(path: Path | None = None, **overrides: Any) -> Config:
     """Read the configuration; raises BadConfig with one line that names the key."""
     tree = read_yaml(path) if path else {}
     _refuse_unknown_environment()
+    for key in ("drift", "fairness", "shadow"):
+        if key in tree and tree[key] is None:
+            raise BadConfig(key, "holds nothing: {} takes the defaults, no key leaves it off")
     try:
         config = Config(**_merge(tree, overrides))
     except ValidationError as error:
         raise refusal(error, "configuration") from None
+    except SettingsError:
+        problem = "a list or a mapping stands in the environment as JSON"
+        raise BadConfig(_no_json(), problem) from None
     config = _with_answers(config)
     check(config)
     return config
+
+
+def _no_json() -> str:
+    """The variable that should hold JSON and does not."""
+    source = EnvSettingsSource(Config)
+    for name, value in os.environ.items():
+        if name.upper().startswith("VEDETTE_"):
+            source.env_vars = {name.lower(): value}
+            try:
+                source()
+            except SettingsError:
+                return name
+    return "VEDETTE_"
 
 
 def _with_answers(config: Config) -> Config:

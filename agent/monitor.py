@@ -180,6 +180,7 @@ class Monitor:
             sheet.write(tx, readings, now)
             flush.write_calls(tx, scored, rows, accepted, self.config, now)
             keep_examples(tx, scored, readings, accepted, self.config, now)
+            plan.letters = _one_a_reason(plan.letters)
             writes.insert_dead_letters(tx, plan.letters, now)
             asked = self._ask(tx, readings, plan, accepted, closed, now)
             self.step("advance")
@@ -233,3 +234,9 @@ class Monitor:
         done.calls = [plan.work[i].call for i in accepted]
         done.columns = [take(column, index) for column in scored.columns]
         return done
+
+
+def _one_a_reason(letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+    """Each holds its whole record, so that one is enough for all the calls in it."""
+    places = {(one.topic, one.partition, one.offset, one.reason): one for one in letters}
+    return list(places.values())

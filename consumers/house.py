@@ -108,7 +108,9 @@ class House:
             self._resign()
             return
         self._closes = True
-        sources = sorted({one.position.source for one in held.values()})
+        # Not only what this worker reads: one in reserve reads nothing, and closes all the same.
+        named = {topic.source for topic in self.config.kafka.topics.values()}
+        sources = sorted(named | {one.position.source for one in held.values()})
         for source in sources:
             self._close_source(source, now)
         self._questions.ask(sources, self.listener, now)

@@ -1,5 +1,6 @@
 """Closing a backlog: on a slow machine, with many groups, and where nothing lies between."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +13,9 @@ import agent.store as stores
 from abtest.keeping import keep_experiments
 from agent.config import load_config
 from agent.errors import StoreDown
-from agent.store import Store, closing, open_store, tables, watches
+from agent.monitor import Monitor
+from agent.score import Panel
+from agent.store import Store, closing, open_store, reads, tables, watches
 from agent.store.reads import stored_panes
 from agent.store.writes import upsert
 from agent.sums import merged
@@ -22,7 +25,7 @@ from tests.burning import SOURCE, START, packed
 from tests.conftest import Clock
 from tests.experiments import NOW, run_of, split, told
 from tests.experiments import travel as tried
-from tests.road import InboxRoad
+from tests.road import InboxRoad, Quiet, as_bytes, native
 from tests.test_keeping import facts
 from tests.test_watch import configured, records, travel
 from watch.keeping import keep_watch
@@ -178,3 +181,20 @@ def steps_of_an_hour(store: Store) -> int:
         assert len(stored_panes(tx, SOURCE, START, START + HOUR_S)) == 360
         raw.set_progress_handler(None, 0)
     return len(counted)
+
+
+def test_a_worker_in_reserve_closes_what_others_read(store_url: str) -> None:
+    """It may hold the lease, and then nobody else closes."""
+    config = load_config(inbox={"source": "live"})
+    with contextlib.closing(open_store(store_url)) as store:
+        way = InboxRoad(store, config)
+        way.inbox.append(as_bytes([native(0)]))
+        way.drain()
+        later = time.time() + HOUR_S
+        with store.transaction() as tx:
+            tx.execute(update(tables.offsets).values(caught_up_at=later))
+            before = reads.closed_times(tx)["live"]
+        monitor = Monitor(config, store, Panel([]))
+        House(config, store, way.inbox, monitor, Quiet(), "in reserve", lambda: later).keep({})
+        with store.transaction() as tx:
+            assert reads.closed_times(tx)["live"] > before

@@ -1,10 +1,13 @@
-"""The environment: what it sets, what of it is not ours, and what is refused."""
+"""The environment and the file: what they set, what is not ours, and what is refused."""
+
+from pathlib import Path
 
 import pytest
 
 from agent.config import load_config
 from agent.errors import BadConfig
 from agent.score import options_of
+from agent.store import reach
 
 
 def test_what_kubernetes_tells_of_services_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,3 +65,40 @@ def test_a_mistyped_variable_is_refused(
     monkeypatch.setenv(name, value)
     with pytest.raises(BadConfig, match=f"{name}: unknown key in the environment"):
         load_config()
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("drift:", "drift: holds nothing: {} takes the defaults, no key leaves it off"),
+        ("fairness:", "fairness: holds nothing: "),
+        ("kafka: {brokers: ['localhost:x']}", "kafka.brokers: 'localhost:x' is no HOST:PORT"),
+        ("kafka: {brokers: ['a:1,b:2']}", "kafka.brokers: "),
+        ("kafka: {brokers: ['a:99999']}", "kafka.brokers: "),
+        ("kafka: {group: ''}", "kafka.group: "),
+        ("limits: {stall_s: .inf}", "limits.stall_s: Input should be a finite number"),
+    ],
+)
+def test_what_would_be_off_or_never_work_is_refused(
+    tmp_path: Path, written: str, said: str
+) -> None:
+    (file := tmp_path / "v.yaml").write_text(written)
+    with pytest.raises(BadConfig) as error:
+        load_config(file)
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["VEDETTE_KAFKA__BROKERS", "VEDETTE_SEGMENTS", "VEDETTE_STORE"])
+def test_a_list_in_the_environment_is_json(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "localhost:9092")
+    with pytest.raises(BadConfig, match=f"^{name}: a list or a mapping stands"):
+        load_config()
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://v:Tr0ub@dor:s3cret@localhost/v", "postgresql://v:1:2"]
+)
+def test_an_address_that_is_none_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(BadConfig) as error:
+        reach(url)
+    assert str(error.value) == "store.url: is not a database address"

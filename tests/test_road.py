@@ -15,7 +15,7 @@ from agent.config import load_config
 from agent.errors import StoreDown
 from agent.panes import HOUR_S, MINUTE_S
 from agent.record import Call, Item
-from agent.store import letters, open_store, reads
+from agent.store import Store, letters, open_store, reads
 from agent.store.tables import calls, dead_letters, open_panes
 from consumers import deadletter
 from consumers.deadletter import replay_letters
@@ -283,3 +283,13 @@ def test_a_replay_that_failed_keeps_no_other_waiting(
             planted.setattr(deadletter, "_put_back", away)
             replay_letters(store, sender, (), "json", 3.0)
         assert replay_letters(store, sender, (), "json", 3.0)["replayed"] == 1
+
+
+def test_a_record_of_many_bad_calls_is_one_letter_for_each_reason(store: Store) -> None:
+    way = InboxRoad(store)
+    bad = [{**native(at), "at": "never"} for at in range(30)] + [{**native(99), "model": ""}]
+    way.inbox.append([(1_767_225_800.0, json.dumps([native(0), *bad]).encode())])
+    way.drain()
+    with store.transaction() as tx:
+        assert {row[:2] for row in letters.by_reason(tx)} == {("bad_model", 1), ("bad_time", 1)}
+        assert reads.ledger(tx).terms["invalid"] == 31

@@ -149,7 +149,9 @@ def _plainly(error: BaseException | None) -> str:
     if isinstance(error, sqlite3.Error):
         return str(error)
     if getattr(error, "sqlstate", None) is None:
-        return "does not answer"
+        # libpq has no code for who is not let in; what it says names user and database, no secret.
+        said = str(error).partition("FATAL:")[2].strip().splitlines()
+        return f"refused ({said[0]})" if said else "does not answer"
     return f"refused ({type(error).__name__})"
 
 
@@ -196,7 +198,7 @@ def reach(url: str, *, lock: bool = False) -> Store:
             parsed = parsed.set(drivername="postgresql+psycopg")
         elif parsed.get_backend_name() != "sqlite":
             raise BadConfig("store.url", "must be a sqlite: or postgresql: address")
-    except exc.ArgumentError:
+    except (exc.ArgumentError, ValueError):
         raise BadConfig("store.url", "is not a database address") from None
     if parsed.get_backend_name() != "sqlite":
         return Store(_postgres_engine(parsed))
@@ -270,8 +272,8 @@ def _sqlite_engine(url: str) -> Engine:
 
 def _postgres_engine(url: Any) -> Engine:
     options = (
-        f"-c statement_timeout={_STATEMENT_S}s -c lock_timeout={_LOCK_S}s"
-        f" -c idle_in_transaction_session_timeout={_IDLE_TRANSACTION_S}s"
+        f"{url.query.get('options', '')} -c statement_timeout={_STATEMENT_S}s"
+        f" -c lock_timeout={_LOCK_S}s -c idle_in_transaction_session_timeout={_IDLE_TRANSACTION_S}s"
     )
     keepalive = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
     arguments = {"options": options, "connect_timeout": 5, "tcp_user_timeout": 20_000, **keepalive}
@@ -282,6 +284,9 @@ def _postgres_engine(url: Any) -> Engine:
 
     @event.listens_for(engine, "do_connect")
     def _on_connect(_: Any, __: Any, args: Any, kwargs: Any) -> _Patient:
-        return _Patient.connect(*args, **kwargs)
+        try:
+            return _Patient.connect(*args, **kwargs)
+        except psycopg.ProgrammingError as error:
+            raise BadConfig("store.url", " ".join(str(error).split())) from None
 
     return engine
