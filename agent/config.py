@@ -211,7 +211,7 @@ def load_config(path: Path | None = None, **overrides: Any) -> Config:
     """Read the configuration; raises BadConfig with one line that names the key."""
     tree = read_yaml(path) if path else {}
     _refuse_unknown_environment()
-    for key in ("drift", "fairness", "shadow"):
+    for key in ("drift", "fairness"):
         if key in tree and tree[key] is None:
             raise BadConfig(key, "holds nothing: {} takes the defaults, no key leaves it off")
     try:

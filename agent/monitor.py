@@ -180,8 +180,7 @@ class Monitor:
             sheet.write(tx, readings, now)
             flush.write_calls(tx, scored, rows, accepted, self.config, now)
             keep_examples(tx, scored, readings, accepted, self.config, now)
-            plan.letters = _one_a_reason(plan.letters)
-            writes.insert_dead_letters(tx, plan.letters, now)
+            _set_aside(tx, plan, now)
             asked = self._ask(tx, readings, plan, accepted, closed, now)
             self.step("advance")
             flush.advance(tx, readings, plan)
@@ -236,7 +235,8 @@ class Monitor:
         return done
 
 
-def _one_a_reason(letters: Sequence[DeadLetter]) -> list[DeadLetter]:
-    """Each holds its whole record, so that one is enough for all the calls in it."""
-    places = {(one.topic, one.partition, one.offset, one.reason): one for one in letters}
-    return list(places.values())
+def _set_aside(tx: Transaction, plan: Plan, now: float) -> None:
+    """Store a letter for each reason: it holds its whole record, and so all bad calls in it."""
+    places = {(one.topic, one.partition, one.offset, one.reason): one for one in plan.letters}
+    plan.letters = list(places.values())
+    writes.insert_dead_letters(tx, plan.letters, now)
