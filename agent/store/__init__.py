@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 from sqlalchemy.engine import make_url
 
 from agent.errors import BadConfig, BadRecord, StoreDown
+from agent.store.journal import write_ahead
 from agent.store.migrations import migrate, unseen
 
 # A worker that is stopped inside its transaction must not hold its rows for longer than this.
@@ -255,8 +256,8 @@ def _sqlite_engine(url: str) -> Engine:
     @event.listens_for(engine, "connect")
     def _on_connect(connection: Any, _: Any) -> None:
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "secure_delete=ON"):
-            connection.execute(f"PRAGMA {pragma}")
+        write_ahead(connection, _LOCK_S)
+        connection.execute("PRAGMA secure_delete=ON")
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:
