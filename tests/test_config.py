@@ -1,11 +1,14 @@
 """The environment and the file: what they set, what is not ours, and what is refused."""
 
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import make_url
 
 from agent.config import load_config
-from agent.errors import BadConfig
+from agent.errors import BadConfig, StoreDown
 from agent.score import options_of
 from agent.store import reach
 
@@ -102,3 +105,27 @@ def test_an_address_that_is_none_is_refused_without_its_password(url: str) -> No
     with pytest.raises(BadConfig) as error:
         reach(url)
     assert str(error.value) == "store.url: is not a database address"
+
+
+def test_what_postgresql_says_of_an_address_is_one_line(postgres_url: str) -> None:
+    def said(**changes: Any) -> str:
+        url = make_url(postgres_url).set(**changes).render_as_string(hide_password=False)
+        with (
+            pytest.raises((BadConfig, StoreDown)) as error,
+            closing(reach(url)) as store, store.transaction(),
+        ):  # fmt: skip
+            pass
+        assert "\n" not in str(error.value)
+        return str(error.value)
+
+    assert said(username="nobody") == 'database: refused (role "nobody" does not exist)'
+    assert said(database="nowhere") == 'database: refused (database "nowhere" does not exist)'
+    assert "invalid" in said(query={"foo": "bar"}) and "foo" in said(query={"foo": "bar"})
+
+
+def test_options_of_a_postgresql_address_are_kept(postgres_url: str) -> None:
+    url = make_url(postgres_url).set(query={"options": "-csearch_path=mine"})
+    where = url.render_as_string(hide_password=False)
+    with closing(reach(where)) as store, store.transaction() as tx:
+        assert tx.exec_driver_sql("SHOW search_path").scalar() == "mine"
+        assert tx.exec_driver_sql("SHOW lock_timeout").scalar() != "0"
