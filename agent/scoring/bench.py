@@ -5,6 +5,7 @@ Every line of a round runs on the same texts; rounds are interleaved and the med
 
 import importlib
 import importlib.util
+import itertools
 import statistics
 import tempfile
 import time
@@ -18,6 +19,7 @@ import numpy as np
 from agent.errors import BadConfig
 from agent.scoring import cpu, folders, models, quantise
 from agent.scoring.engine import Engine
+from agent.scoring.forward import Pack
 from agent.scoring.int8 import Twins
 from agent.scoring.models import Model
 
@@ -26,6 +28,9 @@ _MEDIAN, _SIGMA, _TOKENS = 118, 0.87, 512
 _PEAK_SIDE = 2048
 # Texts of a round for MiniLM, BERT and DeBERTa: a few seconds of the slowest way.
 _CPU_TEXTS, _GPU_TEXTS = (256, 64, 48), (8_192, 2_048, 2_048)
+
+# Of a pack of the forward pass alone.
+_PACK_TOKENS = 65_536
 
 _HALF = "vedette, bfloat16"
 
@@ -136,6 +141,7 @@ def _minilm_ways(texts: list[str], device: str) -> Ways:
         "vedette, arriving by 32": _ours(model, polls),
         "sentence-transformers, arriving by 32": encode(polls),
         "sentence-transformers, one sorted call": encode([texts]),
+        **_alone(model, texts),
     }
     if _halves(device):
         half = models.load_embedder(replace(source, bfloat16=True))
@@ -170,6 +176,31 @@ def _ours(model: Model, polls: Sequence[Sequence[str]]) -> Run:
             engine.outputs(model, poll)
 
     return run
+
+
+def _alone(model: Model, texts: Sequence[str]) -> dict[str, Run]:
+    """On an accelerator, the forward pass alone: of packs that lie there before it begins."""
+    import torch
+
+    if model.device == "cpu":
+        return {}
+    some = model.vocabulary.ids(texts, _TOKENS)
+    windows = [model.vocabulary.windows(one, _TOKENS, 1)[0].ids for one in some]
+    windows.sort(key=len)
+    place = np.cumsum([len(one) for one in windows]) // _PACK_TOKENS
+    edges = [0, *(np.flatnonzero(np.diff(place)) + 1).tolist(), len(windows)]
+    packs = [
+        Pack.make(windows[a:b], [None] * (b - a), model.device)
+        for a, b in itertools.pairwise(edges)
+    ]
+
+    def run() -> None:
+        with torch.inference_mode():
+            for pack in packs:
+                model.rows(pack)
+        torch.cuda.synchronize()
+
+    return {"vedette, the forward pass alone": run}
 
 
 def _random(config: Any, kind: str, device: str, bfloat16: bool) -> tuple[Any, Model]:
@@ -232,6 +263,7 @@ def _detoxify_ways(texts: list[str], device: str) -> Ways:
         "vedette": _ours(model, [texts]),
         "Detoxify.predict, lists of 64": predict(64),
         "Detoxify.predict, lists of 32": predict(32),
+        **_alone(model, texts),
     }
     if _halves(device):
         ways[_HALF] = _ours(random_bert(device, bfloat16=True)[1], [texts])
@@ -261,6 +293,7 @@ def _deberta_ways(texts: list[str], device: str) -> Ways:
 
     flops = _flops(model, texts, 12, 768, 3_072)
     ways = {"vedette": _ours(model, [texts]), "transformers, sorted, 1,024 tokens": eager}
+    ways |= _alone(model, texts)
     if _halves(device):
         ways[_HALF] = _ours(random_deberta(device, bfloat16=True)[1], [texts])
     return {("DeBERTa-v3-base", name): (run, len(texts), flops) for name, run in ways.items()}
