@@ -1,7 +1,7 @@
 """How a broker is reached: settings for every Kafka client, and their errors in our words."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -11,14 +11,36 @@ from kafka.errors import (
     KafkaConfigurationError,
     KafkaError,
     SaslAuthenticationFailedError,
+    UnsupportedSaslMechanismError,
 )
+from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 from kafka.record import util
 
 from agent.broker import Kafka, Security
 from agent.errors import BadConfig, StoreDown
 from agent.serving import is_loopback
 
+_REFUSALS = SaslAuthenticationFailedError, UnsupportedSaslMechanismError
 MAX_BACKOFF_MS = 1000  # 30 s, the default, kept a consumer waiting 11 s after its broker was back
+
+_Received = tuple[bytes, BaseException | None]
+
+
+def _data_first(receive: Callable[[Any], _Received]) -> Callable[[Any], _Received]:
+    """What comes with the end of a connection is read before the end, which the next call finds.
+
+    kafka-python 3.0.12 drops it (the method is private): a broker refuses a password and hangs up.
+    """
+
+    def received(transport: Any) -> _Received:
+        data, error = receive(transport)
+        return data, None if data else error
+
+    return received
+
+
+for _transport in (KafkaTCPTransport, KafkaSSLTransport):
+    _transport._sock_recv = _data_first(_transport._sock_recv)
 
 
 def has_fast_crc() -> bool:
@@ -89,7 +111,7 @@ class _Heard(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         for part in record.args if isinstance(record.args, tuple) else ():
-            if isinstance(part, SaslAuthenticationFailedError) or "CERTIFICATE_" in str(part):
+            if isinstance(part, _REFUSALS) or "CERTIFICATE_" in str(part):
                 self.error = part if isinstance(part, BaseException) else None
 
 
@@ -126,6 +148,8 @@ def administering(config: Kafka, what: str, answer_ms: int = 10_000) -> Iterator
 def _ours(error: BaseException, what: str) -> BadConfig | StoreDown:
     if isinstance(error, SaslAuthenticationFailedError):
         return BadConfig("kafka.security", "the broker refused the credentials")
+    if isinstance(error, UnsupportedSaslMechanismError):
+        return BadConfig("kafka.security.mechanism", "the broker does not offer it")
     if isinstance(error, AuthorizationError):
         return BadConfig("kafka.topics", f"not allowed ({type(error).__name__})")
     if isinstance(error, KafkaConfigurationError):
