@@ -232,12 +232,6 @@ def test_random_bytes_never_raise(value: bytes, topic_format: Format) -> None:
 DEPTHS = [300, pytest.param(1500, marks=pytest.mark.prove)]
 
 
-@given(
-    st.sampled_from(VALID),
-    st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4),
-    st.integers(0, 50),
-    st.sampled_from(FORMATS),
-)
 def flipped(value: bytes, flips: list[tuple[int, int]], cut: int, topic_format: Format) -> None:
     data = bytearray(value[: len(value) - cut] if cut % 5 == 0 else value)
     for at, byte in flips:
@@ -247,7 +241,13 @@ def flipped(value: bytes, flips: list[tuple[int, int]], cut: int, topic_format: 
 
 @pytest.mark.parametrize("examples", DEPTHS)
 def test_flipped_bytes_never_raise(examples: int) -> None:
-    settings(max_examples=examples, deadline=None)(flipped)()
+    prove = given(
+        st.sampled_from(VALID),
+        st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4),
+        st.integers(0, 50),
+        st.sampled_from(FORMATS),
+    )(flipped)
+    settings(max_examples=examples, deadline=None)(prove)()
 
 
 JSON = st.recursive(
@@ -257,7 +257,6 @@ JSON = st.recursive(
 )
 
 
-@given(st.data(), st.sampled_from(["native", "litellm", "otlp"]))
 def changed(data: st.DataObject, topic_format: Format) -> None:
     whole: dict[str, Any] = {
         "native": {**orjson.loads(NATIVE), "prompt": [{"role": "user", "content": "x"}],
@@ -278,4 +277,5 @@ def changed(data: st.DataObject, topic_format: Format) -> None:
 
 @pytest.mark.parametrize("examples", DEPTHS)
 def test_a_field_of_any_type_never_raises(examples: int) -> None:
-    settings(max_examples=examples, deadline=None)(changed)()
+    kinds = st.sampled_from(["native", "litellm", "otlp"])
+    settings(max_examples=examples, deadline=None)(given(st.data(), kinds)(changed))()

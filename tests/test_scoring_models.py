@@ -47,8 +47,9 @@ def tokenizer() -> tokenizers.Tokenizer:
     return made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def classifier() -> Any:
+    # One a test: they write into its configuration.
     torch.manual_seed(7)
     return transformers.BertForSequenceClassification(config(num_labels=3)).eval()
 

@@ -80,5 +80,14 @@ def test_slices_of_a_long_text_are_spread_from_its_start_to_its_end() -> None:
     assert WORDS.ids(["one" + " " * 90_000 + "two"], 2_048, slices=16) == WORDS.ids(["one two"], 9)
 
 
+def test_a_pair_is_read_as_the_tokeniser_reads_it_whole() -> None:
+    long, gaps, japanese = "one two " * 900, "one" + " " * 9_000 + "two three", "\u5c71" * 9_000
+    whole = tokenizers.Tokenizer.from_str(ORACLE.to_str())
+    whole.enable_truncation(64)
+    pairs = [(a, b) for a in (long, gaps, japanese, "x") for b in (long, gaps, japanese, "x")]
+    for (made,), one in zip(WORDS.pairs(pairs, 64), whole.encode_batch(pairs), strict=True):
+        assert (made.ids.tolist(), made.types) == (one.ids, array("i", one.type_ids))
+
+
 def test_ids_are_of_32_bits() -> None:
     assert WORDS.ids(["a word"], 9)[0].itemsize == array("i").itemsize == 4

@@ -37,15 +37,17 @@ class Disentangled:
     def __init__(self, config: layout.Config, weights: Weights) -> None:
         raw = config.raw
         self._heads = config.heads
-        kinds = (raw.get("pos_att_type") or ()) if raw.get("relative_attention") else ()
+        told = raw.get("pos_att_type") or ()
         # Older checkpoints write "p2c|c2p".
-        self._kinds = tuple(kinds.lower().split("|") if isinstance(kinds, str) else kinds)
+        kinds = tuple(told.lower().split("|") if isinstance(told, str) else told)
+        self._kinds = kinds if raw.get("relative_attention") else ()
         self._buckets = int(raw.get("position_buckets", -1))
         furthest = int(raw.get("max_relative_positions", -1))
         self._furthest = furthest if furthest > 0 else int(raw["max_position_embeddings"])
         self._span = self._buckets if self._buckets > 0 else self._furthest
         size = int(raw["hidden_size"]) // config.heads
-        self._scale = 1 / math.sqrt(size * (1 + ("c2p" in self._kinds) + ("p2c" in self._kinds)))
+        # As transformers has it: what is not added for want of relative attention counts here too.
+        self._scale = 1 / math.sqrt(size * (1 + ("c2p" in kinds) + ("p2c" in kinds)))
         self._tables = self._make_tables(config, weights) if self._kinds else []
         self._spread: tuple[int, list[Tables]] = (0, [])
 

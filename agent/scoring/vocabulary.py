@@ -70,11 +70,16 @@ class Vocabulary:
 
     def pairs(self, texts: Sequence[tuple[str, str]], max_tokens: int) -> list[list[Tokens]]:
         """Two texts in one window each; the longer is cut first."""
-        limit = max_tokens * _TOKEN_CHARS
         self._pairs.enable_truncation(max_tokens)
-        clean = [(_clean(_cut(a, limit)), _clean(_cut(b, limit))) for a, b in texts]
-        made = self._pairs.encode_batch_fast(clean)
+        cut = [(self._enough(a, max_tokens), self._enough(b, max_tokens)) for a, b in texts]
+        made = self._pairs.encode_batch_fast([(_clean(a), _clean(b)) for a, b in cut])
         return [[Tokens(_ids(one.ids), _ids(one.type_ids))] for one in made]
+
+    def _enough(self, text: str, max_tokens: int) -> str:
+        """A text cut by its characters, unless fewer than `max_tokens` are left of it then."""
+        begun = _cut(text, max_tokens * _TOKEN_CHARS)
+        few = len(begun) < len(text) and len(self._encode([begun])[0]) < max_tokens
+        return text if few else begun
 
     def windows(self, ids: Ids, max_tokens: int, most: int) -> list[Tokens]:
         """A text as windows of at most `max_tokens`; when `most` are too few they are spread
