@@ -1,7 +1,7 @@
 """What `vedette evaluate` concludes of a run: report, gate, and an earlier run beside it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ class Conclusion:
     changes: tuple[Change, ...] = ()
     apart: str = ""
     files: tuple[Path, ...] = ()
+    weighing: Weighing = field(default_factory=Weighing)
 
     @property
     def broken(self) -> tuple[Verdict, ...]:
@@ -77,11 +78,11 @@ def check_wish(wish: Wish, suite: Suite | None, store: Store) -> None:
 
 
 def conclude(run: Run, suite: Suite | None, store: Store, wish: Wish, aside: Aside) -> Conclusion:
-    """Judge, compare and report a run; without its suite with the default weights and no rules.
+    """Judge, compare and report a run; without its suite with the weights of then and no rules.
 
     Raises BadConfig for what `check_wish` refuses.
     """
-    weighing = suite.weighing if suite is not None else Weighing()
+    weighing = suite.weighing if suite is not None else Weighing.of(run)
     earlier = _earlier(store, wish.compare, run)
     found: tuple[Verdict, ...] = ()
     if wish.gate:
@@ -96,7 +97,7 @@ def conclude(run: Run, suite: Suite | None, store: Store, wish: Wish, aside: Asi
         notes = (*whole.notes, *filter(None, [apart]))
         whole = replace(whole, before=before, notes=notes)
         files = write_report(wish.report, whole, found, aside)
-    return Conclusion(found, before, changes, apart, files)
+    return Conclusion(found, before, changes, apart, files, weighing)
 
 
 def _earlier(store: Store, name: str | None, run: Run) -> Run | None:

@@ -21,6 +21,7 @@ from agent.store.evaluations import (
     hold_suite,
     outcomes_of,
     scorers_of,
+    weighing_of,
 )
 from suites.answers import Given, as_row
 from suites.record import Item, Outcome, Run
@@ -62,8 +63,8 @@ def read_run(tx: Transaction, name: str, key: str = "run", before: float = math.
         )  # fmt: skip
         scores = {metric: unpack_scores(row) for metric, row in held["scores"].items()}
         outcomes.append(Outcome(target, held["model"], calls, scores, held["measures"]))
-    scorers = unpack_scorers(scorers_of(tx, one) or [])
-    return Run(one.name, one.began, one.digest, items, tuple(outcomes), rejected, scorers)
+    scorers, weighing = unpack_scorers(scorers_of(tx, one) or []), weighing_of(tx, one) or {}
+    return Run(one.name, one.began, one.digest, items, tuple(outcomes), rejected, scorers, weighing)
 
 
 def forget(tx: Transaction, name: str, now: float) -> Evaluation:

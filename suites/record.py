@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from agent.record import Call, Score
 
@@ -45,7 +46,8 @@ class Run:
 
     `began` is in epoch seconds; `digest` is that of the suite and its items; `rejected` counts by
     task and reason the rows of the datasets that are no item; `scorers` names by task and metric
-    the scorer, its version and the digest of its model.
+    the scorer, its version and the digest of its model. `weighing` is what the suite states of how
+    metrics become one score (suites.analysis.weights), empty of a run that was kept without.
     """
 
     name: str
@@ -55,3 +57,4 @@ class Run:
     outcomes: tuple[Outcome, ...]
     rejected: Mapping[tuple[str, str], int] = field(default_factory=dict)
     scorers: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    weighing: Mapping[str, Any] = field(default_factory=dict)

@@ -86,10 +86,11 @@ def evaluate(suite: Suite, folder: Path, store: Store, config: Config, ways: Way
         asker = Asker(suite.judge, folder, suite.concurrency, journal)
         judging = Judging(suite.judge, rubrics, asker, suite.seed)
         outcomes, scorers = list(judging.judge(items, outcomes)), scorers | judging.versions(items)
+    weighing = suite.weighing.model_dump(mode="json", exclude_unset=True)
     with store.transaction() as tx:
         kept = {one.target: held[one.target] | _kept(one) for one in outcomes}
-        evaluations.finish(tx, run, kept, pack_scorers(scorers), ways.now())
-    return Run(run.name, run.began, run.digest, items, tuple(outcomes), rejected, scorers)
+        evaluations.finish(tx, run, kept, pack_scorers(scorers), weighing, ways.now())
+    return Run(run.name, run.began, run.digest, items, tuple(outcomes), rejected, scorers, weighing)
 
 
 def fingerprint(target: Target) -> str:

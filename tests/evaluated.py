@@ -41,7 +41,7 @@ def right_and_wrong(n: int, wrong: int = 3) -> list[dict[str, Any]]:
 
 def suite_tree(targets: dict[str, Any], **more: Any) -> dict[str, Any]:
     """The keys of a suite with one task over `sums.jsonl`; keys of the task may be given too."""
-    whole = ("seed", "budget", "concurrency", "tasks")
+    whole = ("seed", "budget", "concurrency", "tasks", "weights", "goals", "count")
     task = {"data": "sums.jsonl", "scorers": RULES}
     task |= {key: value for key, value in more.items() if key not in whole}
     tree: dict[str, Any] = {"name": "arithmetic", "tasks": {"sums": task}, "targets": targets}

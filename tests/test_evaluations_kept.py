@@ -143,7 +143,7 @@ def test_who_lost_its_run_writes_nothing_more(any_store: Store) -> None:
 
 def finished(store: Store, one: Evaluation) -> None:
     with store.transaction() as tx:
-        evaluations.finish(tx, one, {"t": {}}, [], 4.0)
+        evaluations.finish(tx, one, {"t": {}}, [], {}, 4.0)
 
 
 def test_what_is_being_written_is_forgotten_too(postgres_url: str) -> None:

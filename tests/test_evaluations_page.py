@@ -1,18 +1,24 @@
 """The page of evaluations: the runs, one of them, two beside each other."""
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from agent.store import open_store
+from agent.store.evaluations import evaluations
+from consumers.evaluations import Wish, conclude
 from consumers.server.scatter import scattered
 from suites.analysis.pareto import Front, Point
 from suites.analysis.weights import Weighing
 from suites.analysis.whole import analyse, since
 from suites.intervals import Figure
+from suites.keeping import read_run
 from suites.record import Run
+from suites.report.aside import Aside
 from tests.evaluated import right_and_wrong, run_suite, suite_tree, sums, write_lines
 from tests.serving import served, told
 
@@ -66,6 +72,31 @@ def test_a_run_and_what_became_of_it_since_another(folder: Path, runs: tuple[Run
         assert before["better"] == "small"
         page = client.get("/evaluations", params=asked).text
         assert "Since arithmetic#1" in page and "Quality against cost" in page
+
+
+def test_a_page_ranks_by_the_weights_and_goals_of_the_suite(tmp_path: Path) -> None:
+    write_lines(tmp_path / "sums.jsonl", sums(60))
+    for name, wrong, seconds in (("exact", 20, 4.0), ("quick", 2, 0.5)):
+        rows = [row | {"latency_s": seconds} for row in right_and_wrong(60, wrong)]
+        write_lines(tmp_path / f"{name}.jsonl", rows)
+    targets = {name: {"answers": f"{name}.jsonl"} for name in ("exact", "quick")}
+    tree = suite_tree(targets, weights={"quality": 9.0, "efficiency": 1.0}, goals={"latency": 8.0})
+    with closing(open_store(f"sqlite:///{tmp_path}/v.db")) as store:
+        run = run_suite(tree, tmp_path, store)
+        with store.reading() as tx:
+            assert read_run(tx, run.name) == run
+        assert conclude(run, None, store, Wish(), Aside()).weighing.weights["quality"] == 9.0
+    with served(told(tmp_path)) as client:
+        report = client.get("/api/evaluations", params={"run": "arithmetic"}).json()["report"]
+        assert [one["target"] for one in report["standings"]] == ["exact", "quick"]
+        assert report["weights"] == {"quality": 0.9, "efficiency": 0.1}
+        assert [one["dimensions"]["efficiency"]["mean"] for one in report["standings"]] == [1, 1]
+    with closing(open_store(f"sqlite:///{tmp_path}/v.db")) as store, store.transaction() as tx:
+        tx.execute(update(evaluations).values(weighing=None))  # as an older version kept it
+    with served(told(tmp_path)) as client:
+        report = client.get("/api/evaluations", params={"run": "arithmetic"}).json()["report"]
+        assert [one["target"] for one in report["standings"]] == ["quick", "exact"]
+        assert any("without the weights and goals of its suite" in one for one in report["notes"])
 
 
 @pytest.mark.usefixtures("runs")

@@ -48,6 +48,8 @@ evaluations = Table(
     Column("body", LargeBinary, nullable=False),
     # What scored every metric of every task; empty until it is finished.
     Column("scorers", LargeBinary),
+    # How the suite weighed what was measured; empty until it is finished.
+    Column("weighing", LargeBinary),
 )
 
 evaluation_answers = Table(
@@ -201,13 +203,15 @@ def drop_answers(tx: Connection, one: Evaluation, target: str, items: Sequence[s
 
 
 def finish(
-    tx: Connection, one: Evaluation, outcomes: Mapping[str, Any], scorers: Any, now: float
-) -> None:
-    """Keep what each target came to, in this order, and what scored it; the run is over.
+    tx: Connection, one: Evaluation, outcomes: Mapping[str, Any], scorers: Any, weighing: Any,
+    now: float,
+) -> None:  # fmt: skip
+    """Keep what each target came to, in this order, what scored it and how it weighs; it is over.
 
     Raises BadConfig where the run is no longer its holder's.
     """
-    _renew(tx, one, finished=now, seen=now, scorers=packed(scorers))
+    told = {"scorers": packed(scorers), "weighing": packed(weighing)}
+    _renew(tx, one, finished=now, seen=now, **told)
     tx.execute(delete(evaluation_outcomes).where(_row(evaluation_outcomes, one)))
     here = {"suite": one.suite, "number": one.number}
     upsert(tx, evaluation_outcomes, [
@@ -218,7 +222,16 @@ def finish(
 
 def scorers_of(tx: Connection, one: Evaluation) -> Any:
     """What scored a run; None of one that is not finished, or was kept before that was."""
-    held = tx.execute(select(evaluations.c.scorers).where(_row(evaluations, one))).scalar_one()
+    return _told(tx, one, evaluations.c.scorers)
+
+
+def weighing_of(tx: Connection, one: Evaluation) -> Any:
+    """How its suite weighed a run; None like `scorers_of`."""
+    return _told(tx, one, evaluations.c.weighing)
+
+
+def _told(tx: Connection, one: Evaluation, column: Column[Any]) -> Any:
+    held = tx.execute(select(column).where(_row(evaluations, one))).scalar_one()
     return None if held is None else opened(held)
 
 

@@ -92,9 +92,7 @@ def m009_judgements(connection: Connection) -> None:
 def m010_scorers_of_evaluations(connection: Connection) -> None:
     """What scored a run, and what asking its targets has cost."""
     META.create_all(connection, TABLES)
-    if "scorers" not in {one["name"] for one in inspect(connection).get_columns("evaluations")}:
-        kind = evaluations.c.scorers.type.compile(connection.dialect)
-        connection.execute(text(f"ALTER TABLE evaluations ADD COLUMN scorers {kind}"))
+    _add(connection, evaluations.c.scorers)
 
 
 def m011_audit(connection: Connection) -> None:
@@ -119,6 +117,19 @@ def m014_bytes_of_the_inbox(connection: Connection) -> None:
         connection.execute(text("ALTER TABLE inbox ADD COLUMN through BIGINT"))
 
 
+def m015_weighing_of_evaluations(connection: Connection) -> None:
+    """How the suite of a run weighed what was measured."""
+    _add(connection, evaluations.c.weighing)
+
+
+def _add(connection: Connection, column: Column[Any]) -> None:
+    """A column that a later release gave to a table."""
+    table = column.table.name
+    if column.name not in {one["name"] for one in inspect(connection).get_columns(table)}:
+        kind = column.type.compile(connection.dialect)
+        connection.execute(text(f"ALTER TABLE {table} ADD COLUMN {column.name} {kind}"))
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     m001_first_tables,
     m002_experiments,
@@ -134,6 +145,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     m012_formats,
     m013_ended_sessions,
     m014_bytes_of_the_inbox,
+    m015_weighing_of_evaluations,
 )
 
 

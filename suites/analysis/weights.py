@@ -1,12 +1,13 @@
 """What counts how much in the one score of a target, as a suite states it."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from agent.catalog import BY_NAME, Dimension, metric_named
 from agent.tree import Tree
 from suites.analysis.tables import is_metric
+from suites.record import Run
 
 DIMENSIONS: tuple[Dimension, ...] = ("quality", "efficiency", "safety", "robustness", "fairness")
 # What the dimensions weigh in the overall score by themselves.
@@ -30,6 +31,11 @@ class Weighing(Tree):
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     draws: int = Field(default=2_000, ge=200, le=20_000)
     seed: int = 0
+
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        """As its suite stated it; the default where the run was kept without."""
+        return cls(**run.weighing)
 
     @field_validator("goals")
     @classmethod

@@ -1,7 +1,7 @@
 """Runs of suites: what they came to, and two of them side by side."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,6 +16,8 @@ from suites.analysis.pareto import Front
 from suites.analysis.weights import Weighing
 from suites.analysis.whole import Analysis, Lost, Measured, Standing, analyse, since
 from suites.keeping import find_run, read_run, runs_of
+
+_UNTOLD = "the run was kept without the weights and goals of its suite: these are those by default"
 
 
 class Asked(BaseModel):
@@ -42,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a run says with the default weights; targets from the best to the worst.
+    """What a run says with the weights of its suite; targets from the best to the worst.
 
     `contrasts` are the best target minus each other one, `before` each target minus itself in the
     run beside.
@@ -90,9 +92,7 @@ def read(stock: Stock, tx: Transaction, asked: Asked) -> Evaluations:
     try:
         other = find_run(tx, asked.beside, "beside")
         key = "since", whole.name, when, other.name, other.finished
-        before = stock.memory.concluded(
-            key, lambda: since(read_run(tx, whole.name), read_run(tx, other.name), Weighing())
-        )
+        before = stock.memory.concluded(key, lambda: _since(tx, whole.name, other.name))
     except BadConfig as error:
         return Evaluations(runs, _report(whole, "", ()), str(error))
     return Evaluations(runs, _report(whole, other.name, before), "")
@@ -115,8 +115,18 @@ def _analysis(stock: Stock, tx: Transaction, name: str) -> tuple[Analysis, float
     """What a finished run says: it is concluded once, and anew where the run went on."""
     one = find_run(tx, name)
     key = "run", one.name, one.finished
-    found = stock.memory.concluded(key, lambda: analyse(read_run(tx, one.name), Weighing()))
-    return found, one.finished
+    return stock.memory.concluded(key, lambda: _analysed(tx, one.name)), one.finished
+
+
+def _analysed(tx: Transaction, name: str) -> Analysis:
+    run = read_run(tx, name)
+    found = analyse(run, Weighing.of(run))
+    return found if run.weighing else replace(found, notes=(*found.notes, _UNTOLD))
+
+
+def _since(tx: Transaction, name: str, other: str) -> tuple[Contrast, ...]:
+    run = read_run(tx, name)
+    return since(run, read_run(tx, other), Weighing.of(run))
 
 
 def _report(run: Analysis, beside: str, before: tuple[Contrast, ...]) -> Report:
