@@ -14,7 +14,8 @@ from agent.scoring.engine import Engine, Wait, Want, _packs, _Piece
 from agent.scoring.forward import Pack
 from agent.scoring.memory import Rows
 from agent.scoring.models import Model
-from agent.scoring.vocabulary import Ids, Tokens, Vocabulary
+from agent.scoring.vocabulary import Tokens, Vocabulary
+from agent.scoring.words import Ids
 
 WORDS = [f"w{at}" for at in range(60)]
 

@@ -11,7 +11,7 @@ import transformers as typed
 from agent.scoring import layout, pooling
 from agent.scoring.deberta import Disentangled
 from agent.scoring.forward import Encoder, Pack, attention
-from agent.scoring.vocabulary import Ids
+from agent.scoring.words import Ids
 
 transformers: Any = typed  # most of what is called there has no types
 

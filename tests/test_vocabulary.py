@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import tokenizers as untyped
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.scoring import folders, vocabulary
+from agent.scoring import folders, words
 from agent.scoring.vocabulary import Vocabulary
 
 tokenizers: Any = untyped
@@ -40,11 +41,52 @@ def test_special_tokens_in_a_text_are_found_in_and_between_words() -> None:
 
 
 def test_words_are_forgotten_when_they_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vocabulary, "_KNOWN_BYTES", 40)
+    monkeypatch.setattr(words, "_ROWS", 8)
+    monkeypatch.setattr(words, "_OTHER_BYTES", 40)
     made = Vocabulary(tokenizers.Tokenizer.from_file(FILE))
-    for texts in (["one two three"], ["x" * 60], ["one two", "four five"], ["six one"]):
+    assert made._words is not None
+    # More at once than there are rows, a long one, and those that were forgotten meanwhile.
+    for texts in (["a b c d e f g h i j"], ["x" * 60], ["one two", "four five"], ["six one", "a"]):
         assert [one.tolist() for one in made.ids(texts, 99)] == plainly(texts)
-        assert made._words is not None and len(b"".join(made._words._known)) <= 40
+        assert made._words._used <= 8
+    assert made._words._used <= 4 and not made._words._others
+
+
+def test_words_that_share_a_row_are_told_apart() -> None:
+    made = Vocabulary(tokenizers.Tokenizer.from_file(FILE))
+    assert made._words is not None
+    made._words._mix = [np.uint64(0)] * 2
+    texts = [" ".join(f"w{at}" for at in range(40))] * 2
+    assert [one.tolist() for one in made.ids(texts, 999)] == plainly(texts)
+    # Nobody looks further than so many rows.
+    assert made._words._used == words._TRIES and len(made._words._others) == 40 - words._TRIES
+
+
+def test_a_zero_byte_behind_a_word_makes_another_word_of_it() -> None:
+    made = tokenizers.Tokenizer.from_file(FILE)
+    made.no_padding()
+    made.normalizer = tokenizers.normalizers.BertNormalizer(clean_text=False)
+    texts = ["a", "a\0", "\0", "a\0b", "\0a", "sixteen letters!\0"]
+    plain = [one.ids for one in made.encode_batch(texts, add_special_tokens=False)]
+    assert plain[0] != plain[1]
+    assert [one.tolist() for one in Vocabulary(made).ids(texts, 99)] == plain
+
+
+def test_texts_that_are_read_at_once_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(words, "_SLICE_BYTES", 10)
+    texts = ["", "one", " two  three", "", "a longer text than a slice", "four\n", "\n", "five six"]
+    assert [one.tolist() for one in WORDS.ids(texts, 99)] == plainly(texts)
+    assert WORDS.ids([], 99) == []
+
+
+def test_threads_may_ask_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(words, "_ROWS", 64)
+    made = Vocabulary(tokenizers.Tokenizer.from_file(FILE))
+    asked = [[f"{a} {b} of {a + b}" for b in range(12)] for a in range(40)]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda texts: made.ids(texts, 99), asked))
+    for texts, one in zip(asked, found, strict=True):
+        assert [ids.tolist() for ids in one] == plainly(texts)
 
 
 @pytest.mark.parametrize(

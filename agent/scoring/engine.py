@@ -19,7 +19,8 @@ import numpy as np
 from agent.scoring.forward import Pack
 from agent.scoring.memory import Memory, Rows, keys_of
 from agent.scoring.models import Model
-from agent.scoring.vocabulary import Ids, Text, Tokens
+from agent.scoring.vocabulary import Text, Tokens
+from agent.scoring.words import Ids
 
 if TYPE_CHECKING:
     import torch
@@ -123,8 +124,7 @@ class Engine:
 
     def _run(self, model: Model, texts: Sequence[Text]) -> list[Rows]:
         order = sorted(range(len(texts)), key=lambda at: _chars(texts[at]))
-        size = _CPU_TEXTS if model.device == "cpu" else _GPU_TEXTS
-        chunks = [order[at : at + size] for at in range(0, len(order), size)]
+        chunks = _chunks(order, _CPU_TEXTS if model.device == "cpu" else _GPU_TEXTS)
         found: list[list[Rows]] = [[] for _ in texts]
         for pack, rows in self._computed(model, texts, chunks):
             first = 0
@@ -261,6 +261,15 @@ def _chars(text: Text) -> int:
 
 def _counts(model: Model, pack: Sequence[_Piece]) -> list[int]:
     return [len(piece.tokens.ids) if model.per_token else 1 for piece in pack]
+
+
+def _chunks(order: Sequence[int], most: int) -> list[Sequence[int]]:
+    """Places in chunks of at most so many; the first ones, for which a model waits, are smaller."""
+    made, at, size = list[Sequence[int]](), 0, most // 8
+    while at < len(order):
+        made.append(order[at : at + size])
+        at, size = at + size, min(2 * size, most)
+    return made
 
 
 def _packs(pieces: Sequence[_Piece], budget: Callable[[], int]) -> Iterator[list[_Piece]]:

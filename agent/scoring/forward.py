@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from agent.scoring import layout
 from agent.scoring.layout import Layer, Linear, Norm, Weights
-from agent.scoring.vocabulary import Ids
+from agent.scoring.words import Ids
 
 if TYPE_CHECKING:
     import torch

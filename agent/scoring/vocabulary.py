@@ -6,24 +6,19 @@ BERT's tokenisers read a text word by word, so a word that was read before is lo
 import hashlib
 import json
 from array import array
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-# Ids are 32-bit integers in an array, which is cut and joined without a look at any of them.
+from agent.scoring.words import Ids, Words
+
 if TYPE_CHECKING:
     import tokenizers
-
-    Ids = array[int]
-else:  # Python 3.11 knows no parameter of an array
-    Ids = array
 
 # A text, or two that a cross-encoder reads together.
 Text = str | tuple[str, str]
 # A tokeniser reads a whole text before it cuts; ten characters a token are nearly always enough.
 _TOKEN_CHARS = 10
-# Of the words that are remembered: some 300,000 words, tens of megabytes with all around them.
-_KNOWN_BYTES = 2 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +44,7 @@ class Vocabulary:
         self._pairs = type(tokenizer).from_str(tokenizer.to_str())
         first, *rest = tokenizer.encode("").ids or [0]
         self._first, self._last = _ids([first]), _ids(rest)
-        self._words = _Words(tokenizer) if _by_words(tokenizer) else None
+        self._words = Words(tokenizer) if _by_words(tokenizer) else None
 
     def ids(self, texts: Sequence[str], max_tokens: int, slices: int = 1) -> list[Ids]:
         """At least `max_tokens` ids of each text, special tokens left out: its first ones, or those
@@ -101,47 +96,6 @@ class Vocabulary:
         clean = [_clean(text) for text in texts]
         made = self._tokenizer.encode_batch_fast(clean, add_special_tokens=False)
         return [_ids(one.ids) for one in made]
-
-
-class _Words:
-    """The words that were read, with their ids as bytes: joining them is all that a text costs.
-
-    On 16 cores an accelerator waited for the tokeniser, which took 1.3 ms of their time a text;
-    then for Python, which took twice as long for words as strings, and of all texts at once.
-    """
-
-    def __init__(self, tokenizer: "tokenizers.Tokenizer") -> None:
-        self._tokenizer = tokenizer
-        self._known: dict[bytes, bytes] = {}
-        self._room = _KNOWN_BYTES
-
-    def ids(self, texts: Sequence[str]) -> list[Ids]:
-        """The ids of each text."""
-        # Another thread may begin anew meanwhile; this one goes on with what it has.
-        known = self._known
-        find, found = known.__getitem__, list[Ids]()
-        unread: dict[int, list[bytes]] = {}
-        for at, text in enumerate(texts):
-            words = _utf8(text).replace(b"\n", b" ").split(b" ")
-            try:
-                found.append(array("i", b"".join(map(find, words))))
-            except KeyError:
-                found.append(array("i"))
-                unread[at] = words
-        self._learn(known, {word for words in unread.values() for word in words} - known.keys())
-        for at, words in unread.items():
-            found[at] = array("i", b"".join(map(find, words)))
-        return found
-
-    def _learn(self, known: dict[bytes, bytes], words: Set[bytes]) -> None:
-        new = list(words)
-        made = self._tokenizer.encode_batch_fast(
-            [word.decode() for word in new], add_special_tokens=False
-        )
-        known.update((word, _ids(one.ids).tobytes()) for word, one in zip(new, made, strict=True))
-        self._room -= sum(map(len, new))
-        if self._room < 0:
-            self._known, self._room = {}, _KNOWN_BYTES
 
 
 def _by_words(tokenizer: "tokenizers.Tokenizer") -> bool:
