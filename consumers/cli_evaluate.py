@@ -104,9 +104,9 @@ def evaluate_suite(
 def show_run(run: Run, as_json: bool, aside: Aside, concluded: Conclusion) -> None:
     """What a run came to, for people or for a machine."""
     if as_json:
-        print_json(as_rows(run) | as_tree(aside) | concluded.as_json())
+        print_json(as_rows(run, concluded.weighing.seed) | as_tree(aside) | concluded.as_json())
         return
-    for made in _tables(lines_of(run)):
+    for made in _tables(lines_of(run, concluded.weighing.seed)):
         wide.print(made)
     for line in _remarks(run):
         say(line)
@@ -115,7 +115,7 @@ def show_run(run: Run, as_json: bool, aside: Aside, concluded: Conclusion) -> No
     err.print(f"kept as {run.name}", markup=False, highlight=False)
 
 
-def as_rows(run: Run) -> dict[str, Any]:
+def as_rows(run: Run, seed: int) -> dict[str, Any]:
     """A run without its texts, as plain data."""
     return {
         "run": run.name,
@@ -128,7 +128,7 @@ def as_rows(run: Run) -> dict[str, Any]:
              "measures": dict(one.measures)}
             for one in run.outcomes
         ],
-        "figures": [one.as_json() for one in lines_of(run)],
+        "figures": [one.as_json() for one in lines_of(run, seed)],
     }  # fmt: skip
 
 
@@ -188,10 +188,12 @@ def _tables(found: Sequence[Line]) -> Iterator[Any]:
         targets = list(dict.fromkeys(one.target for one in mine))
         made = bare_table(task, *targets, words=(task,))
         for metric in filter(of_answers, dict.fromkeys(one.figure.metric for one in mine)):
-            there = {one.target: one.figure for one in mine if one.figure.metric == metric}
+            rows = [one for one in mine if one.figure.metric == metric]
+            there = {one.target: one.figure for one in rows}
             if not any(one.n for one in there.values()):
                 continue
-            made.add_row(f"  {metric}", *(_cell(there.get(target)) for target in targets))
+            label = f"{metric}, share flagged" if rows[0].flagged else metric
+            made.add_row(f"  {label}", *(_cell(there.get(target)) for target in targets))
         yield made
 
 

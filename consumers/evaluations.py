@@ -157,4 +157,4 @@ def _cells(one: Contrast) -> Iterator[str]:
     yield change(one.difference.mean, one.unit)
     lower, upper = change(one.difference.lower, one.unit), change(one.difference.upper, one.unit)
     yield f"[{lower}, {upper}]"
-    yield "now" if one.better == one.ours else "then" if one.better else "not told apart"
+    yield "now" if one.better == one.ours else "then" if one.better else one.undecided

@@ -5,9 +5,12 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from agent.buckets import Ints
 from agent.catalog import METRICS, metric_named
 from agent.columns import RECORD_METRICS
 from agent.record import NOT_MEANT, UNASKED
+from suites.analysis.tables import flags, is_metric
+from suites.analysis.weights import Weighing
 from suites.intervals import Figure, figure
 from suites.record import Outcome, Run
 from suites.twins import blocks_of, places_of
@@ -18,32 +21,43 @@ _PLACE = {metric.name: place for place, metric in enumerate(METRICS)}
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One metric of what a target made of a task."""
+    """One metric of what a target made of a task; `flagged` as in `suites.analysis.whole`."""
 
     task: str
     target: str
     figure: Figure
+    flagged: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The line as plain data; a number that there is not is null."""
-        held = {"task": self.task, "target": self.target, **asdict(self.figure)}
+        about = {"task": self.task, "target": self.target, "flagged": self.flagged}
+        held = about | asdict(self.figure)
         return {
             name: None if isinstance(value, float) and not math.isfinite(value) else value
             for name, value in held.items()
         }
 
 
-def lines_of(run: Run) -> list[Line]:
-    """Every metric of every task and target that an item has a value in, in catalogue order."""
+def lines_of(run: Run, seed: int | None = None) -> list[Line]:
+    """Every metric of every task and target that an item has a value in, in catalogue order.
+
+    The figures are those of the report by the same seed; without one, by that of the run.
+    """
     blocks = blocks_of(run.items)
+    drawn = Weighing.of(run).seed if seed is None else seed
     return [
-        Line(task, one.target, found)
+        line
         for task in dict.fromkeys(item.task for item in run.items)
         for one in run.outcomes
         for metric in metrics_of(one)
-        if (found := figure(metric, one, places=_places(run, task, metric), blocks=blocks)).n
-        or found.missing
+        if (line := _line(run, one, task, metric, drawn, blocks)).figure.n or line.figure.missing
     ]
+
+
+def _line(run: Run, one: Outcome, task: str, metric: str, seed: int, blocks: Ints) -> Line:
+    share = is_metric(metric) and flags(metric_named(metric))
+    made = figure(metric, one, seed, _places(run, task, metric), blocks=blocks, flagged=share)
+    return Line(task, one.target, made, share)
 
 
 def _places(run: Run, task: str, metric: str) -> list[int]:

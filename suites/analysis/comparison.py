@@ -36,6 +36,12 @@ class Contrast:
     theirs_mean: float
     better: str
 
+    @property
+    def undecided(self) -> str:
+        """Why nobody is `better`, in words."""
+        alike = self.difference.lower <= 0 <= self.difference.upper
+        return "not told apart" if alike else "differs, neither end is good"
+
 
 def contrasts(
     run: Run, table: Table, levels: Levels, ours: str, theirs: str, weighing: Weighing,

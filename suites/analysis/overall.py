@@ -84,19 +84,23 @@ class Levels:
         }
 
 
-def levels_of(table: Table, weighing: Weighing) -> Levels:
-    """The parts of every dimension, drawn again and again."""
+def levels_of(table: Table, weighing: Weighing, own: int | None = None) -> Levels:
+    """The parts of every dimension, drawn again and again.
+
+    Only the first `own` targets, if so many are told, make goals and say what counts; the others
+    are those of an earlier run.
+    """
     notes: list[str] = []
     parts: list[Part] = []
     wanted = [
         (dimension, task, metric)
         for task in table.tasks
         for dimension in DIMENSIONS
-        for metric in counting(table, task, dimension, weighing)
+        for metric in counting(table, task, dimension, weighing, own)
     ]
     means = _means(table, weighing, [(task, metric) for _, task, metric in wanted])
     for (dimension, task, metric), mean in zip(wanted, means, strict=True):
-        levels = _level(metric_named(metric), mean, weighing)
+        levels = _level(metric_named(metric), mean, weighing, own)
         if np.isnan(levels[0]).any():
             empty = [name for name, no in zip(table.targets, np.isnan(mean[0]), strict=True) if no]
             notes.append(f"{metric} of {task} does not count: no value of {', '.join(empty)}")
@@ -115,8 +119,10 @@ def levels_of(table: Table, weighing: Weighing) -> Levels:
     return Levels(table.targets, tuple(parts), shares, tuple(notes))
 
 
-def counting(table: Table, task: str, dimension: Dimension, weighing: Weighing) -> list[str]:
-    """The metrics that count for a dimension in a task.
+def counting(
+    table: Table, task: str, dimension: Dimension, weighing: Weighing, own: int | None = None
+) -> list[str]:
+    """The metrics that count for a dimension in a task; `own` is that of `levels_of`.
 
     Named ones alone where the suite names any of the dimension. Otherwise, of quality: right or
     wrong where the references are choices or numbers; else what compares with a reference; else
@@ -134,16 +140,16 @@ def counting(table: Table, task: str, dimension: Dimension, weighing: Weighing) 
     if dimension == "quality":
         return [c.metric.name for c in _substance(table, task, here)]
     if dimension == "efficiency":
-        return [c.metric.name for c in here if _fits(c.metric, table, weighing)]
+        return [c.metric.name for c in here if _fits(c.metric, table, weighing, own)]
     return [c.metric.name for c in here]
 
 
-def _fits(metric: Metric, table: Table, weighing: Weighing) -> bool:
+def _fits(metric: Metric, table: Table, weighing: Weighing, own: int | None) -> bool:
     if metric.kind != "amount":
         return metric.name not in _UNCOUNTED
     if metric.name in weighing.goals:
         return True
-    return metric.name in _AMOUNTS and len(table.targets) > 1
+    return metric.name in _AMOUNTS and len(table.targets[:own]) > 1
 
 
 def _substance(table: Table, task: str, columns: Sequence[Column]) -> list[Column]:
@@ -176,18 +182,19 @@ def _stands_beside(metric: Metric) -> bool:
     return "contexts" in metric.text or metric.name == "satisfaction"
 
 
-def _level(metric: Metric, mean: Floats, weighing: Weighing) -> Floats:
+def _level(metric: Metric, mean: Floats, weighing: Weighing, own: int | None) -> Floats:
     """The goodness of means [1 + draws, targets]; of an amount goal / mean, at most 1.
 
     Without a goal the smallest mean of the same draw is one: half the score is twice the amount.
+    What is none of the run's own may then be above 1: at 1 no target could become worse than it.
     """
     if metric.kind != "amount":
         return mean
     goal = weighing.goals.get(metric.name)
-    least = np.full((len(mean), 1), goal) if goal else mean.min(axis=1, keepdims=True)
+    least = np.full((len(mean), 1), goal) if goal else mean[:, :own].min(axis=1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
-        level: Floats = np.where(mean > 0, np.minimum(1.0, least / mean), mean + 1.0)
-    return level
+        level: Floats = np.where(mean > 0, least / mean, mean + 1.0)
+    return np.minimum(1.0, level) if goal else level
 
 
 def _steady(levels: Floats) -> Floats:

@@ -157,11 +157,13 @@ def analyse(
 def since(run: Run, earlier: Run, weighing: Weighing) -> tuple[Contrast, ...]:
     """Every target beside itself in an earlier run, but for what rests on a changed scorer.
 
+    Amounts of both are held against the goals of this run, so that it scores as it does alone.
     Raises BadConfig where they share no item.
     """
     both = merged(run, earlier, f"{earlier.name}:")
     table = table_of(both)
-    levels, names = levels_of(table, weighing), [one.target for one in earlier.outcomes]
+    levels = levels_of(table, weighing, len(run.outcomes))
+    names = [one.target for one in earlier.outcomes]
     found = [
         one
         for outcome in run.outcomes
