@@ -100,7 +100,7 @@ class ScorerOptions(Tree):
     rate: float = Field(default=1.0, ge=0, le=1)
     # A folder or a name in the local model cache, instead of the shipped one.
     model: str | None = Field(default=None, min_length=1)
-    # The digest that the model must have.
+    # The sha256 that the model's file of weights must have.
     sha256: str | None = None
     # `auto`, `cpu`, `cuda` or one of several, `cuda:1`.
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")

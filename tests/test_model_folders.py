@@ -1,6 +1,8 @@
 """Folders of models as others saved them: what they ask for, and what is refused of them."""
 
+import hashlib
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,14 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from agent.config import load_config
 from agent.errors import BadConfig
 from agent.record import Call
 from agent.scoring import Options, load
 from agent.scoring.engine import Engine
 from agent.scoring.folders import Source
 from agent.scoring.models import load_classifier, load_embedder
-from tests.test_scoring_models import CLASSES, TEXTS, config, tokenizer, transformers
+from consumers.commands import check
+from tests.test_scoring_models import CLASSES, TEXTS, WORDS, config, tokenizer, transformers
 
 
 @pytest.fixture
@@ -109,6 +114,114 @@ def test_what_cannot_be_read_is_named(
     else:
         _edit(folder / file, **content)
     assert refused(folder).startswith(f"scorers.toxicity.model: FOLDER/{file} {problem}")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"num_attention_heads": 5}, "its 5 heads do not divide its width, 16"),
+        ({"hidden_size": 32}, "its configuration has width 32, its weights 16"),
+        ({"id2label": dict(enumerate("abcde"))}, "it names 5 labels and has 3 outputs"),
+        ({"max_position_embeddings": 512}, "512 tokens need 512 positions, its weights have 32"),
+        ({"max_position_embeddings": 2}, "it reads 2 tokens at a time, 2 of which stand round"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_its_weights_is_refused(
+    folder: Path, change: dict[str, Any], problem: str
+) -> None:
+    _edit(folder / "config.json", **change)
+    line = f"scorers.toxicity.model: FOLDER cannot be loaded: {problem}"
+    assert refused(folder).startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("weight", "shape", "problem"),
+    [
+        ("bert.embeddings.word_embeddings.weight", (60, 16), "ids up to 63, its weights 60 words"),
+        ("classifier.weight", (3, 8), "two short texts cannot be run by it: mat1 and mat2 "),
+        ("bert.embeddings.token_type_embeddings.weight", (0, 16), "cannot be run by it: "),
+        ("classifier.bias", (3,), "it gives no numbers for two short texts"),
+    ],
+)
+def test_weights_that_cannot_read_a_text_are_refused(
+    folder: Path, weight: str, shape: tuple[int, ...], problem: str
+) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights[weight] = torch.full(shape, math.nan)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    assert problem in refused(folder)
+
+
+def test_a_cross_encoder_that_knows_no_second_text_is_refused(folder: Path) -> None:
+    _edit(folder / "config.json", id2label={0: "entailment", 1: "toxicity", 2: "neutral"})
+    weights = load_file(folder / "model.safetensors")
+    types = "bert.embeddings.token_type_embeddings.weight"
+    weights[types] = weights[types][:1]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    assert load("toxicity", Options(str(folder), device="cpu")).version
+    with pytest.raises(BadConfig, match=r"^scorers\.groundedness\.model: .* cannot be run by it"):
+        load("groundedness", Options(str(folder), device="cpu"))
+
+
+def test_a_sentence_encoder_and_one_of_tokens_are_tried_too(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    norm = "bert.encoder.layer.1.output.LayerNorm.weight"
+    weights[norm] = torch.full((16,), math.nan)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    for name in ("relevance", "bertscore"):
+        with pytest.raises(BadConfig, match=rf"^scorers\.{name}\.model: .* no numbers for two"):
+            load(name, Options(str(folder), device="cpu"))
+
+
+def test_check_says_what_does_not_fit(folder: Path, tmp_path: Path) -> None:
+    _edit(folder / "config.json", num_attention_heads=5)
+    asked = {"toxicity": {"model": str(folder), "device": "cpu"}}
+    away = {"brokers": ["127.0.0.1:1"]}
+    store = {"url": f"sqlite:///{tmp_path / 'v.db'}"}
+    row = check(load_config(models=False, scorers=asked, kafka=away, store=store))[0]
+    assert (row["what"], row["ok"]) == ("scorers", False)
+    assert row["detail"].startswith("scorers.toxicity.model: ")
+    assert row["detail"].endswith("its 5 heads do not divide its width, 16")
+
+
+def _version(folder: Path) -> str:
+    return load("toxicity", Options(str(folder), device="cpu")).version
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("tokenizer.json", tokenizer(WORDS[::-1]).to_str()),
+        ("config.json", {"id2label": dict(enumerate(["toxic", "severe_toxic", "insult"]))}),
+        ("tokenizer_config.json", '{"model_max_length": 16}'),
+        ("1_Pooling/config.json", '{"pooling_mode": "cls"}'),
+    ],
+)
+def test_what_decides_a_score_beside_the_weights_is_in_the_version_and_not_in_the_pin(
+    folder: Path, file: str, content: str | dict[str, Any]
+) -> None:
+    _edit(folder / "config.json", id2label=dict(enumerate(CLASSES)))
+    before = _version(folder)
+    (folder / "1_Pooling").mkdir()
+    (folder / "README.md").write_text("Of no account.")
+    assert _version(folder) == before
+    if isinstance(content, str):
+        (folder / file).write_text(content)
+    else:
+        _edit(folder / file, **content)
+    assert _version(folder) != before
+    pin = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    assert load("toxicity", Options(str(folder), pin, "cpu")).version == _version(folder)
+
+
+def test_an_engine_keeps_models_of_one_file_of_weights_and_other_words_apart(folder: Path) -> None:
+    _edit(folder / "config.json", id2label=dict(enumerate(CLASSES)))
+    engine, given = Engine(), []
+    for words in (WORDS, WORDS[::-1], WORDS):
+        tokenizer(words).save(str(folder / "tokenizer.json"))
+        scorer = load("toxicity", Options(str(folder), device="cpu", engine=engine))
+        given.append(scorer.score([Call("c", 0.0, "m", prompt="w3 w7")])["prompt_toxicity"][0])
+    assert given[0] == given[2] != given[1]
 
 
 def test_labels_that_do_not_match_are_those_of_a_model_that_is_named(folder: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,9 @@ def config(**more: Any) -> Any:
     )  # fmt: skip
 
 
-def tokenizer() -> tokenizers.Tokenizer:
+def tokenizer(words: Sequence[str] = WORDS) -> tokenizers.Tokenizer:
     """A word tokeniser that puts [CLS] and [SEP] round a text, as BERT's does."""
-    vocabulary = {word: at for at, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
+    vocabulary = {word: at for at, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words])}
     made = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, "[UNK]"))
     made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     made.post_processor = tokenizers.processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
@@ -103,6 +104,14 @@ def test_a_folder_of_safetensors_scores_as_its_checkpoint(tmp_path: Path, classi
     assert one.version != other.version
     scores = [[s.value for s in x.score(calls(TEXTS))["prompt_toxicity"]] for x in (one, other)]
     assert scores[0] == pytest.approx(scores[1], abs=1e-6)
+
+
+def test_what_stands_beside_a_checkpoint_is_in_its_version(tmp_path: Path, classifier: Any) -> None:
+    path, found = detoxify(tmp_path, classifier), []
+    for words in (WORDS, WORDS[::-1]):
+        tokenizer(words).save(str(tmp_path / "tokenizer.json"))
+        found.append(load("toxicity", Options(str(path), device="cpu")).version)
+    assert found[0] != found[1]
 
 
 def test_toxicity_says_why_a_text_has_no_score(tmp_path: Path, classifier: Any) -> None:
@@ -276,7 +285,7 @@ def test_broken_weights_give_invalid_scores(tmp_path: Path, classifier: Any) -> 
     classifier.save_pretrained(tmp_path)
     tokenizer().save(str(tmp_path / "tokenizer.json"))
     weights = load_file(tmp_path / "model.safetensors")
-    weights["classifier.bias"] = torch.full((3,), math.nan)
+    weights["bert.embeddings.word_embeddings.weight"][5] = math.nan  # of w1; others are read
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     settings = json.loads((tmp_path / "config.json").read_text())
     settings["id2label"] = dict(enumerate(CLASSES))

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 # The first twelve hex digits tell models apart and keep a version readable.
 _DIGEST_CHARS = 12
+# What is read of a folder beside its weights: labels, words, lengths, pooling.
+_DECIDING = (
+    "config.json", "tokenizer.json", "tokenizer_config.json", "modules.json",
+    "sentence_bert_config.json", "1_Pooling/config.json",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -107,13 +112,23 @@ def safetensors(key: str, folder: Path) -> Path:
     return file
 
 
-def digest(source: Source, file: Path) -> str:
-    """The first digits of a file's sha256; raises BadConfig where another one was asked for."""
+def digest(source: Source, file: Path, folder: Path) -> str:
+    """A digest of a file of weights and of all else in a folder that decides a score.
+
+    Raises BadConfig where the file itself has another sha256 than the one that was asked for.
+    """
+    weights = sha256(file)
+    if source.sha256 is not None and source.sha256.lower() != weights:
+        raise BadConfig(f"scorers.{source.scorer}.sha256", f"{file.name} has sha256 {weights}")
+    beside = [(name, folder / name) for name in _DECIDING]
+    told = [weights, *(f"{name} {sha256(path)}" for name, path in beside if path.is_file())]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:_DIGEST_CHARS]
+
+
+def sha256(file: Path) -> str:
+    """The sha256 of a file, which is read again only when it is another one."""
     now = file.stat()
-    digest = _sha256(file, now.st_ino, now.st_size, now.st_mtime_ns)
-    if source.sha256 is not None and source.sha256.lower() != digest:
-        raise BadConfig(f"scorers.{source.scorer}.sha256", f"{file.name} has sha256 {digest}")
-    return digest[:_DIGEST_CHARS]
+    return _sha256(file, now.st_ino, now.st_size, now.st_mtime_ns)
 
 
 # Fourteen readers share the 90 MB of MiniLM, whose digest takes 60 ms each time.

@@ -123,12 +123,18 @@ class Encoder:
         self._act = activation(config.activation)
         # RoBERTa's positions start behind its padding index.
         roberta = "roberta" in config.family
-        self._first_position = int(config.raw.get("pad_token_id") or 0) + 1 if roberta else 0
+        self.first_position = int(config.raw.get("pad_token_id") or 0) + 1 if roberta else 0
 
     @property
     def kind(self) -> "torch.dtype":
         """The number type of the weights."""
         return self.weights["embeddings.word_embeddings.weight"].dtype
+
+    @property
+    def positions(self) -> int:
+        """The most tokens of a text, as the configuration says."""
+        told = int(self.config.raw.get("max_position_embeddings", 512))
+        return told - 2 if "roberta" in self.config.family else told
 
     def hidden(self, pack: Texts) -> "torch.Tensor":
         """Hidden states [tokens, width] behind the last layer; of a rectangle [texts, length,
@@ -142,7 +148,7 @@ class Encoder:
         weights, x = self.weights, None
         for name, at in (
             ("word", pack.ids),
-            ("position", pack.positions + self._first_position),
+            ("position", pack.positions + self.first_position),
             ("token_type", pack.types),
         ):
             table = weights.get(f"embeddings.{name}_embeddings.weight")

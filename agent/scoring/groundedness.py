@@ -39,7 +39,7 @@ class Groundedness:
     def __init__(self, options: Options) -> None:
         self._engine, source = options.engine, options.source(self.name)
         self._pairs = options.model is not None
-        self._model = load_classifier(source) if self._pairs else load_embedder(source)
+        self._model = load_classifier(source, pairs=True) if self._pairs else load_embedder(source)
         several = self._pairs and self._model.columns > 1
         self._column = column(self.name, self._model, _SUPPORTED, options.model) if several else 0
         self.version = f"3+{self._model.digest}"

@@ -139,7 +139,10 @@ def norm(weights: Weights, name: str, eps: float) -> Norm:
 
 
 def layers(weights: Weights, config: Config) -> list[Layer]:
-    """The layers in order; ALBERT's stand in the list as often as they are run."""
+    """The layers in order; ALBERT's stand in the list as often as they are run.
+
+    Raises ValueError for a width or heads that the configuration has otherwise.
+    """
     import torch
 
     names, found = FAMILIES[config.family], []
@@ -151,6 +154,7 @@ def layers(weights: Weights, config: Config) -> list[Layer]:
         if place not in made:
             parts = [place + part for part in (names.query, names.key, names.value)]
             qkv = [torch.cat([weights[f"{p}.{kind}"] for p in parts]) for kind in _KINDS]
+            _check_width(config, len(qkv[0]) // 3)
             made[place] = Layer(
                 Linear(qkv[0], qkv[1]),
                 linear(weights, place + names.out),
@@ -161,3 +165,11 @@ def layers(weights: Weights, config: Config) -> list[Layer]:
             )
         found.append(made[place])
     return found
+
+
+def _check_width(config: Config, width: int) -> None:
+    told = int(config.raw.get("dim") or config.raw["hidden_size"])
+    if told != width:
+        raise ValueError(f"its configuration has width {told}, its weights {width}")
+    if config.heads < 1 or width % config.heads:
+        raise ValueError(f"its {config.heads} heads do not divide its width, {width}")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from agent.errors import BadConfig
 from agent.scoring import cpu, folders, layout, pooling
 from agent.scoring.forward import Encoder, Pack
+from agent.scoring.trial import tried
 from agent.scoring.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def load_embedder(source: folders.Source) -> Model:
         made = _model(f"{kind}:{digest}", digest, folder, encoder, rows, (), device)
         told = folders.read_json(folder / "sentence_bert_config.json").get("max_seq_length")
         most = min(made.max_tokens, told or _tokenizer_tokens(folder))
-    return _twin(source, replace(made, max_tokens=most))
+        made = tried(replace(made, max_tokens=most), encoder)
+    return _twin(source, made)
 
 
 def load_states(source: folders.Source) -> Model:
@@ -98,7 +100,8 @@ def load_states(source: folders.Source) -> Model:
         # As many tokens as its tokeniser allows, whatever an embedding of it is made of.
         most = min(made.max_tokens, _tokenizer_tokens(folder))
         alone = _alone(folder, digest, encoder, device) if source.model is None else None
-        return replace(made, per_token=True, max_tokens=most, embedding=alone)
+        whole = replace(made, per_token=True, max_tokens=most, embedding=alone)
+        return tried(whole, encoder)
 
 
 def load_suite(source: folders.Source, heads: Path | None = None) -> Model:
@@ -136,7 +139,8 @@ def _suite(folder: Path, digest: str, heads: Path, device: str, bfloat16: bool) 
     made = _model(f"suite:{digest}", digest, folder, encoder, rows, labels, device)
     alone = _alone(folder, digest.partition("-")[0], encoder, device)
     columns, most = len(labels) + alone.columns, alone.max_tokens
-    return replace(made, columns=columns, max_tokens=most, windows=alone.windows, embedding=alone)
+    made = replace(made, columns=columns, max_tokens=most, windows=alone.windows, embedding=alone)
+    return tried(made, encoder)
 
 
 def _alone(folder: Path, digest: str, encoder: Encoder, device: str) -> Model:
@@ -151,7 +155,7 @@ def _folder(source: folders.Source) -> tuple[Path, str]:
         folder = folders.shipped(source.key)
     else:
         folder = folders.place(source.key, source.model)
-    return folder, folders.digest(source, folders.safetensors(source.key, folder))
+    return folder, folders.digest(source, folders.safetensors(source.key, folder), folder)
 
 
 # By digest, like the suite above: many scorers read the same weights, in memory once.
@@ -160,8 +164,8 @@ def _plain_encoder(folder: Path, _: str, device: str, bfloat16: bool) -> Encoder
     return _encoder(folders.read_config(folder), folders.read_weights(folder), device, bfloat16)
 
 
-def load_classifier(source: folders.Source) -> Model:
-    """A text classifier; its labels name the columns.
+def load_classifier(source: folders.Source, pairs: bool = False) -> Model:
+    """A classifier of texts, or of `pairs` of them; its labels name the columns.
 
     Raises BadConfig, naming the key, for a model that is not there or cannot be read.
     """
@@ -169,13 +173,13 @@ def load_classifier(source: folders.Source) -> Model:
         raise BadConfig(source.key, "needs a folder with safetensors or a Detoxify .ckpt file")
     place = folders.place(source.key, source.model)
     if place.is_file():
-        return _twin(source, _detoxify(source, place))
-    digest = folders.digest(source, folders.safetensors(source.key, place))
+        return _twin(source, _detoxify(source, place, pairs))
+    digest = folders.digest(source, folders.safetensors(source.key, place), place)
     with folders.translated(source.key, place):
         raw = folders.read_config(place)
         names = raw.get("id2label") or {}
         labels = tuple(str(names[at]) for at in sorted(names, key=int))
-        where = _device(source), source.bfloat16
+        where = _device(source), source.bfloat16, pairs
         made = classifier(digest, place, raw, folders.read_weights(place), _labels(labels), *where)
         # The rule of transformers' own pipelines.
         several = raw.get("problem_type") == "multi_label_classification"
@@ -183,14 +187,14 @@ def load_classifier(source: folders.Source) -> Model:
     return _twin(source, made)
 
 
-def _detoxify(source: folders.Source, path: Path) -> Model:
+def _detoxify(source: folders.Source, path: Path, pairs: bool) -> Model:
     state, kind, names = folders.checkpoint(source.key, path)
     beside = (path.parent / "config.json").is_file()
     folder = path.parent if beside else folders.cached(source.key, kind, f"or beside {path.name}")
-    digest = folders.digest(source, path)
+    digest = folders.digest(source, path, folder)
     with folders.translated(source.key, path):
         raw = folders.read_config(folder)
-        where = _device(source), source.bfloat16
+        where = _device(source), source.bfloat16, pairs
         return classifier(digest, folder, raw, state, _labels(names), *where)
 
 
@@ -202,10 +206,11 @@ def classifier(
     labels: tuple[str, ...],
     device: str,
     bfloat16: bool = False,
+    pairs: bool = False,
 ) -> Model:
     """A sequence classifier from its weights; `folder` holds its tokeniser.
 
-    Raises KeyError with the name of a weight that is missing.
+    Raises KeyError with the name of a weight that is missing, ValueError for what does not fit.
     """
     encoder = _encoder(raw, weights, device, bfloat16)
     rows = pooling.classifier(encoder, encoder.weights)
@@ -215,9 +220,12 @@ def classifier(
         if f"{name}.weight" in encoder.weights
     )
     columns = len(encoder.weights[f"{out}.weight"])
+    if len(labels) > columns:
+        raise ValueError(f"it names {len(labels)} labels and has {columns} outputs")
     # The unbiased Detoxify models have more outputs than named classes; those stand first.
     labels += tuple(f"output_{at}" for at in range(len(labels), columns))
-    return _model(f"classifier:{digest}", digest, folder, encoder, rows, labels, device)
+    made = _model(f"classifier:{digest}", digest, folder, encoder, rows, labels, device)
+    return tried(made, encoder, pairs)
 
 
 def _encoder(
@@ -259,7 +267,7 @@ def _model(
 ) -> Model:
     raw = encoder.config.raw
     columns = len(labels) or int(raw.get("dim") or raw["hidden_size"])
-    limit = min(_positions(encoder), 512)
+    limit = min(encoder.positions, 512)
     # On a GPU it is no choice.
     mark = "-bfloat16" if device == "cpu" and encoder.kind.itemsize == 2 else ""
     words = vocabulary(folder / "tokenizer.json")
@@ -271,20 +279,18 @@ def _tokenizer_tokens(folder: Path) -> int:
     return int(told or 512)
 
 
-def _positions(encoder: Encoder) -> int:
-    positions = int(encoder.config.raw.get("max_position_embeddings", 512))
-    # RoBERTa's start behind the padding index.
-    return positions - 2 if "roberta" in encoder.config.family else positions
-
-
-@cache
 def vocabulary(path: Path) -> Vocabulary:
     """The tokeniser of a folder, the same one for every model that names it."""
-    import tokenizers
-
     if not path.is_file():
         writes = "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)"
         raise folders.BadFile(path, f"is not there; {writes} of transformers writes it")
+    return _vocabulary(path, folders.sha256(path))
+
+
+@cache
+def _vocabulary(path: Path, _: str) -> Vocabulary:
+    import tokenizers
+
     with folders.reading(path):
         return Vocabulary(tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8")))
 

@@ -76,6 +76,10 @@ class Vocabulary:
         few = len(begun) < len(text) and len(self._encode([begun])[0]) < max_tokens
         return text if few else begun
 
+    def highest(self) -> int:
+        """The highest id that a text may have."""
+        return max(self._tokenizer.get_vocab().values())
+
     def windows(self, ids: Ids, max_tokens: int, most: int) -> list[Tokens]:
         """A text as windows of at most `max_tokens`; when `most` are too few they are spread
         evenly from its start to its end."""
