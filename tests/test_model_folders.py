@@ -20,7 +20,15 @@ from agent.scoring.engine import Engine
 from agent.scoring.folders import Source
 from agent.scoring.models import load_classifier, load_embedder
 from consumers.commands import check
-from tests.test_scoring_models import CLASSES, TEXTS, WORDS, config, tokenizer, transformers
+from tests.test_scoring_models import (
+    CLASSES,
+    TEXTS,
+    WORDS,
+    config,
+    detoxify,
+    tokenizer,
+    transformers,
+)
 
 
 @pytest.fixture
@@ -222,6 +230,15 @@ def test_an_engine_keeps_models_of_one_file_of_weights_and_other_words_apart(fol
         scorer = load("toxicity", Options(str(folder), device="cpu", engine=engine))
         given.append(scorer.score([Call("c", 0.0, "m", prompt="w3 w7")])["prompt_toxicity"][0])
     assert given[0] == given[2] != given[1]
+
+
+def test_what_stands_beside_a_checkpoint_is_in_its_version(tmp_path: Path) -> None:
+    made = transformers.BertForSequenceClassification(config(num_labels=3))
+    path, found = detoxify(tmp_path, made), []
+    for words in (WORDS, WORDS[::-1]):
+        tokenizer(words).save(str(tmp_path / "tokenizer.json"))
+        found.append(load("toxicity", Options(str(path), device="cpu")).version)
+    assert found[0] != found[1]
 
 
 def test_labels_that_do_not_match_are_those_of_a_model_that_is_named(folder: Path) -> None:

@@ -106,14 +106,6 @@ def test_a_folder_of_safetensors_scores_as_its_checkpoint(tmp_path: Path, classi
     assert scores[0] == pytest.approx(scores[1], abs=1e-6)
 
 
-def test_what_stands_beside_a_checkpoint_is_in_its_version(tmp_path: Path, classifier: Any) -> None:
-    path, found = detoxify(tmp_path, classifier), []
-    for words in (WORDS, WORDS[::-1]):
-        tokenizer(words).save(str(tmp_path / "tokenizer.json"))
-        found.append(load("toxicity", Options(str(path), device="cpu")).version)
-    assert found[0] != found[1]
-
-
 def test_toxicity_says_why_a_text_has_no_score(tmp_path: Path, classifier: Any) -> None:
     scorer = load("toxicity", Options(str(detoxify(tmp_path, classifier)), device="cpu"))
     given = scorer.score([Call("a", 0.0, "m", prompt=" \n"), Call("b", 0.0, "m", response="w1")])
