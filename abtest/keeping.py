@@ -9,6 +9,7 @@ from abtest.line import Line
 from abtest.observational import observational_lines
 from abtest.readout import readout
 from abtest.run import Run
+from abtest.trust import control_warnings
 from agent.catalog import BY_NAME
 from agent.config import Config
 from agent.errors import StoreDown
@@ -17,12 +18,15 @@ from agent.packing import open_row
 from agent.panes import HOUR_S
 from agent.store import Transaction, experiments, reads, tickets
 from agent.store.experiments import StoredRun
+from agent.store.findings import all_findings
 from agent.store.reads import StoredPane
 from agent.store.units import UnitSpan, unit_rows
 from agent.summaries import Counts
 
 # One transaction adds at most so many hours of each source.
 _HOURS_AT_ONCE = 16
+# So many of the newest findings are asked whether they are of the control.
+_DRIFTS = 1000
 
 
 def keep_experiments(tx: Transaction, config: Config, now: float, part: float = 1.0) -> bool:
@@ -75,6 +79,7 @@ def lines_of(tx: Transaction, config: Config, name: str, now: float) -> list[Lin
             late[arm] = late.get(arm, 0) + calls
     said = [f"{n} calls of {arm} came too late for their pane" for arm, n in sorted(late.items())]
     run = current_run(tx, config, name, now, drawing=False)
+    said += control_warnings(all_findings(tx, _DRIFTS, kind="drift"), run, experiment, service)
     return readout(name, experiment, run, said)
 
 

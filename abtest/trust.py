@@ -1,7 +1,7 @@
 """Reasons to distrust a readout, in words."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from abtest import ratio
 from abtest.advance import established
@@ -9,14 +9,17 @@ from abtest.contrast import Contrast
 from abtest.line import pair_row
 from abtest.measure import Measured
 from abtest.run import Key, Run
+from abtest.wording import moment
 from agent.columns import FAILURES
 from agent.experiments import Experiment
+from agent.findings import Finding
 from agent.pairs import CANDIDATE_FAILED, CONTROL_FAILED, LATE, REPEATED, UNMATCHED
 from agent.summaries import Counts
 
 _FEW_EVENTS = 100
 # A run is kept for the first time within seconds of a start; an hour later its calls can be seen.
 _KNOWN_S = 3600.0
+_NAMED = 4  # metrics in one sentence
 _LEVEL = -math.log(ratio.THRESHOLD)
 
 
@@ -43,6 +46,40 @@ def run_warnings(run: Run, experiment: Experiment) -> list[str]:
                 if words.get(word):
                     found.append(f"{words[word]} {said.format(arm)}")
     return found
+
+
+def control_warnings(
+    found: Iterable[Finding], run: Run, experiment: Experiment, service: str
+) -> list[str]:
+    """That the control itself drifted while the run went on: then it is no steady baseline."""
+    begin = experiment.start if run.began is None else run.began
+    mine = [
+        one
+        for one in found
+        if _is_of_control(dict(one.name), experiment, service)
+        and _onset(one) < max(run.reached.values(), default=0.0)
+        and (one.state != "resolved" or one.as_of > begin)
+    ]
+    if not mine:
+        return []
+    named = sorted({dict(one.name)["metric"] for one in mine})
+    more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    said = f"{', '.join(named[:_NAMED])}{more} since {moment(min(map(_onset, mine)))}"
+    return [f"{experiment.control}, the control, itself left its baseline while this ran: {said}"]
+
+
+def _is_of_control(name: Mapping[str, str], experiment: Experiment, service: str) -> bool:
+    model = experiment.arms[experiment.control].model
+    return (
+        (name.get("service"), name.get("variant"))
+        == (service, experiment.variant(experiment.control))
+        and "segment" not in name
+        and model in (None, name.get("model"))
+    )
+
+
+def _onset(one: Finding) -> float:
+    return float(dict(one.facts).get("onset", one.began))
 
 
 def line_warnings(run: Run, contrast: Contrast, measured: Measured, n: int) -> list[str]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, Select, and_, case, or_, select, update
+from sqlalchemy import Connection, Select, and_, case, func, or_, select, update
 
 from agent.findings import Finding, Kind, State
 from agent.store.tables import findings
@@ -59,6 +59,13 @@ def all_findings(
 def findings_of(tx: Connection, keys: Sequence[bytes]) -> list[Finding]:
     """The findings of these keys that are there."""
     return [one.finding for one in _kept(tx, select(findings).where(findings.c.key.in_(keys)))]
+
+
+def states_of(tx: Connection, kind: Kind) -> list[tuple[str, int]]:
+    """How many findings of a kind are in each state: another list where something changed."""
+    query = select(findings.c.state, func.count()).where(findings.c.kind == kind)
+    query = query.group_by(findings.c.state).order_by(findings.c.state)
+    return [(state, n) for state, n in tx.execute(query)]
 
 
 def open_findings(tx: Connection, source: str, kind: Kind) -> list[Finding]:

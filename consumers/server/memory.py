@@ -10,7 +10,7 @@ from abtest.run import Point
 from agent.config import Config
 from agent.sla import targeted
 from agent.store import Transaction, reads, tickets, watches
-from agent.store.findings import Kept
+from agent.store.findings import Kept, states_of
 from consumers.server.points import Points
 from consumers.server.recent import Recent
 from consumers.server.shelf import Shelf
@@ -76,6 +76,7 @@ class Memory:
     ) -> tuple[list[Line], list[Point]]:
         """The lines of an experiment, and its primary metric against time, as of what is closed."""
         as_of = (*reads.closed_times(tx).items(), *tickets.paired_times(tx).items())
+        as_of = (*as_of, *states_of(tx, "drift"))  # of the control, which the lines warn of
 
         def make() -> tuple[list[Line], list[Point]]:
             points = list[Point]()
