@@ -100,6 +100,14 @@ def test_bertscore_is_the_authors_definition() -> None:
         assert said("bertscore", "bertscore", call) == pytest.approx(wanted, abs=1e-4)
 
 
+def test_bertscore_says_that_it_read_the_beginning_of_a_text_alone() -> None:
+    one = "Yes " + "no " * 509  # 510 words and the two tokens around them are all that is read
+    texts = [(one, "Yes."), (one + "so", "Yes."), ("Yes.", one + "so"), ("Yes.", "no " * 90_000)]
+    calls = [Call(str(n), 0.0, "m", response=a, reference=b) for n, (a, b) in enumerate(texts)]
+    row = load("bertscore", Options(device="cpu")).score(calls)["bertscore"]
+    assert [score.why for score in row] == [None, "windows", "windows", "windows"]
+
+
 def test_similarity_is_the_same_whatever_else_reads_its_texts() -> None:
     texts = ["A dog runs in the park.", "The hound is running outside.", CONTEXT * 6, CONTEXT]
     calls = [Call("c", 0.0, "m", response=a, reference=b) for a, b in itertools.pairwise(texts)]
@@ -137,9 +145,18 @@ def test_novelty_tells_another_topic_from_that_of_its_baseline(tmp_path: Path) -
 def test_where_only_bars_stand_there_is_no_sentence_to_support(bar: str = " |") -> None:
     call = Call("a", 0.0, "m", response="It is blue.", contexts=("The sky is blue.",))
     assert said("groundedness", "response_groundedness", replace(call, contexts=(bar,))) == (
-        "no_context"
+        "too_short"
     )
     assert said("groundedness", "response_groundedness", replace(call, response=bar)) == "too_short"
+
+
+@pytest.mark.parametrize(("contexts", "why"), [((), "no_context"), (("", " \n"), "too_short")])
+def test_documents_without_a_text_are_there_and_too_short(
+    contexts: tuple[str, ...], why: str
+) -> None:
+    call = Call("a", 0.0, "m", response="It is blue.", contexts=contexts)
+    assert said("groundedness", "response_groundedness", call) == why
+    assert said("context_injection", "context_injection", call) == why
 
 
 class _NoNumbers(Engine):

@@ -20,7 +20,7 @@ class BertScore:
 
     Zhang et al. 2020, BERTScore, eq. 1 to 3: without idf weights and without rescaling, on the
     last layer; special tokens may be matched but do not count, and an answer without a text has 0,
-    as in the authors' library.
+    as in the authors' library. Of a text of more windows than one the first is read.
     """
 
     name = "bertscore"
@@ -44,8 +44,18 @@ class BertScore:
             made = self._engine.outputs(self._model, texts)
             states = {text: _unit(rows) for text, rows in zip(texts, made, strict=True)}
             for reference, response, at in some:
-                row[at] = bounded(_f1(states[response], states[reference]))
+                score = bounded(_f1(states[response], states[reference]))
+                cut = any(self._cut(text, states[text]) for text in (response, reference))
+                row[at] = replace(score, why="windows") if cut and score.status == "ok" else score
         return {"bertscore": row}
+
+    def _cut(self, text: str, rows: Rows) -> bool:
+        """Whether only the beginning of a text was read."""
+        words, most = self._model.vocabulary, self._model.max_tokens
+        if len(rows) < most:
+            return False
+        (ids,) = words.ids([text], most)
+        return len(words.windows(ids, most, 2)) > 1
 
 
 def _unit(rows: Rows) -> Rows:

@@ -94,8 +94,8 @@ def _parts(call: Call) -> tuple[list[str], list[str]] | Score:
     """The answer's sentences and the windows of its contexts, or why there are none."""
     if call.response is None:
         return NO_RESPONSE
-    windows = [w for text in call.contexts for w in sentence_windows(text, _CONTEXT_SENTENCES)]
-    if not windows:
+    if not call.contexts:
         return unscored("no_context")
+    windows = [w for text in call.contexts for w in sentence_windows(text, _CONTEXT_SENTENCES)]
     sentences = list(sentence_windows(call.response))
-    return (sentences, windows) if sentences else TOO_SHORT
+    return (sentences, windows) if sentences and windows else TOO_SHORT
