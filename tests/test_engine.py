@@ -165,10 +165,11 @@ def test_a_text_is_cut_where_the_whole_text_would_be() -> None:
     assert words.pairs([("w1 w2", "w3")], 32) == [[made]]
 
 
-def test_packs_keep_the_budget_and_every_piece() -> None:
+def test_packs_keep_the_budget_and_every_piece_and_go_over_chunks() -> None:
     lengths = [5, 300, 12, 5, 7, 2_048, 3_000, 40, 40]
     pieces = [_Piece(at, Tokens(array("i", bytes(4 * n)))) for at, n in enumerate(lengths)]
-    packs = [[piece.text for piece in pack] for pack in _packs(pieces, lambda: 2_048)]
+    chunks = [pieces[:2], pieces[2:]]
+    packs = [[piece.text for piece in pack] for pack, _ in _packs(chunks, lambda: 2_048)]
     assert packs == [[0, 3, 4, 2, 7, 8, 1], [5], [6]]
 
 

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -30,8 +30,8 @@ _log = logging.getLogger("vedette.engine")
 # Tokens of one forward pass. On a CPU the working set must stay in its L2 (performance.md 1);
 # a GPU needs many to be busy: 65,536 gave 15 % more chats a second than 32,768 on an H200.
 _CPU_TOKENS, _GPU_TOKENS = 2_048, 65_536
-# A chunk is tokenised while the one before it is computed; its like lengths share packs.
-_CPU_TEXTS, _GPU_TEXTS = 512, 2_048
+# A chunk is tokenised while packs of the one before it are computed.
+_CHUNK_TEXTS = 512
 # What is remembered of texts already run: about 20,000 embeddings.
 _MEMORY_BYTES = 32 << 20
 _HUNG = 70  # the exit code that tells a supervisor to start the process again
@@ -48,8 +48,7 @@ class Want:
     embedding: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
+class _Piece(NamedTuple):
     """One window of one text."""
 
     text: int
@@ -124,7 +123,7 @@ class Engine:
 
     def _run(self, model: Model, texts: Sequence[Text]) -> list[Rows]:
         order = sorted(range(len(texts)), key=lambda at: _chars(texts[at]))
-        chunks = _chunks(order, _CPU_TEXTS if model.device == "cpu" else _GPU_TEXTS)
+        chunks = _chunks(order)
         found: list[list[Rows]] = [[] for _ in texts]
         for pack, rows in self._computed(model, texts, chunks):
             first = 0
@@ -138,15 +137,14 @@ class Engine:
     ) -> Iterator[tuple[list[_Piece], Rows]]:
         """Every pack with its rows; an accelerator begins the next before they are waited for."""
         ahead: tuple[list[_Piece], Wait, float] | None = None
-        for pieces in self._tokenised(model, texts, chunks):
-            ready = time.perf_counter()
-            for pack in _packs(pieces, lambda: self._budget(model)):
-                began = time.perf_counter()
-                self.on_time("queue", began - ready)
-                wait = self._begin(model, pack)
-                now, ahead = ahead, (pack, wait, time.perf_counter() - began)
-                if now is not None:
-                    yield self._waited(*now)
+        pieces = self._tokenised(model, texts, chunks)
+        for pack, ready in _packs(pieces, lambda: self._budget(model)):
+            began = time.perf_counter()
+            self.on_time("queue", began - ready)
+            wait = self._begin(model, pack)
+            now, ahead = ahead, (pack, wait, time.perf_counter() - began)
+            if now is not None:
+                yield self._waited(*now)
         if ahead is not None:
             yield self._waited(*ahead)
 
@@ -263,25 +261,34 @@ def _counts(model: Model, pack: Sequence[_Piece]) -> list[int]:
     return [len(piece.tokens.ids) if model.per_token else 1 for piece in pack]
 
 
-def _chunks(order: Sequence[int], most: int) -> list[Sequence[int]]:
-    """Places in chunks of at most so many; the first ones, for which a model waits, are smaller."""
-    made, at, size = list[Sequence[int]](), 0, most // 8
+def _chunks(order: Sequence[int]) -> list[Sequence[int]]:
+    """Places in chunks; a model waits for the first ones, which are smaller."""
+    made, at, size = list[Sequence[int]](), 0, _CHUNK_TEXTS // 8
     while at < len(order):
         made.append(order[at : at + size])
-        at, size = at + size, min(2 * size, most)
+        at, size = at + size, min(2 * size, _CHUNK_TEXTS)
     return made
 
 
-def _packs(pieces: Sequence[_Piece], budget: Callable[[], int]) -> Iterator[list[_Piece]]:
-    """Pieces by length, in packs of no more tokens than the budget unless one alone has more."""
+def _packs(
+    chunks: Iterable[Sequence[_Piece]], budget: Callable[[], int]
+) -> Iterator[tuple[list[_Piece], float]]:
+    """Pieces by length, in packs of no more tokens than the budget unless one alone has more; and
+    when the last of a pack was ready."""
     pack: list[_Piece] = []
-    tokens, most = 0, budget()
-    for piece in sorted(pieces, key=lambda one: len(one.tokens.ids)):
-        size = len(piece.tokens.ids)
-        if pack and tokens + size > most:
-            yield pack
-            pack, tokens, most = [], 0, budget()
-        pack.append(piece)
-        tokens += size
+    tokens, most, ready = 0, budget(), 0.0
+    for pieces in chunks:
+        ready = time.perf_counter()
+        for piece in sorted(pieces, key=_tokens):
+            size = _tokens(piece)
+            if pack and tokens + size > most:
+                yield sorted(pack, key=_tokens), ready
+                pack, tokens, most = [], 0, budget()
+            pack.append(piece)
+            tokens += size
     if pack:
-        yield pack
+        yield sorted(pack, key=_tokens), ready
+
+
+def _tokens(piece: _Piece) -> int:
+    return len(piece.tokens.ids)

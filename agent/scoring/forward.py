@@ -56,9 +56,11 @@ class Pack:
         edges = [0, *(np.flatnonzero(np.diff(lengths)) + 1).tolist(), len(lengths)]
         runs = tuple((int(starts[a]), b - a, int(lengths[a])) for a, b in itertools.pairwise(edges))
         # One copy, from memory that an accelerator reads by itself: no step waits for the last.
-        whole = torch.from_numpy(np.concatenate([flat, kinds, positions, starts]))
+        # By numpy: torch would wake all its threads, which then spin beside those at work.
         cuda = device.startswith("cuda")
-        whole = (whole.pin_memory() if cuda else whole).to(device, non_blocking=cuda)
+        whole = torch.empty(3 * len(flat) + len(starts), dtype=torch.int64, pin_memory=cuda)
+        np.concatenate([flat, kinds, positions, starts], out=whole.numpy())
+        whole = whole.to(device, non_blocking=cuda)
         parts = torch.split(whole, [len(flat)] * 3 + [len(starts)])
         return cls(parts[0], parts[1], tuple(lengths.tolist()), parts[2], parts[3], runs)
 

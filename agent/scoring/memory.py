@@ -38,11 +38,14 @@ class Memory:
 
 def keys_of(model: Model, texts: Sequence[Text]) -> list[bytes]:
     """The key of each text's rows by this model."""
-    begun, keys = hashlib.blake2b(model.key.encode(), digest_size=16), []
-    for text in texts:
-        made = begun.copy()
-        for part in (text,) if isinstance(text, str) else text:
-            data = part.encode("utf-8", "surrogatepass")
-            made.update(len(data).to_bytes(8) + data)
-        keys.append(made.digest())
-    return keys
+    name = hashlib.blake2b(model.key.encode()).digest()
+    return [_key(name, text) for text in texts]
+
+
+def _key(name: bytes, text: Text) -> bytes:
+    if isinstance(text, str):
+        data, kind = text.encode("utf-8", "surrogatepass"), b"text"
+    else:
+        first, second = (part.encode("utf-8", "surrogatepass") for part in text)
+        data, kind = len(first).to_bytes(8) + first + second, b"pair"
+    return hashlib.blake2b(data, digest_size=16, key=name, person=kind).digest()

@@ -7,8 +7,7 @@ import hashlib
 import json
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from agent.scoring.words import Ids, Words
 
@@ -21,8 +20,7 @@ Text = str | tuple[str, str]
 _TOKEN_CHARS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(NamedTuple):
     """Ids and types (first or second text) of one window, special tokens included.
 
     Without types all are of the first text.

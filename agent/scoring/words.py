@@ -26,17 +26,18 @@ if TYPE_CHECKING:
 else:  # Python 3.11 knows no parameter of an array
     Ids = array
 
-# Rows of the table, 8 MB: with half of them in use all is forgotten. So many are looked at for one
+# Rows of the table, 6 MB: with half of them in use all is forgotten. So many are looked at for one
 # word; in a table that is half full hardly any needs more.
 _ROWS, _TRIES = 1 << 18, 16
 # Bytes of a word in the table; of other words that are remembered; and of text that is read at
 # once, so that its arrays stay in a CPU's caches.
 _SHORT, _OTHER_BYTES, _SLICE_BYTES = 16, 2 << 20, 1 << 18
-# What is left of eight bytes of text, the first and the second of a word, by its length.
-_MASKS = tuple(
-    np.array([(1 << 8 * min(max(size - skip, 0), 8)) - 1 for size in range(_SHORT + 1)], np.uint64)
-    for skip in (0, 8)
-)
+# What is left of sixteen bytes of text where a word has fewer.
+_MASKS = np.frombuffer(
+    b"".join(b"\xff" * size + bytes(_SHORT - size) for size in range(_SHORT + 1)), "<i8"
+).reshape(-1, 2)
+# An entry is the place of a word's first id and, in its last bits, one more than it has ids.
+_COUNT_BITS = 24
 
 Numbers = NDArray[np.int64]
 
@@ -52,9 +53,8 @@ class Words:
         self._forget()
 
     def _forget(self) -> None:
-        # A row is a word's two integers, the place of its first id, and one more than it has ids.
-        self._table = np.zeros((_ROWS, 4), np.int64)
-        self._others: dict[bytes, tuple[int, int]] = {}
+        self._low, self._high, self._entries = np.zeros((3, _ROWS), np.int64)
+        self._others: dict[bytes, int] = {}
         self._ids = array("i")
         self._used, self._room = 0, _OTHER_BYTES
 
@@ -65,48 +65,58 @@ class Words:
 
     def _read(self, texts: Sequence[bytes]) -> Iterator[Ids]:
         data, starts, ends = _split(texts)
-        first, after = self._find(data, starts, ends)
-        unread = np.flatnonzero(after == 0)
+        found = self._find(data, starts, ends)
+        unread = np.flatnonzero(found == 0)
         if len(unread):
             self._learn(data, starts, ends, unread)
-            first, after = self._find(data, starts, ends)
-        counts = after - 1
+            found = self._find(data, starts, ends)
+        counts = (found & ((1 << _COUNT_BITS) - 1)) - 1
         last = np.cumsum(counts)
-        places = np.repeat(first - last + counts, counts) + np.arange(counts.sum())
-        flat = np.frombuffer(self._ids, np.int32)[places].tobytes()
+        places = np.repeat((found >> _COUNT_BITS) - last + counts, counts)
+        places += np.arange(len(places))
+        flat = np.frombuffer(self._ids, np.int32).take(places).tobytes()
         sizes = np.fromiter(map(len, texts), np.int64, len(texts))
         words = np.searchsorted(starts, np.cumsum(sizes + 1))
         edges = [0, *(4 * np.concatenate([[0], last])[words]).tolist()]
         return (array("i", flat[a:b]) for a, b in itertools.pairwise(edges))
 
-    def _find(self, data: bytes, starts: Numbers, ends: Numbers) -> tuple[Numbers, Numbers]:
-        """The place of each word's first id, and one more than it has ids: 0 if it is not known."""
+    def _find(self, data: bytes, starts: Numbers, ends: Numbers) -> Numbers:
+        """The entry of each word, 0 where it is not known."""
         low, high, rows = self._keys(data, starts, ends)
-        first, after = np.zeros_like(starts), np.zeros_like(starts)
-        left = np.flatnonzero(_short(data, starts, ends))
-        for _ in range(_TRIES):
-            found = self._table.take(rows[left], 0)
-            same = (found[:, 0] == low[left]) & (found[:, 1] == high[left]) & (found[:, 3] > 0)
-            first[left[same]], after[left[same]] = found[same, 2], found[same, 3]
-            left = left[~same & (found[:, 3] > 0)]
+        short = _short(data, starts, ends)
+        found = self._at(low, high, rows) * short
+        left = np.flatnonzero((found == 0) & short)
+        for _ in range(_TRIES - 1):
+            left = left[self._entries.take(rows[left]) > 0]  # another word is there
             if not len(left):
                 break
             rows[left] = (rows[left] + 1) % _ROWS
-        for at in np.flatnonzero(after == 0).tolist():
-            first[at], after[at] = self._others.get(data[starts[at] : ends[at]], (0, 0))
-        return first, after
+            found[left] = self._at(low[left], high[left], rows[left])
+            left = left[found[left] == 0]
+        for at in np.flatnonzero(found == 0).tolist():
+            found[at] = self._others.get(data[starts[at] : ends[at]], 0)
+        return found
+
+    def _at(self, low: Numbers, high: Numbers, rows: Numbers) -> Numbers:
+        same = self._low.take(rows) == low
+        same &= self._high.take(rows) == high
+        entries: Numbers = self._entries.take(rows) * same
+        return entries
 
     def _keys(
         self, data: bytes, starts: Numbers, ends: Numbers
     ) -> tuple[Numbers, Numbers, Numbers]:
         """The two integers of each word, and the row where a search for it begins."""
-        eight = np.ndarray(len(data) - 7, "<u8", data, strides=(1,))
-        sizes = np.minimum(ends - starts, _SHORT)
-        low, high = eight[starts] & _MASKS[0][sizes], eight[starts + 8] & _MASKS[1][sizes]
-        mixed = low * self._mix[0] ^ high * self._mix[1]
-        mixed = (mixed ^ mixed >> np.uint64(32)) * self._mix[0]
-        rows = (mixed >> np.uint64(40)).astype(np.int64) % _ROWS
-        return low.view(np.int64), high.view(np.int64), rows
+        sixteen = np.ndarray(len(data) - _SHORT + 1, f"V{_SHORT}", data, strides=(1,))
+        both = sixteen.take(starts).view("<i8").reshape(-1, 2)
+        both &= _MASKS.take(np.minimum(ends - starts, _SHORT), 0)
+        low, high = both.T.copy()
+        mixed = low.view(np.uint64) * self._mix[0]
+        mixed ^= high.view(np.uint64) * self._mix[1]
+        mixed ^= mixed >> np.uint64(32)
+        mixed *= self._mix[0]
+        mixed >>= np.uint64(40)
+        return low, high, mixed.view(np.int64) % _ROWS
 
     def _learn(self, data: bytes, starts: Numbers, ends: Numbers, unread: Numbers) -> None:
         if self._used + len(unread) > _ROWS // 2 or self._room < 0:
@@ -117,23 +127,24 @@ class Words:
             [word.decode() for word in new], add_special_tokens=False
         )
         joined, firsts, lasts = _split(list(new))
-        low, high, rows = (one.tolist() for one in self._keys(joined, firsts, lasts))
+        keys = [one.tolist() for one in self._keys(joined, firsts, lasts)]
         short = _short(joined, firsts, lasts).tolist()
         for at, (word, one) in enumerate(zip(new, made, strict=True)):
-            place, after = len(self._ids), len(one.ids) + 1
+            entry = len(self._ids) << _COUNT_BITS | len(one.ids) + 1
             self._ids.extend(one.ids)
-            row = self._free(rows[at]) if short[at] else None
-            if row is None:
-                self._others[word] = place, after
+            low, high, row = (some[at] for some in keys)
+            free = self._free(row) if short[at] else None
+            if free is None:
+                self._others[word] = entry
                 self._room -= len(word)
             else:
-                self._table[row] = low[at], high[at], place, after
+                self._low[free], self._high[free], self._entries[free] = low, high, entry
                 self._used += 1
 
     def _free(self, row: int) -> int | None:
         """The first free row from one on, if there is any where a search looks."""
         tried = ((row + step) % _ROWS for step in range(_TRIES))
-        return next((one for one in tried if not self._table[one, 3]), None)
+        return next((one for one in tried if not self._entries[one]), None)
 
 
 def _slices(texts: Iterable[str]) -> Iterator[list[bytes]]:
