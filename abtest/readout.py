@@ -40,7 +40,7 @@ def readout(name: str, experiment: Experiment, run: Run, said: Sequence[str] = (
     lines += slice_lines(name, experiment, run)
     lines = told_together(lines, experiment.alpha)
     if not experiment.paired:
-        lines.append(_ratio_line(name, experiment, run))
+        lines.append(ratio_line(name, experiment, run))
     invalid = invalid_because(run, experiment)
     if invalid:
         lines = [replace(line, verdict=f"invalid ({invalid})", more=None) for line in lines]
@@ -85,6 +85,13 @@ def _tested_lines(
     return lines
 
 
+def declared_lines(name: str, experiment: Experiment, run: Run) -> list[Line]:
+    """The lines of the primary metric and the guardrails alone, before anything is invalid."""
+    every = list(contrasts(run, experiment, [experiment.primary, *experiment.guardrails]))
+    measured = measure(run, every)
+    return [_line(name, run, *pair) for pair in zip(every, measured, strict=True)]
+
+
 def _line(name: str, run: Run, contrast: Contrast, measured: Measured) -> Line:
     experiment, metric = contrast.experiment, contrast.metric
     n, estimate = counted(run, contrast), estimate_of(run, contrast)
@@ -105,7 +112,7 @@ def _line(name: str, run: Run, contrast: Contrast, measured: Measured) -> Line:
     )  # fmt: skip
 
 
-def _ratio_line(name: str, experiment: Experiment, run: Run) -> Line:
+def ratio_line(name: str, experiment: Experiment, run: Run) -> Line:
     """How calls fell on the arms, beside the configured shares."""
     counts, level = dict.fromkeys(experiment.arms, 0), 0.0
     for stage, (epoch, _, _) in enumerate(run.stages):

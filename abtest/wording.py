@@ -9,7 +9,7 @@ from abtest.verdict import BETTER, EQUIVALENT, NOT_YET, WORSE
 from agent.experiments import Experiment
 
 _SAMPLES = {"request": "calls", "session": "sessions", "user": "users"}
-_INVALID = "invalid ("
+INVALID = "invalid ("
 _DECIDED = "This is decided, and stays so however often it is looked at."
 
 
@@ -49,7 +49,7 @@ def conclusion(line: Line, experiment: Experiment, rails: Sequence[str] = ()) ->
     """The verdict of the primary metric as a sentence for who decides, with the guardrails that are
     broken."""
     said = _conclusion(line, experiment)
-    if not rails or line.verdict.startswith(_INVALID):
+    if not rails or line.verdict.startswith(INVALID):
         return said
     joined = "and" if line.verdict == WORSE else "but"
     return f"{said.removesuffix('.')}, {joined} worse on {' and '.join(rails)}."
@@ -64,8 +64,8 @@ def _conclusion(line: Line, experiment: Experiment) -> str:
     if line.verdict == EQUIVALENT:
         within = f" of ±{experiment.margin:g}" if experiment.margin is not None else ""
         return f"{arm} is equivalent to {control} on {metric} within the margin{within}{from_then}."
-    if line.verdict.startswith(_INVALID):
-        return f"Invalid{from_then}: {line.verdict[len(_INVALID) : -1]}."
+    if line.verdict.startswith(INVALID):
+        return f"Invalid{from_then}: {line.verdict[len(INVALID) : -1]}."
     if line.verdict != NOT_YET:
         return f"No verdict on {arm} against {control}: the comparison is observational."
     if experiment.design == "aa":
@@ -77,7 +77,7 @@ def outlook(line: Line, experiment: Experiment, rails: Sequence[str] = ()) -> st
     """What follows from the verdict, or how long until there is one, and that guardrails are
     broken."""
     said = _outlook(line, experiment)
-    if not rails or line.verdict.startswith(_INVALID):
+    if not rails or line.verdict.startswith(INVALID):
         return said
     which = (
         f"guardrails {' and '.join(rails)} are" if len(rails) > 1 else f"guardrail {rails[0]} is"
@@ -86,7 +86,7 @@ def outlook(line: Line, experiment: Experiment, rails: Sequence[str] = ()) -> st
 
 
 def _outlook(line: Line, experiment: Experiment) -> str:
-    if line.verdict.startswith(_INVALID):
+    if line.verdict.startswith(INVALID):
         return "Nothing may be concluded from this run."
     if line.kind == "observational":
         return "It describes what was; it cannot say why, and it decides nothing."
@@ -109,8 +109,8 @@ def _outlook(line: Line, experiment: Experiment) -> str:
 
 def since(line: Line) -> float | None:
     """When the verdict came to be. What was decided before a run became invalid is no verdict."""
-    changed = line.verdict.startswith(_INVALID + "the difference changed")
-    return None if line.verdict.startswith(_INVALID) and not changed else line.decided_at
+    changed = line.verdict.startswith(INVALID + "the difference changed")
+    return None if line.verdict.startswith(INVALID) and not changed else line.decided_at
 
 
 def foreseen(more: float | None) -> bool:

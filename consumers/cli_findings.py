@@ -23,7 +23,9 @@ def findings(
 ) -> None:
     """What left its baseline, newest first; with --series what is watched, and how far it is."""
     told = load_config(config)
-    if told.drift is None and (series or not (targeted(told.slo) or told.fairness)):
+    if told.drift is None and (
+        series or not (targeted(told.slo) or told.fairness or told.experiments)
+    ):
         raise BadConfig("drift", "is not configured; `drift: {}` is enough")
     with closing(open_reader(told)) as store:
         rows = watched(store, told) if series else newest(store, told, limit)
@@ -97,7 +99,8 @@ def _series_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def _name(row: dict[str, Any]) -> str:
-    parts = ("service", "model", "variant", "segment", "window")
+    parts = ("service", "model", "variant", "segment", "window", "experiment", "arm")
     whose = [row[part] for part in parts if row.get(part)]
     view = f" ({row['view']})" if row.get("view", "level") != "level" else ""
-    return f"{row['metric'] or row.get('objective')}{view} of {' / '.join(whose)}"
+    what = row["metric"] or row.get("objective") or row["kind"]
+    return f"{what}{view} of {' / '.join(whose)}"

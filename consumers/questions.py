@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from abtest.concluding import keep_conclusions
 from abtest.keeping import keep_experiments
 from agent.config import Config
 from agent.errors import StoreDown
@@ -70,19 +71,28 @@ class Questions:
 
     def _experiment(self, hear: Listener, now: float, bound_s: float) -> None:
         """Bring the experiments up to what was closed; an error in one costs the road nothing."""
-        if not self._moved or not self.config.experiments:
+        if not self._moved:
             return
         until, more = time.monotonic() + bound_s, False
         with _harmless("experiments could not be brought up to date"):
-            while time.monotonic() < until:
+            while self.config.experiments and time.monotonic() < until:
                 with self._added.take() as part, self.store.transaction() as tx:
                     moved = keep_experiments(tx, self.config, now, part)
                 if not moved:
                     break
             else:
-                more = True
+                more = bool(self.config.experiments)
             hear.experiments(now)
+            if not more:
+                self._conclude(now)
         self._moved = more
+
+    def _conclude(self, now: float) -> None:
+        """Keep what experiments came to, and end what is of none that is configured."""
+        with self.store.transaction() as tx:
+            changed = keep_conclusions(tx, self.config, now)
+        for one in changed:
+            _log.warning("%s: %s", one.state, one.summary)
 
     def _watch(self, source: str, hear: Listener, now: float, bound_s: float) -> None:
         """See what was closed, a bounded part a transaction; an error costs the road nothing."""

@@ -57,6 +57,7 @@ class Found:
     service: str
     model: str
     about: str
+    experiment: str
     metric: str
     view: str
     summary: str
@@ -122,7 +123,8 @@ def _found(stock: Stock, tx: Transaction, kept: Kept) -> Found:
     effect = row["effect"]
     return Found(
         one.key.hex(), kept.source, one.kind, one.state, one.severity, held.get("service", ""),
-        held.get("model", ""), _about(held), _metric(held), held.get("view", ""), one.summary,
+        held.get("model", ""), _about(held), held.get("experiment", ""), _metric(held),
+        held.get("view", ""), one.summary,
         one.began, facts.get("onset", one.began), one.as_of, one.n, row["statistic"],
         row["threshold"],
         _unit(one, held), _known(before), None if effect is None else _sum(before, effect),
