@@ -166,7 +166,7 @@ def _findings(
         mine = [p for p in points if p.arm == line.arms[-1]]
         at, rails = since(line), broken(lines, line.arms[-1])
         found.append(Finding(
-            line, verdict_of(line), conclusion(line, experiment, rails),
+            line, verdict_of(line, rails), conclusion(line, experiment, rails),
             outlook(line, experiment, rails), _facts(line, experiment),
             curve_of(line, mine, experiment.margin, at),
             _summary(line, mine), _decision(line), _toward(line), _numbers(line, mine),

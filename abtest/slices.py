@@ -11,6 +11,7 @@ from abtest.contrast import Contrast, contrasts
 from abtest.line import Line, as_of, counted, estimate_of, level_of
 from abtest.measure import measure
 from abtest.mixture import interval, log_evidence
+from abtest.observe import nulls_of
 from abtest.run import Run
 from abtest.samples import GRID, filled_counts, mean_of, worst_of
 from abtest.verdict import NOT_YET, reversed_slices
@@ -42,10 +43,22 @@ def _effect(name: str, run: Run, contrast: Contrast, segment: str) -> Line | Non
     return Line(
         name, experiment.design, contrast.metric, (experiment.control, contrast.arm), n,
         estimate_of(run, contrast, segment), measured.lower, measured.upper,
-        measured.log_evidence, NOT_YET, (), as_of(run), run.number, "slice", segment=segment,
+        _evidence(run, contrast, segment, measured.log_evidence), NOT_YET, (), as_of(run),
+        run.number, "slice", segment=segment,
         good=experiment.good_end(contrast.metric), level=level_of(run, contrast, segment),
         best=measured.best,
     )  # fmt: skip
+
+
+def _evidence(run: Run, contrast: Contrast, segment: str, of_difference: float) -> float:
+    """Against no difference; of a guardrail against a difference within its margin."""
+    if contrast.metric == contrast.experiment.primary:
+        return of_difference
+    frame, counts = contrast.total(run, segment)
+    null = next(one for one in nulls_of(contrast) if one.name == "broken")
+    return float(
+        log_evidence(frame.values, counts, null.value, frame.lower, frame.upper, null.side)
+    )
 
 
 def _warned(run: Run, contrast: Contrast, lines: Sequence[Line]) -> list[Line]:

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from contextlib import closing
 
+from agent.catalog import metric_named
 from agent.config import Config
 from agent.errors import BadConfig
 from consumers.cli_terminal import bare_table, print_json, say, wide
 from consumers.readouts import period_of
 from consumers.stores import open_reader
+from suites.analysis.tables import flags
 from suites.beside import Beside, Side, beside, read_live
 from suites.keeping import read_run
 
@@ -35,7 +37,9 @@ def _show(run: str, variant: str, found: Sequence[Beside]) -> None:
     for model in dict.fromkeys(one.model for one in found):
         made = bare_table(model, run, variant, "difference", words=(model,))
         for one in (one for one in found if one.model == model):
-            made.add_row(f"  {one.metric}", _side(one.offline), _side(one.live), _change(one))
+            # Of these an evaluation has the share flagged elsewhere.
+            name = f"{one.metric}, mean score" if flags(metric_named(one.metric)) else one.metric
+            made.add_row(f"  {name}", _side(one.offline), _side(one.live), _change(one))
         wide.print(made)
     apart = dict.fromkeys(f"{one.metric} ({one.apart})" for one in found if one.apart)
     if apart:

@@ -11,7 +11,7 @@ from rich.table import Table
 from abtest.levels import ALPHA
 from abtest.line import Line
 from abtest.plan import Planned
-from abtest.verdict import words_of_odds
+from abtest.verdict import NOT_YET, words_of_odds
 from abtest.wording import effect, ends, moment, percent, relative, sentence, what, who
 from agent.config import Config, load_config
 from agent.errors import BadConfig
@@ -111,7 +111,7 @@ def _show_one(name: str, experiment: Experiment, lines: Sequence[Line]) -> None:
             say(f"\n  {title}" if title else "")
             wide.print(table(mine, experiment))
     doubts: dict[str, dict[str, None]] = {}
-    for line in lines:
+    for line in (line for line in lines if line.role != "check"):
         for why in line.warnings:
             doubts.setdefault(why, {})[who(line)] = None
     if doubts:
@@ -162,7 +162,8 @@ def table(lines: Sequence[Line], experiment: Experiment) -> Table:
         n = "/".join(str(n) for n in line.n.values())
         arm = [line.arms[-1]] if several else []
         cells = (f"  {what(line)}", *arm, effect(line), relative(line), ends(line), odds, n)
-        made.add_row(*cells, line.verdict)
+        said = "; ".join(line.warnings) if line.role == "check" and line.verdict == NOT_YET else ""
+        made.add_row(*cells, said or line.verdict)
     return made
 
 

@@ -151,7 +151,7 @@ def show_broken(found: Conclusion) -> None:
 
 
 def _cells(one: Contrast) -> Iterator[str]:
-    yield f"  {one.task}/{one.name}" if one.task else f"  {one.name}"
+    yield f"  {one.task}/{one.label}" if one.task else f"  {one.label}"
     yield amount(one.ours_mean, one.unit)
     yield amount(one.theirs_mean, one.unit)
     yield change(one.difference.mean, one.unit)

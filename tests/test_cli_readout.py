@@ -51,6 +51,13 @@ def test_the_table_says_the_verdict_in_words(config: Path) -> None:
     assert "response_relevance (primary)" in said and "95 % interval" in said
 
 
+def test_how_calls_fell_on_the_arms_is_no_reason_to_distrust(config: Path) -> None:
+    table, _, doubts = asked("-c", str(config)).partition("reasons to distrust it")
+    (row,) = [one for one in table.splitlines() if "sample_ratio" in one]
+    assert row.rstrip().endswith("that the shares hold") and "p = " in row
+    assert doubts and "p = " not in doubts
+
+
 def test_json_is_one_list_of_lines(config: Path) -> None:
     lines = json.loads(asked("x", "--json", "-c", str(config)))
     assert lines[0]["experiment"] == "x" and lines[0]["verdict"] == "better"

@@ -38,6 +38,8 @@ def test_a_guardrail_of_a_candidate_stands_beside_its_verdict(
             " The guardrail slo_fast is broken, which stays so as well."
         )
         readout = client.get("/experiments?name=x").text
+        assert answer["tone"] == "bad", "nothing is green of what breaks a guardrail"
+        assert '<section class="finding bad">' in readout
         assert answer["said"] in readout and answer["outlook"] in readout
         page = client.get("/experiments").text
         assert (

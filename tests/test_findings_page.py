@@ -37,6 +37,26 @@ def test_a_view_of_a_metric_is_not_taken_for_the_metric(tmp_path: Path) -> None:
     assert "<h2>response_relevance <small>" in page
 
 
+def test_a_chosen_model_stays_chosen_from_page_to_page(tmp_path: Path) -> None:
+    config = told(tmp_path)
+    store = open_store(config.store.url.get_secret_value())
+    other = drift(name=tuple({**dict(NAME), "model": "another", "variant": "canary"}.items()))
+    whole = drift(name=tuple({**dict(NAME), "model": "*"}.items()))
+    kept(store, drift(), other, whole)
+    store.close()
+    mine = dict(NAME)["model"]
+    with served(config, clock=lambda: START + 60.0) as client:
+        rows = client.get(f"/api/findings?model={mine}").json()["findings"]
+        assert {one["model"] for one in rows} == {mine, "*"}, "what is of all is of it too"
+        page = client.get("/findings?model=another").text
+        assert (
+            "Only another." in page and '<input type="hidden" name="model" value="another">' in page
+        )
+        link = "model=another&amp;variant=canary&amp;metric=response_relevance"
+        assert f'"/?service=support&amp;{link}"' in page
+        assert f'"/calls?service=support&amp;{link}"' in page
+
+
 def test_what_is_over_is_not_called_now(tmp_path: Path) -> None:
     assert "<dt>Now</dt>" in _page(tmp_path, RANK)
     over = (replace(one, state="resolved") for one in (RANK, GAP))

@@ -10,6 +10,7 @@ from sqlalchemy import delete
 from starlette.testclient import TestClient
 
 from agent.panes import HOUR_S, MINUTE_S, Group
+from agent.sla import Objective
 from agent.store import Store, open_store, tables
 from consumers.server.points import Points
 from consumers.server.rehearsal import rehearsal
@@ -134,6 +135,32 @@ def test_a_tick_is_for_what_is_known_and_not_old(tmp_path: Path, store: Store) -
         page = client.get("/").text
         assert "What stands here is old" in page and "Nothing rang by then." in page
         assert "sign good" not in page
+
+
+def test_a_metric_leads_to_its_calls_and_findings_of_the_chosen_model(
+    tmp_path: Path, store: Store
+) -> None:
+    with served(told(tmp_path)) as client:
+        of = "service=chat&amp;model=wren-small"
+        page = client.get(f"/?{of}&variant=production&metric=latency".replace("&amp;", "&")).text
+        assert f'/calls?window=24h&amp;{of}&amp;variant=production&amp;metric=latency"' in page
+        assert f'/findings?{of}&amp;metric=latency"' in page
+
+
+def test_an_objective_is_said_to_be_a_share_that_breached(tmp_path: Path) -> None:
+    slo = {"fast": Objective(at_most=1.0, target=0.92)}
+    config = told(tmp_path).model_copy(update={"slo": slo})
+    with closing(open_store(config.store.url.get_secret_value())) as made:
+        rows = {"slo_fast": [1.0] + [0.0] * 9, "response_toxicity": [0.2] * 10}
+        put(made, [Closed(START, SMALL, rows)], START + HOUR_S)
+    with served(config) as client:
+        assert "Objectives: share of the calls that breached them" in client.get("/").text
+        page = client.get("/?service=chat&metric=slo_fast").text
+        assert "<dt>Breached, of the calls</dt><dd>10.0 %</dd>" in page
+        assert '<dt>May breach</dt><dd>8.0 % <span class="soft">by its target of 92 %' in page
+        toxicity = client.get("/?service=chat&metric=response_toxicity").text
+        assert "<dt>Mean score</dt>" in toxicity and "an evaluation has the share flag" in toxicity
+        assert "May breach" not in toxicity
 
 
 @pytest.mark.parametrize("asked", ["", "?service=none&metric=none", "?service=<b>&metric=<i>"])

@@ -46,6 +46,8 @@ def test_lines_have_the_figures_and_intervals_of_the_report(rng: np.random.Gener
     for line in lines_of(run):
         one = shown[line.figure.metric]
         assert (line.figure, line.flagged) == (one.figure, one.flagged)
+    before = {one.name: one.label for one in since(run, replace(run, name="r#0"), FAST)}
+    assert before["response_toxicity"] == "response_toxicity, share flagged"
     other = {one.figure.metric: one.figure for one in lines_of(run, seed=0)}["latency"]
     assert other.lower != shown["latency"].figure.lower, "the seed is what draws it"
     assert other.mean == shown["latency"].figure.mean
@@ -57,6 +59,7 @@ def test_what_differs_with_no_good_end_is_not_called_alike(rng: np.random.Genera
     scores = {"m": {"exact_match": flags(rng, 60, 0.6)}}
     before, after = made(scores, m=few), made(scores, m=many)
     found = {one.name: one for one in since(after, before, FAST)}
+    assert found["tokens_in"].label == "tokens_in"
     said = {name: (found[name].better, found[name].undecided)
             for name in ("tokens_in", "exact_match")}  # fmt: skip
     assert said == {"tokens_in": ("", "differs, neither end is good"),

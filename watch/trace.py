@@ -65,6 +65,8 @@ def trace_drift(
     for at in there.tolist():
         evidence.see(int(panes[at]), gains[at : at + 1], np.array([0]))
         found.append(float(evidence.log_statistic(np.array([0]))[0]))
+    if panes[there[-1]] <= one.began < panes[there[-1]] + level_s:
+        found[-1] = one.statistic  # coarser panes, or a later beginning, would say less than rang
     return Trace(tuple(panes[there].astype(float).tolist()), {"evidence": tuple(found)}, level_s)
 
 

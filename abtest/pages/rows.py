@@ -82,21 +82,21 @@ class Table:
         return any(row.best for group in self.groups for row in group.rows)
 
 
-def verdict_of(line: Line) -> Verdict:
-    """How a line's verdict is shown."""
+def verdict_of(line: Line, rails: Sequence[str] = ()) -> Verdict:
+    """How a line's verdict is shown: nothing is good of a candidate that broke these guardrails."""
     if line.verdict.startswith("invalid"):
         return Verdict("invalid", "void", "!")
     if line.kind == "observational":
         return Verdict("no verdict", "open", "")
     tone, sign = _LOOKS.get(line.verdict, ("open", ""))
-    return Verdict(line.verdict, tone, sign)
+    return Verdict(line.verdict, tone, sign) if not rails else Verdict(line.verdict, *_LOOKS[WORSE])
 
 
 def margins_of(line: Line, experiment: Experiment) -> tuple[float, ...]:
-    """Where the margins of a tested line lie: of a guardrail only the bad one."""
+    """Where the margins of a tested line lie: of a guardrail and its segments the bad one."""
     if line.role == "primary" and experiment.margin is not None:
         return -experiment.margin, experiment.margin
-    if line.role == "guardrail" and line.metric in experiment.guardrails:
+    if line.role in ("guardrail", "slice") and line.metric in experiment.guardrails:
         margin = experiment.guardrails[line.metric]
         return (-margin if line.good == "high" else margin,)
     return ()
@@ -123,7 +123,8 @@ _NOTES = {
     "metrics": "Candidate minus control; one axis for all rows.",
     "amounts": "Shown, not tested. A ratio of geometric means above 1 says that the candidate's "
     "values are larger.",
-    "slices": "Candidate minus control among the calls of one segment.",
+    "slices": "Candidate minus control among the calls of one segment. Of a guardrail the odds are "
+    "those of being worse by more than its margin.",
     "gaps": "The candidate's level in a segment minus its level in the other values of that key.",
 }
 

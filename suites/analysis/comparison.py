@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from agent.catalog import Metric
+from agent.catalog import Metric, metric_named
 from agent.errors import BadConfig
 from suites.analysis.measured import spread
 from suites.analysis.overall import Levels
@@ -35,6 +35,12 @@ class Contrast:
     ours_mean: float
     theirs_mean: float
     better: str
+
+    @property
+    def label(self) -> str:
+        """The name, and that a share of flagged answers stands for the metric where it does."""
+        share = self.kind == "metric" and flags(metric_named(self.name))
+        return f"{self.name}, share flagged" if share else self.name
 
     @property
     def undecided(self) -> str:

@@ -124,7 +124,7 @@ def _answer(
     worse = broken(lines, arm)
     return Answer(
         arm, conclusion(line, held, worse), outlook(line, held, worse), line.verdict,
-        verdict_of(line).tone, effect(line), ends(line), line.n, len(doubts),
+        verdict_of(line, worse).tone, effect(line), ends(line), line.n, len(doubts),
         known(thin), tuple(_rails(lines, arm)), line,
     )  # fmt: skip
 

@@ -16,6 +16,7 @@ from consumers.server.plots import Curve, Figure, Mark, known
 from consumers.server.printing import View
 from consumers.server.sheet import Sheet
 from consumers.server.stock import Stock
+from consumers.server.views.rings import About
 from watch.series import WHOLE
 
 # Of so many of the newest the filters choose.
@@ -30,6 +31,7 @@ class Asked(BaseModel):
     state: State | Literal[""] = ""
     kind: Kind | Literal[""] = ""
     service: str = Field(default="", max_length=256)
+    model: str = Field(default="", max_length=256, description="What is of it, or of all models.")
     metric: str = Field(default="", max_length=64)
     key: str = Field(default="", max_length=64, description="One finding, by its key.")
     limit: int = Field(default=20, ge=1, le=200, description="What is open first, then the newest.")
@@ -56,6 +58,7 @@ class Found:
     severity: str
     service: str
     model: str
+    variant: str
     about: str
     experiment: str
     metric: str
@@ -93,19 +96,21 @@ def read(stock: Stock, tx: Transaction, asked: Asked) -> Findings:
     """The page's numbers."""
     kept = current_findings(tx, stock.clock(), 0.0, _READ)
     kept.sort(key=lambda one: _ORDER.index(one.finding.state))
-    wanted = [one for one in kept if _is_asked(one.finding, asked)]
+    about = About(asked.service, asked.model, asked.metric)
+    wanted = [
+        one
+        for one in kept
+        if _is_asked(one.finding, asked) and about.holds(dict(one.finding.name), stock.config.slo)
+    ]
     services = sorted({dict(one.finding.name).get("service", "") for one in kept} - {""})
     made = tuple(_found(stock, tx, one) for one in wanted[: asked.limit])
     return Findings(made, max(0, len(wanted) - asked.limit), tuple(services))
 
 
 def _is_asked(one: Finding, asked: Asked) -> bool:
-    held = dict(one.name)
     return (
         asked.state in ("", one.state)
         and asked.kind in ("", one.kind)
-        and asked.service in ("", held.get("service"))
-        and asked.metric in ("", _metric(held))
         and asked.key in ("", one.key.hex())
     )
 
@@ -123,8 +128,8 @@ def _found(stock: Stock, tx: Transaction, kept: Kept) -> Found:
     effect = row["effect"]
     return Found(
         one.key.hex(), kept.source, one.kind, one.state, one.severity, held.get("service", ""),
-        held.get("model", ""), _about(held), held.get("experiment", ""), _metric(held),
-        held.get("view", ""), one.summary,
+        held.get("model", ""), held.get("variant", ""), _about(held),
+        held.get("experiment", ""), _metric(held), held.get("view", ""), one.summary,
         one.began, facts.get("onset", one.began), one.as_of, one.n, row["statistic"],
         row["threshold"],
         _unit(one, held), _known(before), None if effect is None else _sum(before, effect),

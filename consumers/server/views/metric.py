@@ -57,7 +57,8 @@ class View:
 @dataclass(frozen=True, slots=True)
 class Detail:
     """One metric of a service, or of a model and variant of it; `others` are all of these that have
-    calls. Segments and reasons are those since `parts_since` (epoch seconds)."""
+    calls. Segments and reasons are those since `parts_since` (epoch seconds). It `breaches` where a
+    value of 1 is a call that breached an objective, of which `target` should not."""
 
     service: str
     model: str
@@ -67,6 +68,8 @@ class Detail:
     unit: str
     good: str
     threshold: float | None
+    breaches: bool
+    target: float | None
     value: float | None
     n: int
     course: Figure
@@ -97,12 +100,18 @@ def detail_of(
     n, sums = sheet.n[mine, at].sum(), sheet.sums[mine, at].sum()
     since, segments, missing = _parts(tx, there, whom, metric)
     return Detail(
-        *whom, metric, row.help, unit_of(row), row.good, row.threshold, float(sums / n), int(n),
+        *whom, metric, row.help, unit_of(row), row.good, row.threshold, *_objective(stock, metric),
+        float(sums / n), int(n),
         _course(sheet, _curves(sheet, [mine], metric)[0], metric, series),
         _volume(sheet, mine, at, there.newest), _models(sheet, mine, metric),
         tuple((one.model, one.variant) for one in sheet.groups), _views(series), segments, missing,
         since,
     )  # fmt: skip
+
+
+def _objective(stock: Stock, metric: str) -> tuple[bool, float | None]:
+    held = stock.config.slo.get(metric.removeprefix("slo_"))
+    return metric.startswith("slo_"), held.target if metric.startswith("slo_") and held else None
 
 
 def _filled(sheet: Sheet, mine: list[int], at: int) -> Sheet:
