@@ -41,6 +41,9 @@ class Listener:
     def experiments(self, now: float) -> None:
         """The experiments were brought up to what is closed."""
 
+    def concluded(self, findings: Sequence[Finding]) -> None:
+        """This is what experiments came to, or what of it is over."""
+
     def found(self, findings: Sequence[Finding]) -> None:
         """These findings began or ended, or ring since before this process began."""
 

@@ -84,15 +84,14 @@ class Questions:
                 more = bool(self.config.experiments)
             hear.experiments(now)
             if not more:
-                self._conclude(now)
+                self._conclude(hear, now)
         self._moved = more
 
-    def _conclude(self, now: float) -> None:
+    def _conclude(self, hear: Listener, now: float) -> None:
         """Keep what experiments came to, and end what is of none that is configured."""
         with self.store.transaction() as tx:
             changed = keep_conclusions(tx, self.config, now)
-        for one in changed:
-            _log.warning("%s: %s", one.state, one.summary)
+        hear.concluded(changed)
 
     def _watch(self, source: str, hear: Listener, now: float, bound_s: float) -> None:
         """See what was closed, a bounded part a transaction; an error costs the road nothing."""

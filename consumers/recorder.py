@@ -156,6 +156,11 @@ class Recorder(Listener):
             mine = {why_invalid(line.verdict) for line in lines if line.experiment == name}
             self._gauges.invalid(name, mine)
 
+    def concluded(self, findings: Sequence[Finding]) -> None:
+        """What an experiment came to is said once."""
+        for one in findings:
+            _log.warning("%s: %s", one.state, clean(one.summary, SENTENCE_CHARS))
+
     def found(self, findings: Sequence[Finding]) -> None:
         """Series left their baselines, or are back."""
         for one in findings:

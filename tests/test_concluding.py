@@ -77,9 +77,9 @@ def test_calls_that_are_not_split_as_configured_ring_alone(
     store: Store, found: Found, rng: np.random.Generator
 ) -> None:
     config = told()
-    (one,) = found(config, split(rng, 1600, 0.2, share=0.7))
+    (one,) = found(config, split(rng, 1600, 0.0, share=0.7))
     assert (one.kind, one.state, one.severity) == ("sample ratio", "firing", "warning")
-    assert "are not split as configured" in one.summary and one.n == 1600
+    assert "are not split as configured" in one.summary and 0 < one.n <= 1600
     (row,) = newest(store, config, 10)
     assert "sample ratio of support / x" in str(list(findings_table([row]).columns[1].cells))
 
