@@ -1,6 +1,5 @@
 """The command line: `vedette COMMAND`; people's words go to stderr, results to stdout."""
 
-import logging
 import os
 import signal
 import sys
@@ -35,6 +34,7 @@ from consumers.cli_terminal import (
     out,
     print_json,
     progress,
+    set_up_logging,
     who,
     wide,
 )
@@ -95,11 +95,7 @@ def main() -> None:
     """Run a command; it ends the process with one of the exit codes of its help."""
     if os.getpid() == 1:  # of a container, which hears of no SIGTERM that nobody listens for
         signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
-    )
-    logging.getLogger("kafka").setLevel(logging.ERROR)
-    logging.getLogger("torch").setLevel(logging.WARNING)  # it tells of its caches at the end
+    set_up_logging()
     try:
         sys.exit(app(prog_name="vedette", standalone_mode=False))
     except TyperException as error:

@@ -2,7 +2,9 @@
 
 import getpass
 import json
+import logging
 import os
+import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +36,19 @@ def who() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
+
+
+def set_up_logging() -> None:
+    """What a person reads beside the results, on stderr."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    # Kafka's client told an outage in 150 lines; ours tell its beginning, its cause and its end.
+    kafka = logging.getLogger("kafka")
+    kafka.setLevel(logging.ERROR)
+    kafka.addHandler(logging.NullHandler())
+    kafka.propagate = False
+    logging.getLogger("torch").setLevel(logging.WARNING)  # it tells of its caches at the end
 
 
 def print_json(value: Any) -> None:

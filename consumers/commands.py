@@ -149,10 +149,17 @@ class Sent:
 
 
 def send(config: Config, file: str, topic: str | None, heard: Callable[[int], None]) -> Sent:
-    """Send a file's records; raises StoreDown when some were not acknowledged."""
+    """Send a file's records; raises StoreDown when some were not acknowledged.
+
+    Raises BadConfig for a topic that the broker does not have and does not make.
+    """
     chosen = topic or first_topic(config.kafka)
     sender, oldest = Sender(config.kafka), time.time()
     try:
+        sender.open()
+        if not sender.reach(chosen):
+            key = "--topic" if topic else f"kafka.topics.{chosen}"
+            raise BadConfig(key, f"the broker has no topic {chosen}; `vedette topics --create`")
         for arrival, value in arrivals(read_records(file, config.inbox.format), config):
             sender.send(chosen, value, key=key_of(value), arrival=arrival)
             heard(1)
@@ -167,10 +174,11 @@ def send(config: Config, file: str, topic: str | None, heard: Callable[[int], No
 
 
 def check(config: Config) -> list[dict[str, Any]]:
-    """Try every part that `vedette run` needs."""
+    """Try every part that `vedette run` needs, beside one that runs: not its ports."""
     rows = [_tried("scorers", lambda: ", ".join(load_panel(config).versions) or "none")]
     rows.append(_tried("store", lambda: _store_state(config)))
     rows.append(_tried("broker", lambda: _topic_state(config)))
+    rows.append(_tried("alerts", lambda: f"{len(ways_of(config))} receivers"))
     return rows
 
 
@@ -188,9 +196,8 @@ def _store_state(config: Config) -> str:
 
 def _topic_state(config: Config) -> str:
     states = topic_states(config)
-    missing = [state.name for state in states if not state.partitions]
-    if missing:
-        raise BadConfig(f"kafka.topics.{missing[0]}", "no such topic; `vedette topics --create`")
+    if missing := [f"{state.key} ({state.name})" for state in states if not state.partitions]:
+        raise BadConfig(", ".join(missing), "no such topic; `vedette topics --create`")
     return ", ".join(f"{state.name} ({state.partitions})" for state in states)
 
 

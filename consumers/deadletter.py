@@ -115,8 +115,10 @@ def _replayable(store: Store, holder: str, reason: str | None, last: int) -> lis
 
 
 def _put_back(store: Store, sender: Sender, rows: Sequence[dict[str, Any]], now: float) -> None:
-    here = [row for row in rows if row["topic"] == inbox.TOPIC]
-    away = [row for row in rows if row["topic"] != inbox.TOPIC]
+    # A record is on its input again by one of its letters.
+    records = {letters.record_of(row): row for row in rows if not row["back"]}.values()
+    here = [row for row in records if row["topic"] == inbox.TOPIC]
+    away = [row for row in records if row["topic"] != inbox.TOPIC]
     for row in away:
         count = ("x-replay-count", str(row["replays"] + 1).encode())
         sender.send(

@@ -1,6 +1,7 @@
 """The /metrics, /livez and /readyz endpoint; the only place that knows prometheus_client."""
 
 import gzip
+import logging
 import socket
 import socketserver
 import sys
@@ -18,6 +19,8 @@ from prometheus_client.registry import Collector
 
 from agent.errors import BadConfig
 from consumers.metrics import Tally
+
+_log = logging.getLogger("vedette")
 
 # A scrape takes milliseconds; more open connections than this are clients that do not read.
 CONNECTIONS_MAX = 32
@@ -47,8 +50,14 @@ class Health:
         self.progress_at = self._wall()
 
     def ready(self, state: bool, why: str = "") -> None:
-        """Say whether work can be done and, if not, why."""
-        self._state = (state, " ".join(why.split()))
+        """Say whether work can be done and, if not, why; what is new is logged."""
+        now = state, " ".join(why.split())
+        if now != self._state:
+            if state:
+                _log.info("ready")
+            else:
+                _log.warning("not ready: %s", now[1])
+        self._state = now
 
     @property
     def state(self) -> tuple[bool, str]:

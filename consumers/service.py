@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any, TypeVar
 
 from agent.config import Config
@@ -23,6 +23,7 @@ from consumers.formats import parse
 from consumers.inbox import Inbox
 from consumers.metrics import Tally
 from consumers.pump import Pump
+from consumers.pump.admin import topic_states
 from consumers.pump.sender import Sender
 from consumers.recorder import Recorder, instruments
 from consumers.requests import RequestsTopic
@@ -42,6 +43,7 @@ _APPEND = 1000  # records a commit of the inbox
 # Where candidates answer in between; and how long is waited for that before more is read.
 _APPEND_ASKED, _ANSWERS_S = 250, 120.0
 _HUNG = 70  # the exit code of a process that its own watchdog ended
+_PATIENCE_S = 120.0
 _GRACE_S = 25.0  # a stop that takes longer ends hard; Kubernetes gives 30 s
 
 
@@ -71,6 +73,7 @@ def run_worker(config: Config) -> None:
         recorder = Recorder(config, store, (tally, health), ways, sender, out, ask)
         held.enter_context(closing(recorder))
         pump = held.enter_context(closing(patiently(health, lambda: Pump(config))))
+        tell_missing(config)
         if config.shadow:  # a first send that takes a second costs twenty seconds of asks
             any(asked.reach(config.shadow.requests) for _ in range(10))
         monitor = Monitor(config, store, panel, on_step=recorder.step)
@@ -84,17 +87,27 @@ def run_worker(config: Config) -> None:
             worker.run()
 
 
+def tell_missing(config: Config) -> None:
+    """Say which topics are not there that are written to: what goes there waits or is dropped."""
+    with suppress(StoreDown):  # the pump or a sender says so when it matters
+        for topic in topic_states(config):
+            if not topic.partitions:
+                told = "%s: the broker has no topic %s; `vedette topics --create`"
+                _log.warning(told, topic.key, topic.name)
+
+
 def patiently(health: Health, action: Callable[[], T]) -> T:
     """A dependency that is away at the start is waited for, two minutes."""
-    for _ in range(60):
+    until = time.monotonic() + _PATIENCE_S
+    while True:
         try:
             return action()
         except StoreDown as error:
-            _log.warning("waiting: %s", error)
             health.ready(False, str(error))
             health.progress()
-            time.sleep(2)
-    return action()
+            if time.monotonic() >= until:
+                raise
+        time.sleep(2)
 
 
 @contextmanager

@@ -158,7 +158,8 @@ class Worker:
         careful = [p for p in batch if self._is_suspect(p, batch[p])]
         try:
             for partition in careful:
-                self._carefully(partition, batch.pop(partition))
+                batch[partition] = self._carefully(partition, batch[partition])
+            batch = {partition: records for partition, records in batch.items() if records}
             if batch:
                 self._attempt(batch)
                 entries = {p: self._parse(records) for p, records in batch.items()}
@@ -188,10 +189,20 @@ class Worker:
 
         self._insist(write)
 
-    def _carefully(self, partition: Partition, records: Sequence[RawRecord | Unreadable]) -> None:
-        """One record at a time, each marked before it is worked on; a killer is set aside."""
-        for record in records:
-            held = self._held[partition]
+    def _carefully(
+        self, partition: Partition, records: Sequence[RawRecord | Unreadable]
+    ) -> list[RawRecord | Unreadable]:
+        """One record at a time, each marked before it is worked on; a killer is set aside.
+
+        Those behind the crash are given back; of those within none is begun once we are to stop.
+        """
+        held = self._held[partition]
+        suspect = held.suspect
+        end = suspect.offset + suspect.size if suspect is not None else 0
+        within = [record for record in records if first_of(record) < end]
+        for record in within:
+            if self._stopping:
+                return []
             suspect = held.suspect
             tried = 1  # the crash that brought us here was one attempt at every record of the span
             if suspect is not None and suspect.size == 1 and suspect.offset == first_of(record):
@@ -202,6 +213,7 @@ class Worker:
                 continue
             self._attempt({partition: [record]})
             self._flush({partition: self._parse([record])})
+        return list(records[len(within) :])
 
     def _parse(self, records: Sequence[RawRecord | Unreadable]) -> list[Entry]:
         self.monitor.step("parse")

@@ -180,6 +180,16 @@ def test_a_bad_configuration_is_one_line_that_names_the_key(
     assert "canary" not in done.stderr.decode() + done.stdout.decode()
 
 
+def test_a_check_reads_the_file_of_receivers(tmp_path: Path) -> None:
+    (tmp_path / "hooks").write_text("alertmanager:9093\n")
+    told = f"store: {{url: 'sqlite:///{tmp_path}/v.db'}}\nalerts: {{webhook_file: hooks}}\n"
+    (tmp_path / "v.yaml").write_text(told + "kafka: {brokers: ['127.0.0.1:1']}\n")
+    rows = json.loads(vedette(tmp_path, "check", "-c", "v.yaml", "--json").stdout)
+    why = "alerts.webhook_file: must hold http:// or https:// addresses"
+    assert rows[-1] == {"what": "alerts", "ok": False, "detail": why}
+    assert "Connection refused" in rows[2]["detail"] or "ECONNREFUSED" in rows[2]["detail"]
+
+
 def test_a_database_that_is_away_is_named_without_its_password(tmp_path: Path) -> None:
     (tmp_path / "v.yaml").write_text(
         "store: {url: 'postgresql://ann:canary@127.0.0.1:1/x'}\n"
@@ -190,7 +200,7 @@ def test_a_database_that_is_away_is_named_without_its_password(tmp_path: Path) -
     checked = vedette(tmp_path, "check", "-c", "v.yaml", "--json")
     assert (watched.returncode, checked.returncode) == (3, 3)
     assert watched.stderr.decode().strip() == "vedette: database: does not answer"
-    assert [row["ok"] for row in json.loads(checked.stdout)] == [True, False, False]
+    assert [row["ok"] for row in json.loads(checked.stdout)] == [True, False, False, True]
     for done in (watched, checked):
         assert "canary" not in done.stderr.decode() + done.stdout.decode()
 

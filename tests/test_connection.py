@@ -15,7 +15,7 @@ import uvicorn
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from agent.config import Config
+from agent.config import Config, load_config
 from agent.errors import BadConfig
 from consumers.server import connection
 from consumers.server.process import answer, bound, run_server, settings_of
@@ -145,3 +145,5 @@ def test_a_start_that_cannot_be_says_why_in_a_line(tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match="server: cert_file and key_file belong together"):
         told(tmp_path, cert_file=cert)
     assert not (tmp_path / "v.db").exists()
+    with pytest.raises(BadConfig, match=r"store\.url: is in memory, which the threads"):
+        run_server(load_config(store={"url": "sqlite:///:memory:"}, server={"port": 0}))

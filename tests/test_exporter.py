@@ -1,6 +1,7 @@
 """The endpoint answers whatever its clients are like."""
 
 import gzip
+import logging
 import socket
 import threading
 import time
@@ -50,6 +51,17 @@ def test_the_probes_answer(server: Server, health: Health) -> None:
     assert get(server, "/readyz")[:2] == (200, b"ok\n")
     assert get(server, "/")[0] == 404
     assert b"vedette_ready 1.0\n" in get(server, "/metrics")[1]
+
+
+def test_each_change_of_readiness_is_logged_once(
+    health: Health, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "vedette")
+    for _ in range(3):
+        health.ready(False, "database: connection lost")
+    for _ in range(3):
+        health.ready(True)
+    assert caplog.messages == ["not ready: database: connection lost", "ready"]
 
 
 def test_a_stalled_loop_fails_its_probe() -> None:

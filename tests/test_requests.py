@@ -6,7 +6,7 @@ import pytest
 
 from agent.errors import BadRecord, StoreDown
 from agent.record import Ask, Call
-from consumers.pump.admin import topic_roles
+from consumers.pump.admin import configured_topics
 from consumers.pump.sender import Sender
 from consumers.requests import RequestsTopic
 from tests.shadowing import asking
@@ -77,6 +77,6 @@ def test_a_broker_that_is_away_is_left_alone_for_a_while(monkeypatch: pytest.Mon
 
 
 def test_the_topic_of_requests_is_made_and_is_no_input() -> None:
-    roles = topic_roles(asking())
+    roles = {topic.name: topic.role for topic in configured_topics(asking())}
     assert roles["vedette-shadow-requests"] == "shadow requests"
     assert roles["vedette-shadow-answers"] == "shadow answers"

@@ -90,10 +90,11 @@ _ALIVE = (
         f" unless sum by (job, service) (increase({_REQUESTS}[15m])) > 0", "0m",
         "No call of {{ $labels.service }} came in 15 minutes",
         "At the median pace of the last day {{ $value | humanize }} calls would have come.",
-        "The service is down, its log does not reach Kafka, or nobody reads it. 1. Run `vedette"
-        " topics -c vedette.yaml` and see whether records reach them. 2. Run `vedette dead-letters"
-        " -c vedette.yaml`: a changed format sets all of them aside. For a service that was"
-        " retired it ends by itself within half a day.",
+        "The service is down, its log does not reach Kafka, or nobody reads it. 1. See whether"
+        " vedette_records_total grows for its topic; if not, whether vedette_consumer_lag_records"
+        " does: then nobody reads, and else nothing is written. 2. If it grows, run `vedette"
+        " dead-letters -c vedette.yaml`: a changed format sets all of them aside. For a service"
+        " that was retired it ends by itself within half a day.",
     ),
     Alert(
         "VedetteLag", "warning",
@@ -117,8 +118,8 @@ _LOSS = (
         "{{ $value | humanize }} calls came to no end, or to two.",
         "Counts and means are wrong by as much: a defect, or somebody wrote to the store. 1. Keep"
         " the database as it is and note vedette_records_total and vedette_calls_total by outcome."
-        " 2. Run `vedette check -c vedette.yaml` on every machine: all workers must run one version"
-        " on one store. Then report it.",
+        " 2. See that all workers run one version (the label of vedette_build_info) and that"
+        " `vedette check -c vedette.yaml` passes where they run: on one store. Then report it.",
     ),
     Alert(
         "VedetteRecordsLost", "critical",

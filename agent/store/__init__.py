@@ -9,9 +9,9 @@ from typing import IO, Any
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, exc, text
-from sqlalchemy.engine import make_url
 
 from agent.errors import BadConfig, BadRecord, StoreDown
+from agent.store.address import address_of, in_memory
 from agent.store.journal import write_ahead
 from agent.store.migrations import migrate, unseen
 
@@ -193,17 +193,10 @@ def reach(url: str, *, lock: bool = False) -> Store:
 
     Raises BadConfig for a bad address, or when another process writes to the same SQLite file.
     """
-    try:
-        parsed = make_url(url)
-        if parsed.get_backend_name() == "postgresql":
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        elif parsed.get_backend_name() != "sqlite":
-            raise BadConfig("store.url", "must be a sqlite: or postgresql: address")
-    except (exc.ArgumentError, ValueError):
-        raise BadConfig("store.url", "is not a database address") from None
+    parsed = address_of(url)
     if parsed.get_backend_name() != "sqlite":
         return Store(_postgres_engine(parsed))
-    held = _sqlite_lock(parsed.database) if lock else None
+    held = _sqlite_lock(parsed.database or "") if lock and not in_memory(parsed) else None
     file = parsed.database if held is not None else None
     return Store(_sqlite_engine(str(parsed)), held, file)
 
@@ -233,9 +226,7 @@ def _migrated(store: Store) -> list[str]:
             raise StoreDown(problem) from None
 
 
-def _sqlite_lock(database: str | None) -> IO[bytes] | None:
-    if not database or database == ":memory:":
-        return None
+def _sqlite_lock(database: str) -> IO[bytes]:
     try:
         lock = open(f"{database}.lock", "wb")  # noqa: SIM115 - held until the store closes
     except OSError as error:

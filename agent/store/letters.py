@@ -1,5 +1,6 @@
 """Dead letters in the store: what waits to be sent, and what came back."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from agent.store.tables import dead_letters
 from agent.store.writes import unpack_headers
 
 _CHUNK = 500
+_PLACE = ("topic", "partition", "offset")
 _RECORD = ("value", "record_key", "headers")
 
 
@@ -32,7 +34,8 @@ def mark_sent(tx: Connection, ids: Sequence[int], now: float) -> None:
 def replayable(tx: Connection, reason: str | None, after: int) -> list[dict[str, Any]]:
     """The next letters (id above `after`) that hold a record and were not replayed.
 
-    `replays` of each is how often the same bytes of the same topic were replayed before.
+    `replays` of each is how often the same bytes of the same topic were replayed before, `back`
+    whether its own record was: one record is the letter of several reasons.
     """
     here = dead_letters.c.replayed_at.is_(None), dead_letters.c.value.is_not(None)
     query = select(dead_letters).where(*here, dead_letters.c.id > after)
@@ -40,13 +43,23 @@ def replayable(tx: Connection, reason: str | None, after: int) -> list[dict[str,
         query = query.where(dead_letters.c.reason == reason)
     found = tx.execute(query.order_by(dead_letters.c.id).limit(_CHUNK))
     rows = [dict(row._mapping) for row in found]
-    past = select(dead_letters.c.topic, dead_letters.c.value, func.count().label("n")).where(
+    record = (dead_letters.c[name] for name in _PLACE)
+    past = select(*record, dead_letters.c.value).where(
         dead_letters.c.replayed_at.is_not(None),
         dead_letters.c.value.in_({row["value"] for row in rows}),
     )
-    grouped = tx.execute(past.group_by(dead_letters.c.topic, dead_letters.c.value))
-    times = {(row.topic, bytes(row.value)): row.n for row in grouped}
-    return [row | {"replays": times.get((row["topic"], bytes(row["value"])), 0)} for row in rows]
+    back = {record_of(dict(row._mapping)) for row in tx.execute(past.distinct())}
+    times = Counter((topic, value) for topic, _, _, value in back)
+    return [
+        row | {"replays": times[row["topic"], bytes(row["value"])], "back": record_of(row) in back}
+        for row in rows
+    ]
+
+
+def record_of(row: dict[str, Any]) -> tuple[str, int, int, bytes]:
+    """Which record a letter is of; its bytes are part of that, as a topic can be made anew."""
+    topic, partition, offset = (row[name] for name in _PLACE)
+    return topic, partition, offset, bytes(row["value"])
 
 
 def mark_replayed(tx: Connection, ids: Sequence[int], now: float) -> None:

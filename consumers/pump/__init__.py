@@ -16,6 +16,7 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import Fetcher
 from kafka.errors import (
     AuthorizationError,
+    InvalidSessionTimeoutError,
     LogTruncationError,
     OffsetOutOfRangeError,
     SaslAuthenticationFailedError,
@@ -35,6 +36,8 @@ _log = logging.getLogger("vedette.pump")
 _POLL_S = 0.2  # a worker that waits for records waits at most this long for a pause to lift
 _TIPS_S = 2.0  # how often the ends of idle partitions are asked for
 _RETRY_S = 1.0
+# What only a person can mend.
+_LASTING = AuthorizationError, InvalidSessionTimeoutError, SaslAuthenticationFailedError
 
 
 class Pump(Exchange):
@@ -104,7 +107,7 @@ class Pump(Exchange):
             while not self._stop.is_set():
                 try:
                     self._turn()
-                except (AuthorizationError, SaslAuthenticationFailedError):
+                except _LASTING:
                     raise
                 except Exception as error:
                     self._note_trouble(type(error).__name__)
@@ -137,6 +140,9 @@ class Pump(Exchange):
         reason: Exception = StoreDown(f"broker: {type(error).__name__}")
         if isinstance(error, AuthorizationError | SaslAuthenticationFailedError):
             reason = BadConfig("kafka.security", f"the broker refused us ({type(error).__name__})")
+        if isinstance(error, InvalidSessionTimeoutError):
+            problem = "is outside of what the broker allows a group (group.*.session.timeout.ms)"
+            reason = BadConfig("kafka.session_timeout_s", problem)
         with self._lock:
             self._fatal = reason
             self._lock.notify_all()

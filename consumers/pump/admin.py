@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import TopicAlreadyExistsError
@@ -14,22 +14,30 @@ from consumers.pump.connection import administering
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """A configured topic and how many partitions the broker has of it (0: none such)."""
+    """A topic, the key that names it, and how many partitions the broker has (0: none such)."""
 
     name: str
+    key: str
     role: str
-    partitions: int
+    partitions: int = 0
 
 
-def topic_roles(config: Config) -> dict[str, str]:
+def configured_topics(config: Config) -> list[TopicState]:
     """Every topic that the configuration names, and what it is for."""
-    kafka, alerts = config.kafka, config.alerts.topic
-    roles = {name: f"input ({topic.format})" for name, topic in kafka.topics.items()}
-    out = {"dead letters": kafka.dead_letters, "scored calls": kafka.scored, "alerts": alerts}
-    if config.shadow is not None:
-        shadow = config.shadow
-        out |= {"shadow requests": shadow.requests, "shadow answers": shadow.answers}
-    return roles | {name: role for role, name in out.items() if name}
+    kafka, shadow = config.kafka, config.shadow
+    out = {
+        "kafka.dead_letters": ("dead letters", kafka.dead_letters),
+        "kafka.scored": ("scored calls", kafka.scored),
+        "alerts.topic": ("alerts", config.alerts.topic),
+        "shadow.requests": ("shadow requests", shadow and shadow.requests),
+        "shadow.answers": ("shadow answers", shadow and shadow.answers),
+    }
+    written = {name: TopicState(name, key, role) for key, (role, name) in out.items() if name}
+    read = {
+        name: TopicState(name, f"kafka.topics.{name}", f"input ({topic.format})")
+        for name, topic in kafka.topics.items()
+    }
+    return list((read | written).values())
 
 
 def topic_states(config: Config) -> list[TopicState]:
@@ -40,9 +48,8 @@ def topic_states(config: Config) -> list[TopicState]:
             for row in client.describe_topics()
             if not row.get("error_code")
         }
-    return [
-        TopicState(name, role, known.get(name, 0)) for name, role in topic_roles(config).items()
-    ]
+    topics = configured_topics(config)
+    return [replace(topic, partitions=known.get(topic.name, 0)) for topic in topics]
 
 
 def retention_s(config: Kafka, topic: str) -> float | None:

@@ -9,6 +9,7 @@ from kafka import KafkaAdminClient
 from kafka.errors import (
     AuthorizationError,
     KafkaConfigurationError,
+    KafkaConnectionError,
     KafkaError,
     SaslAuthenticationFailedError,
     UnsupportedSaslMechanismError,
@@ -19,7 +20,9 @@ from kafka.record import util
 from agent.broker import Kafka, Security
 from agent.errors import BadConfig, StoreDown
 from agent.serving import is_loopback
+from consumers.certificates import check_authority, check_files, check_pair
 
+_SECTION = "kafka.security"
 _REFUSALS = SaslAuthenticationFailedError, UnsupportedSaslMechanismError
 MAX_BACKOFF_MS = 1000  # 30 s, the default, kept a consumer waiting 11 s after its broker was back
 
@@ -85,34 +88,41 @@ def _password(security: Security) -> str:
     if security.password is not None:
         return security.password.get_secret_value()
     try:
-        return security.password_file.read_text().strip() if security.password_file else ""
+        file = security.password_file
+        return file.read_text(encoding="utf-8").strip() if file is not None else ""
     except OSError as error:
         problem = f"cannot be read ({error.strerror})"
-        raise BadConfig("kafka.security.password_file", problem) from None
+    except UnicodeDecodeError:
+        problem = "is no text in UTF-8"
+    raise BadConfig("kafka.security.password_file", problem)
 
 
 def _tls(security: Security) -> dict[str, Any]:
     if not security.protocol.endswith("SSL"):
         return {}
-    files = {"ca_file": "ssl_cafile", "cert_file": "ssl_certfile", "key_file": "ssl_keyfile"}
-    tls: dict[str, Any] = {"ssl_check_hostname": True}
-    for key, name in files.items():
-        path = getattr(security, key)
-        if path is not None and not path.is_file():
-            raise BadConfig(f"kafka.security.{key}", "no such file")
-        tls[name] = str(path) if path is not None else None
-    return tls
+    ca, cert, key = security.ca_file, security.cert_file, security.key_file
+    check_files(_SECTION, {"ca_file": ca, "cert_file": cert, "key_file": key})
+    if ca is not None:
+        check_authority(_SECTION, ca)
+    if cert is not None:
+        check_pair(_SECTION, cert, key)
+    files = {"ssl_cafile": ca, "ssl_certfile": cert, "ssl_keyfile": key}
+    told = {name: str(file) if file is not None else None for name, file in files.items()}
+    return {"ssl_check_hostname": True, **told}
 
 
 class _Heard(logging.Handler):
     """Keeps why a connection failed: the client logs it, tries on, and raises a mere time-out."""
 
     error: BaseException | None = None
+    why = ""
 
     def emit(self, record: logging.LogRecord) -> None:
         for part in record.args if isinstance(record.args, tuple) else ():
             if isinstance(part, _REFUSALS) or "CERTIFICATE_" in str(part):
                 self.error = part if isinstance(part, BaseException) else None
+            elif isinstance(part, KafkaConnectionError):
+                self.why = f": {part.args[0]}" if part.args else ""
 
 
 @contextmanager
@@ -132,7 +142,7 @@ def translated(what: str) -> Iterator[None]:
         try:
             yield
         except (KafkaError, OSError) as error:
-            raise _ours(heard.error or error, what) from None
+            raise _ours(heard.error or error, what, heard.why) from None
 
 
 @contextmanager
@@ -145,7 +155,7 @@ def administering(config: Kafka, what: str, answer_ms: int = 10_000) -> Iterator
         yield client
 
 
-def _ours(error: BaseException, what: str) -> BadConfig | StoreDown:
+def _ours(error: BaseException, what: str, why: str) -> BadConfig | StoreDown:
     if isinstance(error, SaslAuthenticationFailedError):
         return BadConfig("kafka.security", "the broker refused the credentials")
     if isinstance(error, UnsupportedSaslMechanismError):
@@ -157,4 +167,4 @@ def _ours(error: BaseException, what: str) -> BadConfig | StoreDown:
     if "CERTIFICATE_" in str(error):
         problem = "the broker's certificate is not signed by it, or is for another host"
         return BadConfig("kafka.security.ca_file", problem)
-    return StoreDown(f"broker: {what} failed ({type(error).__name__})")
+    return StoreDown(f"broker: {what} failed ({type(error).__name__}{why})")

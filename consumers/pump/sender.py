@@ -11,7 +11,7 @@ from agent.broker import Kafka
 from agent.errors import StoreDown
 from consumers.pump.connection import settings, translated
 
-_DELIVERY_S = 30.0
+_REQUEST_S = 10.0
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -29,11 +29,12 @@ def first_topic(config: Kafka) -> str:
 class Sender:
     """A producer with acks from all replicas; made at the first use.
 
-    `block_s` is how long `send` waits for a topic that nobody knows.
+    `block_s` is how long `send` waits for a topic that nobody knows, `delivery_s` how long a record
+    is tried.
     """
 
-    def __init__(self, config: Kafka, block_s: float = 10.0) -> None:
-        self._config, self._block_s = config, block_s
+    def __init__(self, config: Kafka, block_s: float = 10.0, delivery_s: float = 30.0) -> None:
+        self._config, self._block_s, self._delivery_s = config, block_s, delivery_s
         self._producer: KafkaProducer | None = None
         self._failed: list[str] = []
         self.sent = 0
@@ -55,8 +56,8 @@ class Sender:
                     batch_size=64 << 10,
                     max_request_size=16 << 20,
                     max_block_ms=int(self._block_s * 1000),
-                    delivery_timeout_ms=int(_DELIVERY_S * 1000),
-                    request_timeout_ms=10_000,
+                    delivery_timeout_ms=int(self._delivery_s * 1000),
+                    request_timeout_ms=int(min(_REQUEST_S, self._delivery_s / 2) * 1000),
                 )
         return self._producer
 
@@ -65,7 +66,7 @@ class Sender:
         try:
             with translated(f"looking for {topic}"):
                 return bool(self.open().partitions_for(topic))
-        except StoreDown:
+        except (StoreDown, ValueError):  # no topic can be called so
             return False
 
     def send(
@@ -114,7 +115,7 @@ class Sender:
                 told = {"headers": list(headers), "timestamp_ms": at}
                 sent = [producer.send(topic, value=v, key=k, **told) for k, v in records]
                 for future in sent:
-                    future.get(_DELIVERY_S)
+                    future.get(self._delivery_s)
             except MessageSizeTooLargeError:
                 raise ValueError("record is too large for the broker") from None
 

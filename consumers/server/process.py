@@ -4,7 +4,6 @@ import asyncio
 import gc
 import logging
 import socket
-import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 
@@ -16,7 +15,9 @@ from starlette.types import ASGIApp
 from agent.config import Config
 from agent.errors import BadConfig
 from agent.store import Busy, Store, reach
+from agent.store.address import address_of, in_memory
 from consumers.background import Background
+from consumers.certificates import check_files, check_pair
 from consumers.recorder import instruments
 from consumers.server.access import keys_of
 from consumers.server.app import build_app
@@ -155,19 +156,9 @@ def bound(config: Config) -> Listener:
 def _check_certificate(config: Config) -> None:
     """Read the certificate and its key before anything slow."""
     cert, key = config.server.cert_file, config.server.key_file
-    if cert is None or key is None:
-        return
-    for name, file in (("cert_file", cert), ("key_file", key)):
-        try:
-            file.read_bytes()
-        except OSError as error:
-            problem = f"cannot be read ({error.strerror})"
-            raise BadConfig(f"server.{name}", problem) from None
-    try:
-        # A key with a password would ask for it on the terminal.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, lambda: "")
-    except (ssl.SSLError, ValueError):
-        raise BadConfig("server.cert_file", "and key_file are no certificate and its key") from None
+    check_files("server", {"cert_file": cert, "key_file": key})
+    if cert is not None:
+        check_pair("server", cert, key)
 
 
 def store_of(config: Config, alone: bool = False) -> tuple[Store, str]:
@@ -178,6 +169,9 @@ def store_of(config: Config, alone: bool = False) -> tuple[Store, str]:
     store is.
     """
     url = config.store.url.get_secret_value()
+    if in_memory(address_of(url)):
+        problem = "is in memory, which the threads of a server do not share: name a file"
+        raise BadConfig("store.url", problem)
     if config.server.ingest != "inbox":
         return reach(url), ""
     try:

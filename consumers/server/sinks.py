@@ -3,8 +3,9 @@
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,7 +24,8 @@ _GROUP = 5000
 _FULL_S = 5.0  # in which some thousand records are scored
 _AWAY_S = 30.0
 _QUEUE = 64  # requests that wait for the broker: more would only wait longer
-_TRY_S = 1.0  # between tries to connect
+_TRY_S = 1.0  # between tries to reach the broker
+_ACKNOWLEDGED_S = 5.0  # a client waits no longer for a broker that went away
 _THREADS = 4  # that wait for the broker's acknowledgements, some ten milliseconds each
 
 
@@ -154,7 +156,7 @@ class TopicSink:
         }  # fmt: skip
         if not self._topics:
             raise BadConfig("server.ingest", "kafka needs an input topic of a live source")
-        self._sender = Sender(config.kafka, block_s=5.0)
+        self._sender = Sender(config.kafka, block_s=5.0, delivery_s=_ACKNOWLEDGED_S)
         self._threads = ThreadPoolExecutor(_THREADS, "ingest-kafka")
         self._opening, self._away_until = threading.Lock(), 0.0
         self._waiting = 0
@@ -176,25 +178,27 @@ class TopicSink:
     def _deliver(self, batch: Batch) -> None:
         header = ((HEADER, batch.format.encode()),)
         try:
-            self._open()
-            self._sender.deliver(
-                self._topic(batch.format), batch.records, arrival=batch.arrival, headers=header
-            )
+            with self._opening:
+                if time.monotonic() < self._away_until:
+                    raise StoreDown("broker: does not answer")
+                with self._noting():
+                    self._sender.open()
+            topic = self._topic(batch.format)
+            with self._noting():
+                self._sender.deliver(topic, batch.records, arrival=batch.arrival, headers=header)
         except ValueError as error:
             raise HTTPException(413, f"a {error}") from None
         except BadConfig as error:
             raise StoreDown(str(error), _AWAY_S) from None
 
-    def _open(self) -> None:
-        """Connect; who waits while that fails is not kept waiting by a try of its own."""
-        with self._opening:
-            if time.monotonic() < self._away_until:
-                raise StoreDown("broker: connecting failed")
-            try:
-                self._sender.open()
-            except Exception:
-                self._away_until = time.monotonic() + _TRY_S
-                raise
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Who waits while this fails is not kept waiting by a try of its own."""
+        try:
+            yield
+        except (BadConfig, StoreDown):
+            self._away_until = time.monotonic() + _TRY_S
+            raise
 
     def _topic(self, format: Format) -> str:
         """The first of the format, or else the first."""

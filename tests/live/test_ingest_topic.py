@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,11 @@ from consumers.server import sinks
 from consumers.server.sinks import Batch, TopicSink
 from tests.conftest import MakeTopic
 from tests.live.broker import Broker
+from tests.live.proxy import Proxy
 from tests.road import native
 from tests.serving import served
 from tests.telemetry import CHAT, protobuf, span, traces
+from tests.waiting import wait_until
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 
@@ -73,6 +76,22 @@ def test_a_broker_that_is_away_is_said(
         assert answer.json() == {"error": str(away)}
         assert client.post("/ingest", json=native(1)).status_code == 503
     assert len(tried) == 1, "each request tried to connect anew"
+
+
+def test_a_broker_that_goes_away_keeps_nobody_waiting(
+    broker: Broker, topic: MakeTopic, tmp_path: Path
+) -> None:
+    with Proxy(broker.faulty_port, broker.proxy_port) as way:
+        config = told(tmp_path, broker.proxied_address, **{topic(): {}})
+        with served(config, sink=TopicSink(config)) as client:
+            assert client.post("/ingest", json=native(1)).status_code == 200
+            way.set("blackhole")
+            began = time.monotonic()
+            assert client.post("/ingest", json=native(2)).status_code == 503
+            assert client.post("/ingest", json=native(3)).status_code == 503
+            assert time.monotonic() - began < 9
+            way.set("pass")
+            wait_until(lambda: client.post("/ingest", json=native(4)).status_code == 200, 30)
 
 
 def test_no_queue_grows_behind_a_slow_broker(

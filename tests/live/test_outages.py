@@ -130,6 +130,9 @@ def test_what_is_away_is_waited_for(
             wait_until(lambda: received(store) == 2 * N, 30)
             wait_until(lambda: service.says("/readyz")[0] == 200, 10)
             assert ended(service) == 0, service.log()
+    told = service.log().splitlines()
+    assert sum(f"WARNING not ready: {dependency}" in line for line in told) in range(1, 5), told
+    assert len(told) < 20 and "ERROR" not in service.log(), service.log()
     everything_is_counted_once(store, 2 * N)
 
 

@@ -8,8 +8,10 @@ import pytest
 from kafka import KafkaProducer
 from sqlalchemy import select
 
+from agent.config import load_config
 from agent.store import open_store, reads
 from agent.store.tables import dead_letters
+from consumers import commands
 from consumers.deadletter import publish_letters
 from consumers.pump.sender import Sender
 from tests.conftest import MakeTopic
@@ -122,6 +124,13 @@ def test_without_their_topics_nothing_is_lost_and_nothing_waits(
             wait_until(lambda: received(store) == N + 1)
             assert service.says("/livez")[0] == 200
             assert ended(service, 40) == 0, service.log()
+            for key, absent in missing.items():
+                assert f"kafka.{key}: the broker has no topic {absent}; `vede" in service.log()
+            broker_row = commands.check(load_config(run.folder / "vedette.yaml"))[-1]
+            assert broker_row["detail"] == (
+                f"kafka.dead_letters ({name}-dead), kafka.scored ({name}-scored): "
+                "no such topic; `vedette topics --create`"
+            )
             with store.transaction() as tx:
                 (letter,) = tx.execute(select(dead_letters)).all()
                 ledger = reads.ledger(tx)
