@@ -1,11 +1,18 @@
 """Producing: all that is written to topics, from dead letters to what is taken in over HTTP."""
 
 import hashlib
+import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, MessageSizeTooLargeError, UnknownError
+from kafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    UnknownError,
+)
 
 from agent.broker import Kafka
 from agent.errors import StoreDown
@@ -36,30 +43,40 @@ class Sender:
     def __init__(self, config: Kafka, block_s: float = 10.0, delivery_s: float = 30.0) -> None:
         self._config, self._block_s, self._delivery_s = config, block_s, delivery_s
         self._producer: KafkaProducer | None = None
+        self._stuck: KafkaProducer | None = None
+        self._opening = threading.Lock()
         self._failed: list[str] = []
         self.sent = 0
 
     def open(self) -> KafkaProducer:
         """Connect now and not at the first record; raises StoreDown when the broker is away.
 
-        What the broker refuses for good, such as a record too large for its topic, ends a producer
-        that numbers its records (kafka-python 3.0.12; the attribute is private): another is made.
+        A producer that numbers its records ends by what the broker refuses for good, such as one
+        too large for its topic, and sends no more once it gave one up (kafka-python 3.0.12; the
+        attribute is private): another is made.
         """
-        if self._producer is not None and self._producer._transaction_manager.has_fatal_error():
-            self.close()
-        if self._producer is None:
-            with translated("connecting"):
-                self._producer = KafkaProducer(
-                    **settings(self._config),
-                    acks="all",
-                    linger_ms=5,
-                    batch_size=64 << 10,
-                    max_request_size=16 << 20,
-                    max_block_ms=int(self._block_s * 1000),
-                    delivery_timeout_ms=int(self._delivery_s * 1000),
-                    request_timeout_ms=int(min(_REQUEST_S, self._delivery_s / 2) * 1000),
-                )
-        return self._producer
+        with self._opening:
+            producer = self._producer
+            if producer is not None and (
+                producer is self._stuck or producer._transaction_manager.has_fatal_error()
+            ):
+                self.close(0.0)
+            if self._producer is None:
+                self._producer = self._connect()
+            return self._producer
+
+    def _connect(self) -> KafkaProducer:
+        with translated("connecting"):
+            return KafkaProducer(
+                **settings(self._config),
+                acks="all",
+                linger_ms=5,
+                batch_size=64 << 10,
+                max_request_size=16 << 20,
+                max_block_ms=int(self._block_s * 1000),
+                delivery_timeout_ms=int(self._delivery_s * 1000),
+                request_timeout_ms=int(min(_REQUEST_S, self._delivery_s / 2) * 1000),
+            )
 
     def reach(self, topic: str) -> bool:
         """Connect and learn where a topic lies, before anybody is kept waiting by that."""
@@ -92,10 +109,15 @@ class Sender:
             except MessageSizeTooLargeError:
                 raise ValueError("record is too large for the producer") from None
         future.add_errback(self._note)
+        future.add_errback(partial(self._see_stuck, producer))
         self.sent += 1
 
     def _note(self, error: BaseException) -> None:
         self._failed.append(type(error).__name__)
+
+    def _see_stuck(self, producer: KafkaProducer, error: BaseException) -> None:
+        if isinstance(error, KafkaTimeoutError):
+            self._stuck = producer
 
     def deliver(
         self,
@@ -114,6 +136,8 @@ class Sender:
             try:
                 told = {"headers": list(headers), "timestamp_ms": at}
                 sent = [producer.send(topic, value=v, key=k, **told) for k, v in records]
+                for future in sent:
+                    future.add_errback(partial(self._see_stuck, producer))
                 for future in sent:
                     future.get(self._delivery_s)
             except MessageSizeTooLargeError:
@@ -141,8 +165,11 @@ class Sender:
         failed, self._failed = self._failed, []
         return len(failed)
 
-    def close(self) -> None:
-        """Give up what is queued after two seconds."""
-        if self._producer is not None:
-            self._producer.close(timeout=2)
-            self._producer = None
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Give up what is queued after a time."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            try:
+                producer.close(timeout=timeout_s)
+            except KafkaError:  # it was to wait for its records first, and has not ended
+                producer._sender.force_close()

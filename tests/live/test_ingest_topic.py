@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,21 @@ def test_a_broker_that_goes_away_keeps_nobody_waiting(
             assert time.monotonic() - began < 9
             way.set("pass")
             wait_until(lambda: client.post("/ingest", json=native(4)).status_code == 200, 30)
+
+
+def test_a_sender_goes_on_after_it_gave_records_up(broker: Broker, topic: MakeTopic) -> None:
+    name, told_where = topic(), {"brokers": [broker.proxied_address]}
+    with Proxy(broker.faulty_port, broker.proxy_port) as way:
+        config = load_config(kafka=told_where).kafka
+        with closing(Sender(config, block_s=2.0, delivery_s=2.0)) as sender:
+            sender.send(name, b"one")
+            assert sender.flush() == []
+            way.set("blackhole")
+            sender.send(name, b"two")
+            assert sender.flush(5.0) == ["KafkaTimeoutError"]
+            way.set("pass")
+            sender.send(name, b"three")
+            assert sender.flush(5.0) == []
 
 
 def test_no_queue_grows_behind_a_slow_broker(

@@ -126,7 +126,7 @@ def test_without_their_topics_nothing_is_lost_and_nothing_waits(
             assert ended(service, 40) == 0, service.log()
             for key, absent in missing.items():
                 assert f"kafka.{key}: the broker has no topic {absent}; `vede" in service.log()
-            broker_row = commands.check(load_config(run.folder / "vedette.yaml"))[-1]
+            broker_row = commands.check(load_config(run.folder / "vedette.yaml"))[-2]
             assert broker_row["detail"] == (
                 f"kafka.dead_letters ({name}-dead), kafka.scored ({name}-scored): "
                 "no such topic; `vedette topics --create`"
