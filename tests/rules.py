@@ -123,6 +123,15 @@ CASES: dict[str, list[Case]] = {
         Case({f'vedette_requests_total{{{_GROUP},status="ok"}}': "0+60x30 1800x20 1800+60x20"},
              47, 55, {"severity": "critical", "job": "v", "service": "shop"}),
     ],
+    "VedetteNotClosing": [
+        Case({f'vedette_closed_through_timestamp_seconds{{{_AT},source="live"}}': "0+60x10 600x40"
+              " 3000+60x20", f"vedette_ready{{{_AT}}}": "1x99"}, 33, 52,
+             {"severity": "critical", "job": "v", "source": "live"}),
+        # All were started again, and none closes since.
+        Case({f'vedette_closed_through_timestamp_seconds{{{_AT},source="live"}}': "0+60x10 stale"
+              " _x30 2400+60x20", f"vedette_ready{{{_AT}}}": "1x99"}, 33, 45,
+             {"severity": "critical", "job": "v", "source": "live"}),
+    ],
     "VedetteLag": [
         Case({f'vedette_consumer_lag_records{{{_AT},topic="t",partition="0"}}': "0x5 9999x30 0x9",
               f'vedette_records_total{{{_AT},topic="t",outcome="parsed"}}': "0+60x50"}, 17, 38,

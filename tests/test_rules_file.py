@@ -30,7 +30,7 @@ def names(**config: Any) -> set[str]:
 PIPELINE = {
     *("VedetteDown", "VedetteWorkerDown", "VedetteNotReady", "VedetteNoData", "VedetteLag"),
     *("VedetteLedgerGap", "VedetteRecordsLost", "VedetteDeadLetters", "VedetteLateCalls"),
-    *("VedetteStoreFilling", "VedetteLabelOverflow", "VedetteScorerFailure"),
+    *("VedetteStoreFilling", "VedetteLabelOverflow", "VedetteScorerFailure", "VedetteNotClosing"),
 }
 
 

@@ -88,6 +88,16 @@ _SLO = 'metric="slo_fast"'
          'vedette_records_total{job="v",topic="t",outcome="parsed"}': "0+1000x99"},
         {'vedette_dead_letters_total{job="v",reason="empty"}': "0x20 9x99",
          'vedette_records_total{job="v",topic="t",outcome="parsed"}': "0x20 10x99"},
+        # A backfill that is over, a live source that goes on, and who closed it before.
+        {'vedette_closed_through_timestamp_seconds{job="v",instance="a",source="backfill"}':
+         "9x120",
+         'vedette_closed_through_timestamp_seconds{job="v",instance="a",source="live"}':
+         "0+60x20 1200x99",
+         'vedette_closed_through_timestamp_seconds{job="v",instance="b",source="live"}':
+         "_x20 1260+60x99", 'vedette_ready{job="v",instance="a"}': "1x120"},
+        # A database that is away for an hour: that rings by itself.
+        {'vedette_closed_through_timestamp_seconds{job="v",instance="a",source="live"}':
+         "0+60x20 1200x60 4800+60x40"},
         # An experiment that is over.
         {'vedette_experiment_verdict{experiment="re.write",arm="canary",metric="m",verdict="worse"}':
          "1x120", 'vedette_experiment_events{experiment="re.write",arm="canary"}': "99x120"},

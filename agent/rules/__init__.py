@@ -6,6 +6,7 @@ from agent.config import Config
 from agent.experiments import Arm, Experiment
 from agent.rules.answers import DRIFT, TOXICITY
 from agent.rules.burn import burn
+from agent.rules.closing import closing
 from agent.rules.pipeline import PIPELINE
 from agent.rules.rule import Alert, Group, scaled
 from agent.rules.shadows import SHADOWS
@@ -19,7 +20,8 @@ def groups(config: Config, scale: float = 1.0) -> list[Group]:
     toxic = [TOXICITY] if enabled(config, "toxicity") else []
     drift = [DRIFT] if config.drift is not None else []
     asked = [SHADOWS] if config.shadow is not None else []
-    found = [PIPELINE, *toxic, burn(config.slo), *drift, trials(config.experiments), *asked]
+    always = [PIPELINE, closing(config.backfill)]
+    found = [*always, *toxic, burn(config.slo), *drift, trials(config.experiments), *asked]
     return [scaled(group, scale) for group in found if group.rules]
 
 
@@ -35,6 +37,7 @@ def every_alert() -> list[tuple[Alert, str]]:
     experiment = {"NAME": Experiment(arms=arms, primary="error", start=0.0)}
     parts = (
         (PIPELINE, ""),
+        (closing(("backfill",)), ""),
         (TOXICITY, "the scorer `toxicity`"),
         (burn(objective), "an objective with a target"),
         (DRIFT, "`drift`"),

@@ -80,7 +80,7 @@ class Exporting:
         self.tally, self.health = Tally(), Health()
         self.gauges = Gauges(self.tally)
         self.health.ready(True)
-        self.behind, self.refused = 0, 0
+        self.behind, self.refused, self.closes = 0, 0, True
         self._server = serve(self.tally, self.health, port=port)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -89,6 +89,8 @@ class Exporting:
     def _run(self) -> None:
         while not self._over.wait(0.1):
             self.tally.records("told", {"parsed": 5})
+            if self.closes:
+                self.tally.closed_through("told", time.time())
             self.tally.lag("told", 0, self.behind)
             self.tally.count("vedette_shadow_unasked_total", ("next", "over_budget"), self.refused)
             self.tally.observe(GROUP, "bleu", np.full(5, 0.5), {})
@@ -178,7 +180,7 @@ def trouble(scene: Scene) -> None:
     scene.told.gauges.ledger_gap(3)
     tally.lost("told", 7)
     tally.observe(GROUP, "bleu", [], {"scorer_failed": 50})
-    scene.told.behind, scene.told.refused = 10_000, 1
+    scene.told.behind, scene.told.refused, scene.told.closes = 10_000, 1, False
     tally.show("vedette_shadow_breaker_open_ratio", ("next",), 1.0)
     scene.told.gauges.filled({"dead_letters": 1.0})
     for name in (
@@ -194,6 +196,7 @@ def trouble(scene: Scene) -> None:
     for name in ("VedetteDeadLetters", "VedetteLateCalls", "VedetteLabelOverflow"):
         scene.rings_at_once(name, began, job="vedette")
     scene.rings("VedetteNoData", 30, service="quiet")
+    scene.rings("VedetteNotClosing", 30, source="told")
     for long, _ in BURNS:
         scene.rings("VedetteErrorBudgetBurn", 30, service="shop", long=long)
     # As it is shipped, Alertmanager tells nobody of the slow burns beside the fast ones.
@@ -214,7 +217,7 @@ def relief(scene: Scene) -> None:
     scene.traffic.wrong -= {"quiet"}
     scene.told.gauges.ledger_gap(0)
     scene.told.gauges.filled({"dead_letters": 0.1})
-    scene.told.behind = scene.told.refused = 0
+    scene.told.behind, scene.told.refused, scene.told.closes = 0, 0, True
     scene.told.tally.show("vedette_shadow_breaker_open_ratio", ("next",), 0.0)
     told, deadline = scene.alerting.told, time.monotonic() + 90
     # The longest of the short windows holds all that was; good calls make the bad ones few.
@@ -227,7 +230,8 @@ def relief(scene: Scene) -> None:
 ENDS: tuple[tuple[str, dict[str, str]], ...] = (
     ("VedetteLedgerGap", {}), ("VedetteLag", {"job": "told"}), ("VedetteRecordsLost", {}),
     ("VedetteScorerFailure", {}), ("VedetteDeadLetters", {}), ("VedetteLateCalls", {}),
-    ("VedetteLabelOverflow", {}), ("VedetteNoData", {"service": "quiet"}),
+    ("VedetteLabelOverflow", {}), ("VedetteNotClosing", {}),
+    ("VedetteNoData", {"service": "quiet"}),
     ("VedetteDrift", {"metric": "slo_fast"}), ("VedetteExperimentHarm", {"experiment": "trial"}),
     ("VedetteSampleRatio", {}), ("VedetteExperimentInvalid", {}), ("VedetteNotReady", {}),
     ("VedetteShadowBudget", {}), ("VedetteShadowBreaker", {}), ("VedetteStoreFilling", {}),
