@@ -73,9 +73,7 @@ def run_worker(config: Config) -> None:
         recorder = Recorder(config, store, (tally, health), ways, sender, out, ask)
         held.enter_context(closing(recorder))
         pump = held.enter_context(closing(patiently(health, lambda: Pump(config))))
-        tell_missing(config)
-        if config.shadow:  # a first send that takes a second costs twenty seconds of asks
-            any(asked.reach(config.shadow.requests) for _ in range(10))
+        see_topics(config, asked)
         monitor = Monitor(config, store, panel, on_step=recorder.step)
         worker = Worker(config, store, pump, monitor, recorder, worker_name())
 
@@ -87,13 +85,15 @@ def run_worker(config: Config) -> None:
             worker.run()
 
 
-def tell_missing(config: Config) -> None:
+def see_topics(config: Config, asked: Sender) -> None:
     """Say which topics are not there that are written to: what goes there waits or is dropped."""
     with suppress(StoreDown):  # the pump or a sender says so when it matters
         for topic in topic_states(config):
             if not topic.partitions:
                 told = "%s: the broker has no topic %s; `vedette topics --create`"
                 _log.warning(told, topic.key, topic.name)
+    if config.shadow:  # a first send that takes a second costs twenty seconds of asks
+        any(asked.reach(config.shadow.requests) for _ in range(10))
 
 
 def patiently(health: Health, action: Callable[[], T]) -> T:
