@@ -181,7 +181,7 @@ def send(
 
 @app.command()
 def check(config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Try the configuration, the store, the broker, the topics and the models; 3 if one fails."""
+    """Try the configuration, models, store, broker, topics and receivers; 3 if one fails."""
     from consumers import commands
 
     rows = commands.check(load_config(config))
