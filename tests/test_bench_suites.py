@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.scoring import bench_suites
+from agent.scoring import bench_suites, folders, models
 from agent.scoring.engine import Engine, Want
 
 
@@ -23,3 +23,13 @@ def test_all_suites_are_measured_and_every_model_reads_its_texts(
     assert len({suite.name for suite in found}) == 3
     # By one model; by three models and by two; by one. The first round is not told.
     assert asked == [2 * 2, 2 * 5, 2 * 2] * 2
+
+
+def embedded(device: str) -> bench_suites.Suites:
+    model = models.load_suite(folders.Source("test", device=device))
+    return {"one": ([model], [model]), bench_suites._FREE: ([model], [model])}
+
+
+def test_processes_that_share_a_machine_are_counted_together() -> None:
+    (found,) = bench_suites.measure_shared(embedded, processes=2, chats=2, rounds=1)
+    assert found.name == "one, 2 processes" and found.chats_s > 0
