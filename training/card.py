@@ -34,7 +34,7 @@ FOLDS: tuple[frozenset[str], ...] = (
     frozenset({"davidson_tweets", "itw_jailbreak", "role_prompts_benign", "llmdrift_sensitiveq"}),
     frozenset({"openai_moderation", "gptfuzzer_templates", "clinc150"}),
     frozenset({"bias_madlibs", "gptfuzz_responses", "bipia_email"}),
-    frozenset({"toxigen_demos", "diasafety_prompts", "hh_prompts"}),
+    frozenset({"toxigen_demos", "diasafety_prompts", "hh_prompts", "hh_talks"}),
     # All that DiaSafety says of toxicity goes together: replies and prompts are of one hand.
     frozenset({"diasafety_offending", "diasafety_agreed", "diasafety_answers",
                "presidio_synth", "advbench"}),

@@ -27,6 +27,7 @@ from typing import Any
 
 from agent.scoring.sentences import sentence_windows
 from agent.scoring.voices import last_voice
+from training.writer import KINDS, Writer
 
 TASKS = ("toxicity", "jailbreak", "injection", "context_injection", "refusal", "harm")
 # Of a large source; more rows of one source taught little about the next one.
@@ -35,6 +36,12 @@ _CAPPED = 2_000
 _NO_ATTACKS = 500
 # Documents of our own, and passages of one kind of toxic text or its harmless twin.
 _DOCUMENTS, _PASSAGES = 2_000, 200
+# Documents of each kind that the writer knows, their sizes, and those with an attack in them. The
+# latter are so short that no crop of them is without it.
+_WRITTEN, _LEAST_CHARS, _MOST_CHARS = 1_200, 150, 3_000
+_HIDDEN, _AROUND_CHARS = 1_500, 180
+# Kinds that a context may be of: their imperatives, if any, are for people.
+_CONTEXTS = frozenset({"code", "configs", "logs", "legal", "prose", "letters"})
 _TWINS = (
     ("sexual", "sexual_calm"), ("threats", "violent_calm"), ("violent", "violent_calm"),
     ("despair", "despair_calm"), ("sneers", "friendly"), ("whispers", "fair"),
@@ -72,7 +79,7 @@ def rows(data: Path, seed: int) -> list[Row]:
     found = [*_toxic(data, rng), *_attacks(data), *_answers(data), *_plain(data, rng)]
     words = json.loads(Path(__file__).with_name("phrases.json").read_text(encoding="utf-8"))
     found += [*_invented(words, rng), *_documents(words, rng), *_helped(data, words, rng)]
-    found += _passages(words, rng)
+    found += [*_passages(words, rng), *_written(words, rng)]
     rng.shuffle(found)
     return [row for row in found if row.text.strip()]
 
@@ -124,10 +131,10 @@ def _answers(data: Path) -> Iterator[Row]:
     for row in read(data, "refusal/llmdrift_sensitiveq"):
         refused = 1 - int(row["answered"])
         labels = {"refusal": refused, "toxicity": 0}
-        yield Row(row["response"], "llmdrift_sensitiveq", {**labels, "harm": 0})
+        yield Row(row["response"], "llmdrift_sensitiveq", _calm(**labels, harm=0))
     for row in read(data, "drift/llmdrift_prime")[::40]:
         plain = {"refusal": 0, "harm": 0, "toxicity": 0, "context_injection": 0}
-        yield Row(row["response"], "llmdrift_prime", plain)
+        yield Row(row["response"], "llmdrift_prime", _calm(**plain))
 
 
 def _plain(data: Path, rng: random.Random) -> Iterator[Row]:
@@ -138,14 +145,14 @@ def _plain(data: Path, rng: random.Random) -> Iterator[Row]:
     for row in read(data, "conversations/hh_harmless_test"):
         turns = re.findall(r"Human: (.*?)(?=\n\nAssistant:|\Z)", row["prompt"], re.S)
         yield Row(turns[0] if turns else row["prompt"], "hh_prompts", _calm())
-        if len(row["chosen"]) < 300:
-            yield Row(row["chosen"], "hh_answers", {"context_injection": 0})
+        yield Row(row["prompt"], "hh_talks", _calm())
+        context = {"context_injection": 0} if len(row["chosen"]) < 300 else {}
+        yield Row(row["chosen"], "hh_answers", _calm(**context))
     for row in rng.sample(read(data, "conversations/diasafety"), _CAPPED):
         yield Row(row["prompt"], "diasafety_prompts", _calm())
         # Those of Offending User are in diasafety_offending, with either label.
         if not row["unsafe"] and row["category"] != "Offending User":
-            labels = {"refusal": 0, "harm": 0, "toxicity": 0}
-            yield Row(row["response"], "diasafety_answers", labels)
+            yield Row(row["response"], "diasafety_answers", _calm(refusal=0, harm=0, toxicity=0))
 
 
 def _invented(words: Mapping[str, Any], rng: random.Random) -> Iterator[Row]:
@@ -158,8 +165,8 @@ def _invented(words: Mapping[str, Any], rng: random.Random) -> Iterator[Row]:
         ("document_orders", 40, {"context_injection": 1, "jailbreak": 0}),
         ("kind", 40, _calm(toxicity=0)),
         ("cruel", 40, _calm(toxicity=1)),
-        ("tables", 40, {"context_injection": 0, "toxicity": 0}),
-        ("snippets", 20, {"context_injection": 0, "toxicity": 0}),
+        ("tables", 40, _calm(context_injection=0, toxicity=0)),
+        ("snippets", 20, _calm(context_injection=0, toxicity=0)),
         ("insults", 5, _calm(toxicity=1)),
         ("harsh_kind", 5, _calm(toxicity=0)),
         ("refusals", 30, {"refusal": 1, "harm": 0, "toxicity": 0}),
@@ -193,7 +200,31 @@ def _documents(words: Mapping[str, Any], rng: random.Random) -> Iterator[Row]:
             order = rng.choice(words[rng.choice(("document_orders", "overrides"))])
             lines.insert(rng.randrange(len(lines) + 1), _filled(order, words, rng))
         text = rng.choice(("\n", " ", " | ")).join(lines)
-        yield Row(text, "invented", {"context_injection": at % 2})
+        labels = {"context_injection": 1} if at % 2 else _calm(context_injection=0)
+        yield Row(text, "invented", labels)
+
+
+def _written(words: Mapping[str, Any], rng: random.Random) -> Iterator[Row]:
+    """Documents of every kind without an attack, and short ones with one at some place."""
+    writer = Writer(rng)
+    for kind, files in KINDS.items():
+        labels = _calm(toxicity=0, **({"context_injection": 0} if kind in _CONTEXTS else {}))
+        for _ in range(_WRITTEN):
+            chars = int(_LEAST_CHARS * (_MOST_CHARS / _LEAST_CHARS) ** rng.random())
+            mixed = rng.choice(tuple(KINDS.values())) if rng.random() < 0.1 else ()
+            yield Row(writer.document(files + mixed, chars), kind, labels)
+    attacks = ("overrides", "overrides", "jailbreaks", "role_attacks")
+    orders, contexts = ("document_orders", "overrides"), tuple(sorted(_CONTEXTS))
+    for source, kinds, among, labels in (
+        ("hidden_attacks", tuple(KINDS), attacks, {"jailbreak": 1, "injection": 1}),
+        ("hidden_orders", contexts, orders, {"context_injection": 1}),
+    ):
+        for _ in range(_HIDDEN):
+            size = rng.randrange(40, _AROUND_CHARS)
+            lines = writer.document(KINDS[rng.choice(kinds)], size)[: size + 40].split("\n")
+            attack = _filled(rng.choice(words[rng.choice(among)]), words, rng)
+            lines.insert(rng.choice((0, len(lines), rng.randrange(len(lines) + 1))), attack)
+            yield Row("\n".join(lines), source, labels)
 
 
 def _helped(data: Path, words: Mapping[str, Any], rng: random.Random) -> Iterator[Row]:
