@@ -127,8 +127,8 @@ def test_rows_of_our_own_are_the_same_in_every_process() -> None:
     code = (
         "import json, random, sys; from training import rows;"
         "words = json.load(open(sys.argv[1], encoding='utf-8'));"
-        "made = rows._invented(words, random.Random(1)), rows._passages(words, random.Random(1));"
-        "print([row.text for some in made for row in some])"
+        "kinds = rows._invented, rows._passages, rows._written;"
+        "print([row.text for kind in kinds for row in kind(words, random.Random(1))])"
     )
     root = Path(__file__).parents[1]
     command = [sys.executable, "-c", code, str(root / "training" / "phrases.json")]

@@ -23,7 +23,7 @@ from agent.catalog import BY_NAME
 from agent.record import Call
 from agent.scoring import Options, load
 from agent.scoring.models import HEADS
-from training.documents import documents
+from training.documents import documents, in_sources
 from training.fit import BRANCHED, SEED, Trunk, crops, fit, save, shipped
 from training.rows import TASKS, Row, read, rows
 
@@ -119,8 +119,8 @@ def _half_width(a: float, positive: int, negative: int) -> float:
 class Judge:
     """The shipped scorers with the heads of one file, asked for any task."""
 
-    def __init__(self, heads: Path) -> None:
-        options = Options(heads=heads, device="cpu")
+    def __init__(self, heads: Path, device: str) -> None:
+        options = Options(heads=heads, device=device)
         self._scorers = {task: load(task, options) for task in TASKS}
 
     def __call__(self, case: Case) -> Floats:
@@ -144,7 +144,8 @@ def left_out(found: Sequence[Row], out: frozenset[str]) -> Iterator[Case]:
         attacks = [s for s, r in by.items() if {x.labels[task] for x in r} == {1}]
         benign = [s for s, r in by.items() if {x.labels[task] for x in r} == {0}]
         mixed = [s for s in by if s not in attacks and s not in benign]
-        pairs = [(a, b) for a in attacks for b in benign if b in _BENIGN and task != "toxicity"]
+        told = task not in ("toxicity", "context_injection")  # AdvBench's requests are no orders
+        pairs = [(a, b) for a in attacks for b in benign if b in _BENIGN and told]
         names = [*pairs, *((s,) for s in mixed)]
         if task in ("jailbreak", "injection") and not attacks:
             names += [(s,) for s in benign if s in _BENIGN]
@@ -165,6 +166,8 @@ def never_trained(data: Path) -> Iterator[Case]:
     for task in ("jailbreak", "injection"):
         name = "tensor_trust_attacks / user_queries_benign"
         yield _case(task, name, attacks + benign, "injection")
+        texts, labels = in_sources([row["text"] for row in attacks])
+        yield Case(task, "tensor_trust_attacks in sources / sources", texts, labels)
     yield indirect(data, "table")
     yield indirect(data, "code")
 
@@ -187,11 +190,11 @@ def long_texts(judge: Judge) -> Iterator[Entry]:
             yield measure(case, judge(case))
 
 
-def groundedness(data: Path) -> Entry:
+def groundedness(data: Path, device: str) -> Entry:
     """Right answers about a document against invented ones, by the embedded model."""
     found = read(data, "groundedness/halueval_qa")
     calls = [Call("", 0.0, "", response=r["answer"], contexts=(r["context"],)) for r in found]
-    row = load("groundedness", Options(device="cpu")).score(calls)["response_groundedness"]
+    row = load("groundedness", Options(device=device)).score(calls)["response_groundedness"]
     labels, values = [int(r["grounded"]) for r in found], [score.value or 0.0 for score in row]
     auroc, nan = float(roc_auc_score(labels, values)), float("nan")
     half = _half_width(auroc, sum(labels), len(labels) - sum(labels))
@@ -215,24 +218,26 @@ def group_gaps(judge: Judge) -> Entry:
 
 
 def card(
-    data: Path, heads: Path, say: Callable[[Entry], None], linear: bool, device: str = "cpu"
+    data: Path, files: tuple[Path, Path], say: Callable[[Entry], None], linear: bool, device: str
 ) -> list[Entry]:
     """Every line, or those of the linear heads; each is said as soon as it is known.
 
-    A fold's heads are trained on `device`, written to `heads` and asked on the CPU.
+    Heads are trained on `device` and asked there; those of all rows are left in the first of the
+    files, those of a fold in the second.
     """
     trunk, found, lines = Trunk(device), rows(data, SEED), []
-    states = trunk.states([row.text for row in found], crops(SEED))
+    states = trunk.states([row.text for row in found], crops(found, SEED))
     branch = shipped(trunk) if linear else None
 
     def add(entry: Entry) -> None:
         lines.append(entry)
         say(entry)
 
-    for out in (*FOLDS, frozenset[str]()):
+    for out in (frozenset[str](), *FOLDS):
         mine = states.of(lambda at, out=out: found[at].source not in out)  # type: ignore[misc]  # a default binds it
-        save(fit(trunk, found, mine, branch), heads, len(trunk.encoder.layers))
-        judge = Judge(heads)
+        file = files[bool(out)]
+        save(fit(trunk, found, mine, branch), file, len(trunk.encoder.layers))
+        judge = Judge(file, device)
         cases = list(left_out(found, out) if out else never_trained(data))
         cases += [indirect(data, "email")] if "bipia_email" in out else []
         for case in cases:
@@ -242,7 +247,7 @@ def card(
             add(group_gaps(judge))
             for entry in long_texts(judge):
                 add(entry)
-            add(groundedness(data))
+            add(groundedness(data, device))
     return lines
 
 
@@ -266,18 +271,19 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--linear", action="store_true", help="the heads without the branch")
     parser.add_argument("--long", action="store_true", help="long benign texts by what ships")
-    parser.add_argument("--device", default="cpu", help="what trains: cuda takes minutes")
+    parser.add_argument("--device", default="cpu", help="cuda takes minutes, and asks in bfloat16")
+    parser.add_argument("--heads", type=Path, help="keeps those of all rows here")
     asked = parser.parse_args()
     print(HEAD)
     if asked.long:
-        for entry in long_texts(Judge(HEADS)):
+        for entry in long_texts(Judge(HEADS, asked.device)):
             print(row_of(entry), flush=True)
         return
     with TemporaryDirectory() as folder:
-        heads = Path(folder) / "heads.safetensors"
+        whole, fold = (Path(folder) / f"{name}.safetensors" for name in ("whole", "fold"))
         lines = card(
-            asked.data, heads, lambda entry: print(row_of(entry), flush=True), asked.linear,
-            asked.device,
+            asked.data, (asked.heads or whole, fold), lambda one: print(row_of(one), flush=True),
+            asked.linear, asked.device,
         )  # fmt: skip
     for task in TASKS:
         known = [line.auroc for line in lines if line.task == task and not np.isnan(line.auroc)]

@@ -2,12 +2,15 @@
 the packages beside it. None was trained on."""
 
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import Distribution, distributions
+from itertools import cycle
 from pathlib import Path
 
 # Of each kind; shorter ones are no documents, and 20,000 characters were what training read.
 _MOST, _LEAST_CHARS, _CHARS = 40, 1_000, 20_000
+# Of a source behind an attack.
+_SOURCE_CHARS = 3_000
 
 
 def documents() -> dict[str, tuple[str, ...]]:
@@ -17,6 +20,13 @@ def documents() -> dict[str, tuple[str, ...]]:
         "readmes of packages": _chosen(_of_packages(_readme)),
         "licences of packages": _chosen(_of_packages(_licence)),
     }
+
+
+def in_sources(attacks: Sequence[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Attacks, each in front of a long source, and these sources alone; 1 for an attack."""
+    sources = tuple(text[:_SOURCE_CHARS] for text in documents()["sources of Python's library"])
+    hidden = (f"{attack}\n\n{source}" for attack, source in zip(attacks, cycle(sources)))
+    return (*hidden, *sources), (1,) * len(attacks) + (0,) * len(sources)
 
 
 def _chosen(found: Iterator[str]) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from typing import Any
 
 from agent.scoring.sentences import sentence_windows
 from agent.scoring.voices import last_voice
+from training import repository
 from training.writer import KINDS, Writer
 
 TASKS = ("toxicity", "jailbreak", "injection", "context_injection", "refusal", "harm")
@@ -205,7 +206,8 @@ def _documents(words: Mapping[str, Any], rng: random.Random) -> Iterator[Row]:
 
 
 def _written(words: Mapping[str, Any], rng: random.Random) -> Iterator[Row]:
-    """Documents of every kind without an attack, and short ones with one at some place."""
+    """Documents of every kind without an attack, pieces of our own files, and short documents with
+    an attack at some place."""
     writer = Writer(rng)
     for kind, files in KINDS.items():
         labels = _calm(toxicity=0, **({"context_injection": 0} if kind in _CONTEXTS else {}))
@@ -213,6 +215,9 @@ def _written(words: Mapping[str, Any], rng: random.Random) -> Iterator[Row]:
             chars = int(_LEAST_CHARS * (_MOST_CHARS / _LEAST_CHARS) ** rng.random())
             mixed = rng.choice(tuple(KINDS.values())) if rng.random() < 0.1 else ()
             yield Row(writer.document(files + mixed, chars), kind, labels)
+    for kind in repository.KINDS:
+        for text in repository.pieces(kind, rng):
+            yield Row(text, kind, _calm(toxicity=0, context_injection=0))
     attacks = ("overrides", "overrides", "jailbreaks", "role_attacks")
     orders, contexts = ("document_orders", "overrides"), tuple(sorted(_CONTEXTS))
     for source, kinds, among, labels in (
