@@ -210,14 +210,14 @@ def _written(words: Mapping[str, Any], rng: random.Random) -> Iterator[Row]:
     an attack at some place."""
     writer = Writer(rng)
     for kind, files in KINDS.items():
-        labels = _calm(toxicity=0, **({"context_injection": 0} if kind in _CONTEXTS else {}))
+        labels = _calm(**({"context_injection": 0} if kind in _CONTEXTS else {}))
         for _ in range(_WRITTEN):
             chars = int(_LEAST_CHARS * (_MOST_CHARS / _LEAST_CHARS) ** rng.random())
             mixed = rng.choice(tuple(KINDS.values())) if rng.random() < 0.1 else ()
             yield Row(writer.document(files + mixed, chars), kind, labels)
     for kind in repository.KINDS:
         for text in repository.pieces(kind, rng):
-            yield Row(text, kind, _calm(toxicity=0, context_injection=0))
+            yield Row(text, kind, _calm(context_injection=0))
     attacks = ("overrides", "overrides", "jailbreaks", "role_attacks")
     orders, contexts = ("document_orders", "overrides"), tuple(sorted(_CONTEXTS))
     for source, kinds, among, labels in (
