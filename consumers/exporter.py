@@ -51,7 +51,8 @@ class Health:
 
     def ready(self, state: bool, why: str = "") -> None:
         """Say whether work can be done and, if not, why; what is new is logged."""
-        now = state, " ".join(why.split())
+        # A lone surrogate of somebody's message cannot be written to every log.
+        now = state, " ".join(why.split()).encode(errors="replace").decode()
         if now != self._state:
             if state:
                 _log.info("ready")

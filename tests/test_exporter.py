@@ -42,11 +42,14 @@ def test_liveness_is_progress_while_work_waits() -> None:
     assert health.alive(waiting=True)
 
 
-def test_the_probes_answer(server: Server, health: Health) -> None:
+def test_the_probes_answer(
+    server: Server, health: Health, caplog: pytest.LogCaptureFixture
+) -> None:
     assert get(server, "/livez")[:2] == (200, b"ok\n")
     assert get(server, "/readyz")[:2] == (503, b"starting\n")
     health.ready(False, "database is away:\ntry \ud800 later")
     assert get(server, "/readyz")[:2] == (503, b"database is away: try ? later\n")
+    assert caplog.messages == ["not ready: database is away: try ? later"]
     health.ready(True)
     assert get(server, "/readyz")[:2] == (200, b"ok\n")
     assert get(server, "/")[0] == 404
