@@ -48,5 +48,5 @@ def test_a_worker_that_waits_ends_when_told(tmp_path: Path) -> None:
     away = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
     _write(tmp_path, store={"url": away}, exporter={"port": 0}, models=False)
     with confined(tmp_path, "run", "-c", "vedette.yaml") as worker:
-        worker.await_words("waiting: database")
+        worker.await_words("not ready: database")
         assert worker.stop(5) == 143
