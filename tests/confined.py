@@ -72,14 +72,23 @@ class Confined:
 
     def stop(self, timeout_s: float) -> int:
         """Send SIGTERM as a container engine does; the exit code, or TimeoutExpired."""
-        first = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text()
-        os.kill(int(first), signal.SIGTERM)
+        self._signal(signal.SIGTERM)
         return self._process.wait(timeout_s)
 
     def kill(self) -> None:
         """End what is left; nothing outlives its first process."""
+        # By itself: who became another user no longer dies with its parent.
+        self._signal(signal.SIGKILL)
         self._process.kill()
         self._process.wait()
+
+    def _signal(self, what: signal.Signals) -> None:
+        """To the first process, if it is there."""
+        if self.code() is None:
+            own = self._process.pid
+            first = Path(f"/proc/{own}/task/{own}/children").read_text().split()
+            for pid in first:
+                os.kill(int(pid), what)
 
     def await_words(self, words: str) -> None:
         """Return once it has said this."""
