@@ -63,10 +63,10 @@ chart: $(READY) $(TOOLS)/helm $(TOOLS)/kubeconform .cache/schemas ## lint, rende
 prove: $(READY) ## long simulations and crash campaigns
 	$(BIN)/python -m pytest -m prove --timeout 3600
 
-heads: $(READY) ## train the shipped heads on ../shared/data again; an hour
+heads: $(READY) ## train the shipped heads on ../shared/data again
 	$(BIN)/python -m training.fit
 
-card: $(READY) ## how good the shipped heads are on sources never trained on; hours
+card: $(READY) ## how good the shipped heads are on sources never trained on
 	$(BIN)/python -m training.card
 
 bench: $(READY) ## what this machine does, as a table

@@ -240,7 +240,7 @@ def _branch(trunk: Trunk, states: States, wanted: Floats, weights: Floats) -> Br
         )
         losses = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
         optimizer.zero_grad()
-        (losses * weight).sum().div(len(places)).backward()  # type: ignore[no-untyped-call]  # torch's own
+        (losses * weight).sum().div(len(places)).backward()  # type: ignore[no-untyped-call]  # torch gives no type
         torch.nn.utils.clip_grad_norm_(branch.parameters(), 1.0)
         optimizer.step()
     return branch.eval()

@@ -31,9 +31,9 @@ def regress(seen: torch.Tensor, wanted: Floats, weights: Floats) -> tuple[torch.
         logits = x @ made[:-1] + made[-1]
         losses = F.binary_cross_entropy_with_logits(logits, target, weight, reduction="mean")
         total = losses + DECAY * made[:-1].square().sum()
-        total.backward()  # type: ignore[no-untyped-call]  # torch's own
+        total.backward()  # type: ignore[no-untyped-call]  # torch gives no type
         return total
 
-    optimizer.step(loss)  # type: ignore[no-untyped-call]  # torch's own
+    optimizer.step(loss)  # type: ignore[no-untyped-call]  # torch gives no type
     own = made.detach()[:-1] / spread
     return own.cpu(), float(made.detach()[-1] - own @ mean)

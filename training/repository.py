@@ -1,7 +1,7 @@
 """Pieces of this repository's own files: real code, settings and manuals of our own writing.
 
-Written code alone left 5 % of the sources of Python's library flagged as jailbreaks; with these
-pieces, 2026-11-27, none of 40.
+In an experiment of 2026-11-27 written code alone left 5 % of 40 sources of Python's library flagged
+as jailbreaks; with these pieces none.
 """
 
 import random

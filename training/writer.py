@@ -28,7 +28,7 @@ _LINES = Path(__file__).with_name("lines")
 _LOOSE, _LEAST_CHARS = 0.4, 20
 
 
-class Words:
+class Slots:
     """What fills a slot, by the slot's name."""
 
     def __init__(self, rng: random.Random) -> None:
@@ -85,7 +85,7 @@ class Writer:
     """Writes documents of the files that it is asked for."""
 
     def __init__(self, rng: random.Random) -> None:
-        self._rng, self._words = rng, Words(rng)
+        self._rng, self._slots = rng, Slots(rng)
         # Sorted: a folder's own order differs between machines.
         texts = {p.stem: p.read_text(encoding="utf-8") for p in sorted(_LINES.glob("*.txt"))}
         self._forms = {kind: re.split(r"\n\s*\n", text.strip()) for kind, text in texts.items()}
@@ -110,9 +110,9 @@ class Writer:
             if slot[1] == "s":
                 return self._filled(self._rng.choice(self._forms["sentences"]), known)
             if not slot[2]:
-                return self._words.new(slot[1])
+                return self._slots.new(slot[1])
             if slot[0] not in known:
-                known[slot[0]] = self._words.new(slot[1])
+                known[slot[0]] = self._slots.new(slot[1])
             return known[slot[0]]
 
         return _SLOT.sub(fill, form)

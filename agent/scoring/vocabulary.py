@@ -118,12 +118,8 @@ def _ids(ids: Sequence[int]) -> Ids:
 
 
 def _clean(text: str) -> str:
-    return _utf8(text).decode()
-
-
-def _utf8(text: str) -> bytes:
     # The tokeniser takes UTF-8 only, which a lone surrogate is not.
-    return text.encode("utf-8", "replace")
+    return text.encode("utf-8", "replace").decode()
 
 
 def _thinned(text: str, limit: int, slices: int) -> str:
