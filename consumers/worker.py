@@ -1,5 +1,6 @@
 """The loop: start partitions from SQL, take records, parse, observe, publish, keep house."""
 
+import gc
 import itertools
 import logging
 import time
@@ -54,6 +55,8 @@ class Worker:
 
     def run(self) -> None:
         """Work until stopped; raises BadConfig for what only a person can mend."""
+        gc.collect()
+        gc.freeze()  # a batch would wait while all that was imported is looked through
         while not self._stopping:
             self.step(0.2)
         self._release()

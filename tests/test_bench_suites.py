@@ -3,6 +3,7 @@
 import pytest
 
 from agent.scoring import bench_suites, folders, models
+from agent.scoring.bench import invented_texts, packed
 from agent.scoring.engine import Engine, Want
 
 
@@ -33,3 +34,14 @@ def embedded(device: str) -> bench_suites.Suites:
 def test_processes_that_share_a_machine_are_counted_together() -> None:
     (found,) = bench_suites.measure_shared(embedded, processes=2, chats=2, rounds=1)
     assert found.name == "one, 2 processes" and found.chats_s > 0
+
+
+def test_the_forward_pass_alone_is_of_every_text_once() -> None:
+    model = models.load_embedder(folders.Source("test", device="cpu"))
+    texts = invented_texts(20, seed=1)
+    made = packed(model, texts, 600)
+    sizes = [min(len(ids) + 2, 512) for ids in model.vocabulary.ids(texts, 512)]
+    assert [length for one in made for length in one.lengths] == sorted(sizes)
+    tokens = [len(one.ids) for one in made]
+    assert max(tokens) <= 600 and len(made) <= 2 * sum(sizes) / 600 + 1
+    assert all(model.rows(one).shape == (len(one.lengths), model.columns) for one in made)

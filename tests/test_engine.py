@@ -10,10 +10,11 @@ import pytest
 import tokenizers
 import torch
 
-from agent.scoring.engine import Engine, Wait, Want, _packs, _Piece
+from agent.scoring.engine import Engine, Wait, Want
 from agent.scoring.forward import Pack
 from agent.scoring.memory import Rows
 from agent.scoring.models import Model
+from agent.scoring.pieces import Pieces, packs
 from agent.scoring.vocabulary import Tokens, Vocabulary
 from agent.scoring.words import Ids
 
@@ -150,7 +151,7 @@ def test_a_long_text_is_read_in_windows_from_its_start_to_its_end() -> None:
     long = "w2 " * 20 + "w1 " * 960 + "w3 " * 20
     assert len(engine.outputs(ours, [long])[0]) == 4
     ids = ours.vocabulary.ids([long], 10_000)[0]
-    windows = ours.vocabulary.windows(ids, 32, 4)
+    (windows,) = ours.vocabulary.windows([ids], 32, 4)
     assert [*windows[0].ids[:2], *windows[-1].ids[-2:]] == [2, 6, 7, 3]
 
 
@@ -167,10 +168,33 @@ def test_a_text_is_cut_where_the_whole_text_would_be() -> None:
 
 def test_packs_keep_the_budget_and_every_piece_and_go_over_chunks() -> None:
     lengths = [5, 300, 12, 5, 7, 2_048, 3_000, 40, 40]
-    pieces = [_Piece(at, Tokens(array("i", bytes(4 * n)))) for at, n in enumerate(lengths)]
-    chunks = [pieces[:2], pieces[2:]]
-    packs = [[piece.text for piece in pack] for pack, _ in _packs(chunks, lambda: 2_048)]
-    assert packs == [[0, 3, 4, 2, 7, 8, 1], [5], [6]]
+    windows = [[Tokens(array("i", bytes(4 * n)))] for n in lengths]
+    chunks = [Pieces.of(range(a, b), windows[a:b]) for a, b in ((0, 2), (2, 9), (9, 9))]
+    made = [pack for pack, _ in packs(chunks, lambda: 2_048)]
+    assert [pack.texts for pack in made] == [[0, 3, 4, 2, 7, 8, 1], [5], [6]]
+    assert [len(one.ids) for pack in made for one in pack.tokens] == [
+        n for pack in made for n in pack.lengths
+    ]
+
+
+def test_a_pack_is_full_at_the_edge_of_a_chunk_and_heeds_a_budget_that_falls() -> None:
+    def of(*lengths: int) -> Pieces:
+        return Pieces.of(range(len(lengths)), [[Tokens(array("i", bytes(4 * n)))] for n in lengths])
+
+    two = [list(pack.lengths) for pack, _ in packs([of(1_000), of(1_500)], lambda: 2_048)]
+    assert two == [[1_000], [1_500]]
+    budgets = iter([100, 50, 50, 50])
+    falling = [list(pack.lengths) for pack, _ in packs([of(50, 50, 50, 50)], lambda: next(budgets))]
+    assert falling == [[50, 50], [50], [50]]
+
+
+def test_windows_of_one_text_stay_in_their_order() -> None:
+    ours = model(Sums())
+    texts = [" ".join(f"w{1 + (at + part) % 40} " * 30 for part in range(4)) for at in range(40)]
+    together = Engine().outputs(ours, texts)
+    for text, rows in zip(texts, together, strict=True):
+        assert len(rows) == 4 and len({float(row[0]) for row in rows}) == 4
+        np.testing.assert_array_equal(rows, Engine().outputs(ours, [text])[0])
 
 
 def test_out_of_memory_halves_the_pack_and_remembers() -> None:
@@ -196,7 +220,7 @@ def test_a_pack_begins_before_the_one_ahead_of_it_is_waited_for(
     order: list[str] = []
     begin = Engine._begin
 
-    def logged(self: Engine, asked: Model, pack: Sequence[_Piece]) -> Wait:
+    def logged(self: Engine, asked: Model, pack: Pieces) -> Wait:
         order.append("begin")
         wait = begin(self, asked, pack)
 

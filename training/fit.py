@@ -115,11 +115,11 @@ class Trunk:
 
     def states(self, texts: Sequence[str], cut: Callable[[int, Ids], list[Ids]]) -> States:
         """What the layers make of the pieces into which `cut` cuts the ids of a place's text."""
-        words, owners, pieces = self._vocabulary, list[int](), list[Ids]()
-        for owner, ids in enumerate(words.ids([text[:_CHARS] for text in texts], _CHARS)):
-            for piece in cut(owner, ids):
-                owners.append(owner)
-                pieces.append(words.windows(piece, TOKENS, 1)[0].ids)
+        words = self._vocabulary
+        whole = words.ids([text[:_CHARS] for text in texts], _CHARS)
+        cuts = [(owner, part) for owner, ids in enumerate(whole) for part in cut(owner, ids)]
+        owners = [owner for owner, _ in cuts]
+        pieces = [one.ids for (one,) in words.windows([part for _, part in cuts], TOKENS, 1)]
         hidden, seen = [torch.zeros(0)] * len(pieces), [torch.zeros(0)] * len(pieces)
         most = _STATES_TOKENS if self.device == "cpu" else 8 * _STATES_TOKENS
         with torch.inference_mode():

@@ -5,7 +5,6 @@ Every line of a round runs on the same texts; rounds are interleaved and the med
 
 import importlib
 import importlib.util
-import itertools
 import statistics
 import tempfile
 import time
@@ -22,6 +21,7 @@ from agent.scoring.engine import Engine
 from agent.scoring.forward import Pack
 from agent.scoring.int8 import Twins
 from agent.scoring.models import Model
+from agent.scoring.pieces import Pieces, packs
 
 # Word pieces of a text (performance.md 0): lognormal, median 118, 99th percentile near 888.
 _MEDIAN, _SIGMA, _TOKENS = 118, 0.87, 512
@@ -178,25 +178,26 @@ def _ours(model: Model, polls: Sequence[Sequence[str]]) -> Run:
     return run
 
 
+def packed(model: Model, texts: Sequence[str], tokens: int) -> list[Pack]:
+    """The first window of each text, in packs of so many tokens on the model's device."""
+    ids = model.vocabulary.ids(texts, _TOKENS)
+    windows = model.vocabulary.windows(ids, _TOKENS, 1)
+    pieces = Pieces.of(range(len(texts)), windows)
+    made = [[one.ids for one in pack.tokens] for pack, _ in packs([pieces], lambda: tokens)]
+    return [Pack.make(some, [None] * len(some), model.device) for some in made]
+
+
 def _alone(model: Model, texts: Sequence[str]) -> dict[str, Run]:
     """On an accelerator, the forward pass alone: of packs that lie there before it begins."""
     import torch
 
     if model.device == "cpu":
         return {}
-    some = model.vocabulary.ids(texts, _TOKENS)
-    windows = [model.vocabulary.windows(one, _TOKENS, 1)[0].ids for one in some]
-    windows.sort(key=len)
-    place = np.cumsum([len(one) for one in windows]) // _PACK_TOKENS
-    edges = [0, *(np.flatnonzero(np.diff(place)) + 1).tolist(), len(windows)]
-    packs = [
-        Pack.make(windows[a:b], [None] * (b - a), model.device)
-        for a, b in itertools.pairwise(edges)
-    ]
+    there = packed(model, texts, _PACK_TOKENS)
 
     def run() -> None:
         with torch.inference_mode():
-            for pack in packs:
+            for pack in there:
                 model.rows(pack)
         torch.cuda.synchronize()
 

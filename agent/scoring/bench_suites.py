@@ -6,6 +6,7 @@ weights, which cost what trained ones cost. One suite has a model that costs not
 is what one process gives an accelerator to do.
 """
 
+import gc
 import multiprocessing
 import statistics
 import time
@@ -52,6 +53,7 @@ def measure_suites(rounds: int = 3, chats: int | None = None, seed: int = 5) -> 
     suites = _suites(device)
     counts = {name: free if name == _FREE else count for name in suites}
     seconds: dict[str, list[float]] = {name: [] for name in suites}
+    _freeze()
     # The first round also reads words for the first time, and picks and loads kernels.
     for _ in range(rounds + 1):
         for name, (prompts, responses) in suites.items():
@@ -106,7 +108,9 @@ def _meet_at(gate: Barrier) -> None:
 def _turns(make: Callable[[str], Suites], chats: int, rounds: int, seed: int) -> dict[str, float]:
     """Seconds of a round of each suite, from the first process's start to the last one's end."""
     texts, took = invented_texts(2 * chats, seed), dict[str, float]()
-    for name, (prompts, responses) in make(device_here()).items():
+    suites = make(device_here())
+    _freeze()
+    for name, (prompts, responses) in suites.items():
         if name == _FREE:
             continue
         seconds = list[float]()
@@ -118,6 +122,12 @@ def _turns(make: Callable[[str], Suites], chats: int, rounds: int, seed: int) ->
             seconds.append(time.perf_counter() - began)
         took[name] = statistics.median(seconds[-rounds:])
     return took
+
+
+def _freeze() -> None:
+    """As a worker does where it begins."""
+    gc.collect()
+    gc.freeze()
 
 
 def _free(model: Model) -> Model:

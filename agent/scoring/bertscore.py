@@ -54,8 +54,8 @@ class BertScore:
         words, most = self._model.vocabulary, self._model.max_tokens
         if len(rows) < most:
             return False
-        (ids,) = words.ids([text], most)
-        return len(words.windows(ids, most, 2)) > 1
+        (windows,) = words.windows(words.ids([text], most), most, 2)
+        return len(windows) > 1
 
 
 def _unit(rows: Rows) -> Rows:

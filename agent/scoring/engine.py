@@ -4,6 +4,7 @@ Tokenisation of the next chunk goes on in a thread while the model runs this one
 by tokens, never padded; outputs are remembered by (model, text) across batches.
 """
 
+import itertools
 import logging
 import time
 from collections import Counter
@@ -12,14 +13,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from agent.scoring.forward import Pack
 from agent.scoring.memory import Memory, Rows, keys_of
 from agent.scoring.models import Model
-from agent.scoring.vocabulary import Text, Tokens
+from agent.scoring.pieces import Pieces, chunks, packs
+from agent.scoring.vocabulary import Text
 from agent.scoring.words import Ids
 
 if TYPE_CHECKING:
@@ -30,8 +32,6 @@ _log = logging.getLogger("vedette.engine")
 # Tokens of one forward pass. On a CPU the working set must stay in its L2 (performance.md 1);
 # a GPU needs many to be busy: 65,536 gave 15 % more chats a second than 32,768 on an H200.
 _CPU_TOKENS, _GPU_TOKENS = 2_048, 65_536
-# A chunk is tokenised while packs of the one before it are computed.
-_CHUNK_TEXTS = 512
 # What is remembered of texts already run: about 20,000 embeddings.
 _MEMORY_BYTES = 32 << 20
 _HUNG = 70  # the exit code that tells a supervisor to start the process again
@@ -46,13 +46,6 @@ class Want:
     model: Model
     texts: Sequence[Text]
     embedding: bool = False
-
-
-class _Piece(NamedTuple):
-    """One window of one text."""
-
-    text: int
-    tokens: Tokens
 
 
 class Engine:
@@ -122,23 +115,23 @@ class Engine:
         return [next(made) if rows is None else rows[:, heads:] for rows in known]
 
     def _run(self, model: Model, texts: Sequence[Text]) -> list[Rows]:
-        order = sorted(range(len(texts)), key=lambda at: _chars(texts[at]))
-        chunks = _chunks(order)
+        sizes = [len(text) if isinstance(text, str) else sum(map(len, text)) for text in texts]
+        order = sorted(range(len(texts)), key=sizes.__getitem__)
         found: list[list[Rows]] = [[] for _ in texts]
-        for pack, rows in self._computed(model, texts, chunks):
-            first = 0
-            for piece, count in zip(pack, _counts(model, pack), strict=True):
-                found[piece.text].append(rows[first : first + count])
-                first += count
+        for pack, rows in self._computed(model, texts, chunks(order)):
+            counts = pack.lengths if model.per_token else np.ones_like(pack.lengths)
+            edges = [0, *np.cumsum(counts).tolist()]
+            for text, (first, last) in zip(pack.texts, itertools.pairwise(edges), strict=True):
+                found[text].append(rows[first:last])
         return [rows[0] if len(rows) == 1 else np.concatenate(rows) for rows in found]
 
     def _computed(
-        self, model: Model, texts: Sequence[Text], chunks: Sequence[Sequence[int]]
-    ) -> Iterator[tuple[list[_Piece], Rows]]:
+        self, model: Model, texts: Sequence[Text], places: Sequence[Sequence[int]]
+    ) -> Iterator[tuple[Pieces, Rows]]:
         """Every pack with its rows; an accelerator begins the next before they are waited for."""
-        ahead: tuple[list[_Piece], Wait, float] | None = None
-        pieces = self._tokenised(model, texts, chunks)
-        for pack, ready in _packs(pieces, lambda: self._budget(model)):
+        ahead: tuple[Pieces, Wait, float] | None = None
+        pieces = self._tokenised(model, texts, places)
+        for pack, ready in packs(pieces, lambda: self._budget(model)):
             began = time.perf_counter()
             self.on_time("queue", began - ready)
             wait = self._begin(model, pack)
@@ -148,24 +141,24 @@ class Engine:
         if ahead is not None:
             yield self._waited(*ahead)
 
-    def _waited(self, pack: list[_Piece], wait: Wait, spent: float) -> tuple[list[_Piece], Rows]:
+    def _waited(self, pack: Pieces, wait: Wait, spent: float) -> tuple[Pieces, Rows]:
         began = time.perf_counter()
         rows = wait()
         self.on_time("compute", spent + time.perf_counter() - began)
         return pack, rows
 
     def _tokenised(
-        self, model: Model, texts: Sequence[Text], chunks: Sequence[Sequence[int]]
-    ) -> Iterator[list[_Piece]]:
-        ahead: Future[list[_Piece]] | None = None
-        for chunk in chunks:
+        self, model: Model, texts: Sequence[Text], places: Sequence[Sequence[int]]
+    ) -> Iterator[Pieces]:
+        ahead: Future[Pieces] | None = None
+        for chunk in places:
             now, ahead = ahead, self._thread.submit(self._tokenise, model, texts, chunk)
             if now is not None:
                 yield now.result()
         if ahead is not None:
             yield ahead.result()
 
-    def _tokenise(self, model: Model, texts: Sequence[Text], chunk: Sequence[int]) -> list[_Piece]:
+    def _tokenise(self, model: Model, texts: Sequence[Text], chunk: Sequence[int]) -> Pieces:
         began = time.perf_counter()
         mine = [texts[at] for at in chunk]
         pairs = [text for text in mine if isinstance(text, tuple)]
@@ -173,13 +166,11 @@ class Engine:
             windows = model.vocabulary.pairs(pairs, model.max_tokens)
         else:
             single = [text for text in mine if isinstance(text, str)]
-            cut = model.vocabulary.windows
             ids = self._ids(model, single)
-            windows = [cut(one, model.max_tokens, model.windows) for one in ids]
+            windows = model.vocabulary.windows(ids, model.max_tokens, model.windows)
+        made = Pieces.of(chunk, windows)
         self.on_time("tokenise", time.perf_counter() - began)
-        return [
-            _Piece(at, tokens) for at, some in zip(chunk, windows, strict=True) for tokens in some
-        ]
+        return made
 
     def _ids(self, model: Model, texts: Sequence[str]) -> list[Ids]:
         vocabulary, most = model.vocabulary, model.max_tokens * model.windows
@@ -197,12 +188,11 @@ class Engine:
     def _budget(self, model: Model) -> int:
         return self._budgets.get(model.key, _CPU_TOKENS if model.device == "cpu" else _GPU_TOKENS)
 
-    def _begin(self, model: Model, pack: Sequence[_Piece]) -> Wait:
+    def _begin(self, model: Model, pack: Pieces) -> Wait:
         """Begin a pack; what is returned waits for its rows."""
         import torch
 
-        tokens = [piece.tokens for piece in pack]
-        ids, types = [one.ids for one in tokens], [one.types for one in tokens]
+        ids, types = [one.ids for one in pack.tokens], [one.types for one in pack.tokens]
         try:
             with _restart_when_lost(), torch.inference_mode():
                 made = model.rows(Pack.make(ids, types, model.device)).float()
@@ -215,9 +205,10 @@ class Engine:
         if rows is None:  # not above: what failed would still hold its memory
             halves = self._halved(model, pack)
             return lambda: halves
-        return partial(_rows, rows, done, (sum(_counts(model, pack)), model.columns))
+        count = int(pack.lengths.sum()) if model.per_token else len(pack)
+        return partial(_rows, rows, done, (count, model.columns))
 
-    def _halved(self, model: Model, pack: Sequence[_Piece]) -> Rows:
+    def _halved(self, model: Model, pack: Pieces) -> Rows:
         import torch
 
         if len(pack) == 1:
@@ -251,44 +242,3 @@ def _restart_when_lost() -> Iterator[None]:
         # The context is lost for good: only a new process gets another.
         _log.critical("the accelerator failed: %s", str(error).splitlines()[0])
         raise SystemExit(_HUNG) from None
-
-
-def _chars(text: Text) -> int:
-    return len(text) if isinstance(text, str) else sum(map(len, text))
-
-
-def _counts(model: Model, pack: Sequence[_Piece]) -> list[int]:
-    return [len(piece.tokens.ids) if model.per_token else 1 for piece in pack]
-
-
-def _chunks(order: Sequence[int]) -> list[Sequence[int]]:
-    """Places in chunks; a model waits for the first ones, which are smaller."""
-    made, at, size = list[Sequence[int]](), 0, _CHUNK_TEXTS // 8
-    while at < len(order):
-        made.append(order[at : at + size])
-        at, size = at + size, min(2 * size, _CHUNK_TEXTS)
-    return made
-
-
-def _packs(
-    chunks: Iterable[Sequence[_Piece]], budget: Callable[[], int]
-) -> Iterator[tuple[list[_Piece], float]]:
-    """Pieces by length, in packs of no more tokens than the budget unless one alone has more; and
-    when the last of a pack was ready."""
-    pack: list[_Piece] = []
-    tokens, most, ready = 0, budget(), 0.0
-    for pieces in chunks:
-        ready = time.perf_counter()
-        for piece in sorted(pieces, key=_tokens):
-            size = _tokens(piece)
-            if pack and tokens + size > most:
-                yield sorted(pack, key=_tokens), ready
-                pack, tokens, most = [], 0, budget()
-            pack.append(piece)
-            tokens += size
-    if pack:
-        yield sorted(pack, key=_tokens), ready
-
-
-def _tokens(piece: _Piece) -> int:
-    return len(piece.tokens.ids)

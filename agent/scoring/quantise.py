@@ -72,8 +72,8 @@ def windows(model: "Model", texts: Sequence[Text]) -> list[Tokens]:
     """The first window that a model reads of each text."""
     words = model.vocabulary
     found = words.pairs([text for text in texts if isinstance(text, tuple)], model.max_tokens)
-    for ids in words.ids([text for text in texts if isinstance(text, str)], model.max_tokens):
-        found.append(words.windows(ids, model.max_tokens, 1))
+    ids = words.ids([text for text in texts if isinstance(text, str)], model.max_tokens)
+    found += words.windows(ids, model.max_tokens, 1)
     return [one[0] for one in found]
 
 

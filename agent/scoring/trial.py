@@ -44,7 +44,7 @@ def _check_sizes(model: "Model", encoder: Encoder) -> None:
     highest, known = words.highest(), len(encoder.weights[table.format("word")])
     if highest >= known:
         raise ValueError(f"its tokeniser has ids up to {highest}, its weights {known} words")
-    most, around = model.max_tokens, len(words.windows(array("i"), 9, 1)[0].ids)
+    most, around = model.max_tokens, len(words.windows([array("i")], 9, 1)[0][0].ids)
     if most <= around:
         raise ValueError(f"it reads {most} tokens at a time, {around} of which stand round a text")
     places = encoder.weights.get(table.format("position"))
@@ -58,7 +58,7 @@ def _tokens(model: "Model", pairs: bool) -> "list[Tokens]":
     if pairs:
         made = words.pairs([_TEXTS, _TEXTS[::-1]], most)
     else:
-        made = [words.windows(ids, most, 1) for ids in words.ids(_TEXTS, most)]
+        made = words.windows(words.ids(_TEXTS, most), most, 1)
     return [one[0] for one in made]
 
 

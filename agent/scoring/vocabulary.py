@@ -48,13 +48,16 @@ class Vocabulary:
         """At least `max_tokens` ids of each text, special tokens left out: its first ones, or those
         of as many `slices` as are spread evenly from its start to its end."""
         limit = max_tokens * _TOKEN_CHARS
-        found = self._encode([_thinned(text, limit, slices) for text in texts])
+        found = self._encode(
+            [text if len(text) <= limit else _thinned(text, limit, slices) for text in texts]
+        )
         # Few tokens in many characters: what was left out belongs to them.
         short = [
             at for at, text in enumerate(texts) if len(text) > limit and len(found[at]) < max_tokens
         ]
-        for at, ids in zip(short, self._encode([texts[at] for at in short]), strict=True):
-            found[at] = ids
+        if short:
+            for at, ids in zip(short, self._encode([texts[at] for at in short]), strict=True):
+                found[at] = ids
         return found
 
     def whole(self, text: str, max_tokens: int) -> bool:
@@ -78,19 +81,18 @@ class Vocabulary:
         """The highest id that a text may have."""
         return max(self._tokenizer.get_vocab().values())
 
-    def windows(self, ids: Ids, max_tokens: int, most: int) -> list[Tokens]:
-        """A text as windows of at most `max_tokens`; when `most` are too few they are spread
+    def windows(self, found: Sequence[Ids], max_tokens: int, most: int) -> list[list[Tokens]]:
+        """Each text as windows of at most `max_tokens`; when `most` are too few they are spread
         evenly from its start to its end."""
-        room = max_tokens - len(self._first) - len(self._last)
-        if len(ids) <= room:
-            return [self._window(ids)]
-        count = min(-(-len(ids) // room), most)
-        step = (len(ids) - room) / max(count - 1, 1)
-        starts = [*(int(at * step) for at in range(count - 1)), len(ids) - room if count > 1 else 0]
-        return [self._window(ids[at : at + room]) for at in starts]
-
-    def _window(self, ids: Ids) -> Tokens:
-        return Tokens(self._first + ids + self._last)
+        first, last = self._first, self._last
+        room = max_tokens - len(first) - len(last)
+        return [
+            [
+                Tokens(first + part + last)
+                for part in ([ids] if len(ids) <= room else _parts(ids, room, most))
+            ]
+            for ids in found
+        ]
 
     def _encode(self, texts: Sequence[str]) -> list[Ids]:
         if self._words is not None:
@@ -122,9 +124,16 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
+def _parts(ids: Ids, room: int, most: int) -> list[Ids]:
+    count = min(-(-len(ids) // room), most)
+    step = (len(ids) - room) / max(count - 1, 1)
+    starts = [*(int(at * step) for at in range(count - 1)), len(ids) - room if count > 1 else 0]
+    return [ids[at : at + room] for at in starts]
+
+
 def _thinned(text: str, limit: int, slices: int) -> str:
-    """At most so many characters of a text, in slices from its start to its end."""
-    if len(text) <= limit or slices < 2:
+    """At most so many characters of a longer text, in slices from its start to its end."""
+    if slices < 2:
         return _cut(text, limit)
     size = limit // slices
     step = (len(text) - size) / (slices - 1)

@@ -12,7 +12,7 @@ import itertools
 import secrets
 import threading
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -147,18 +147,13 @@ class Words:
         return next((one for one in tried if not self._entries[one]), None)
 
 
-def _slices(texts: Iterable[str]) -> Iterator[list[bytes]]:
+def _slices(texts: Sequence[str]) -> Iterator[list[bytes]]:
     """Texts in UTF-8, as many at a time as are read at once."""
-    part, size = list[bytes](), 0
-    for text in texts:
-        data = text.encode("utf-8", "replace")
-        if part and size + len(data) > _SLICE_BYTES:
-            yield part
-            part, size = [], 0
-        part.append(data)
-        size += len(data)
-    if part:
-        yield part
+    data = [text.encode("utf-8", "replace") for text in texts]
+    sizes = np.fromiter(map(len, data), np.int64, len(data))
+    cuts = np.flatnonzero(np.diff(np.cumsum(sizes) // _SLICE_BYTES)) + 1
+    for a, b in itertools.pairwise([0, *cuts.tolist(), len(data)]):
+        yield data[a:b]
 
 
 def _split(texts: Sequence[bytes]) -> tuple[bytes, Numbers, Numbers]:
