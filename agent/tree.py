@@ -9,8 +9,10 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from agent.errors import BadConfig
 
-# What Kafka takes as the name of a topic.
-TopicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+# A name that Kafka takes for a topic, not of dots alone.
+TopicName = Annotated[
+    str, StringConstraints(pattern=r"^\.*[A-Za-z0-9_-][A-Za-z0-9._-]*$", max_length=249)
+]
 # What may stand in the name of a metric.
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 

@@ -78,6 +78,8 @@ def test_a_mistyped_variable_is_refused(
         ("kafka: {brokers: ['localhost:x']}", "kafka.brokers: 'localhost:x' is no HOST:PORT"),
         ("kafka: {brokers: ['a:1,b:2']}", "kafka.brokers: "),
         ("kafka: {brokers: ['a:99999']}", "kafka.brokers: "),
+        ("kafka: {topics: {..: {}}}", "kafka.topics.."),
+        ("kafka: {scored: ..}", "kafka.scored: "),
         ("kafka: {group: ''}", "kafka.group: "),
         ("limits: {stall_s: .inf}", "limits.stall_s: Input should be a finite number"),
     ],

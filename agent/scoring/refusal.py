@@ -9,6 +9,7 @@ from agent.scoring.engine import Want
 from agent.scoring.languages import language_of
 from agent.scoring.memory import Rows
 from agent.scoring.models import Model
+from agent.scoring.relevance import windowed
 from agent.scoring.safety import column, load_role
 from agent.scoring.voices import last_voice
 
@@ -87,7 +88,8 @@ class Refusal:
         open_ = [at for at, score in enumerate(row) if score.status == "ok"]
         texts = [last_voice(calls[at].response or "") for at in open_]
         for at, rows in zip(open_, self._engine.outputs(self._model, texts), strict=True):
-            row[at] = bounded(self._chance(self._model, rows, row[at].value or 0.0))
+            chance = self._chance(self._model, rows, row[at].value or 0.0)
+            row[at] = windowed(bounded(chance), rows)
         return {"response_refusal": row}
 
     def _chance(self, model: Model, rows: Rows, rule: float) -> float:
