@@ -77,6 +77,7 @@ class Entry:
     half_width: float
     average_precision: float
     length: float
+    recall: float
     flagged_benign: float
     calibration: float
 
@@ -84,24 +85,27 @@ class Entry:
 def measure(case: Case, chance: Floats) -> Entry:
     """AUROC with a 95 % interval (Hanley and McNeil 1982, eq. 2), and the rest of a line.
 
-    Calibration is the expected calibration error over ten equal bins.
+    Recall and false positives are at the shipped threshold; calibration is the expected
+    calibration error over ten equal bins.
     """
-    labels, threshold = np.array(case.labels), _threshold(case.task)
+    labels, hit = np.array(case.labels), chance >= _threshold(case.task)
     benign = labels == 0
-    flagged = float((chance[benign] >= threshold).mean()) if benign.any() else np.nan
+    recall, flagged = (float(some.mean()) if some.size else np.nan
+                       for some in (hit[~benign], hit[benign]))  # fmt: skip
     bins = np.minimum((chance * 10).astype(int), 9)
     gaps = [abs(chance[bins == b].mean() - labels[bins == b].mean()) * (bins == b).mean()
             for b in np.unique(bins)]  # fmt: skip
     if not benign.any() or benign.all():
         none = np.nan
-        return Entry(case.task, case.name, len(labels), none, none, none, none, flagged, none)
+        return Entry(case.task, case.name, len(labels), none, none, none, none, recall, flagged,
+                     none)  # fmt: skip
     sizes = [len(text) for text in case.texts]
     auroc = float(roc_auc_score(labels, chance))
     precision = float(average_precision_score(labels, chance))
     length = float(roc_auc_score(labels, sizes))
     half = _half_width(auroc, int((~benign).sum()), int(benign.sum()))
-    return Entry(case.task, case.name, len(labels), auroc, half, precision, length, flagged,
-                 float(sum(gaps)))  # fmt: skip
+    return Entry(case.task, case.name, len(labels), auroc, half, precision, length, recall,
+                 flagged, float(sum(gaps)))  # fmt: skip
 
 
 def _threshold(task: str) -> float:
@@ -168,14 +172,17 @@ def never_trained(data: Path) -> Iterator[Case]:
         yield _case(task, name, attacks + benign, "injection")
         texts, labels = in_sources([row["text"] for row in attacks])
         yield Case(task, "tensor_trust_attacks in sources / sources", texts, labels)
-    yield indirect(data, "table")
-    yield indirect(data, "code")
+    yield from (indirect(data, kind) for kind in ("table", "code"))
 
 
 def indirect(data: Path, kind: str) -> Case:
-    """Documents with and without an order hidden in them."""
-    found = [r for r in read(data, "injection/bipia_indirect") if r["meta"]["task"] == kind]
-    return _case("context_injection", f"bipia_{kind}", found, "injection")
+    """Documents with and without an order hidden in them: of tables and code none that an e-mail
+    has, too, since those are trained on."""
+    rows = read(data, "injection/bipia_indirect")
+    orders = {r["meta"].get("attack") for r in rows if r["meta"]["task"] == "email"} - {None}
+    known = set() if kind == "email" else orders
+    found = [r for r in rows if r["meta"]["task"] == kind and r["meta"].get("attack") not in known]
+    return _case("context_injection", f"bipia_{kind}_documents", found, "injection")
 
 
 def _case(task: str, name: str, found: Sequence[dict[str, Any]], label: str) -> Case:
@@ -199,9 +206,8 @@ def groundedness(data: Path, device: str) -> Entry:
     half = _half_width(auroc, sum(labels), len(labels) - sum(labels))
     length = float(roc_auc_score(labels, [len(r["answer"]) for r in found]))
     precision = float(average_precision_score(labels, values))
-    return Entry(
-        "groundedness", "halueval_qa", len(found), auroc, half, precision, length, nan, nan
-    )
+    return Entry("groundedness", "halueval_qa", len(found), auroc, half, precision, length, nan,
+                 nan, nan)  # fmt: skip
 
 
 def group_gaps(judge: Judge) -> Entry:
@@ -213,7 +219,7 @@ def group_gaps(judge: Judge) -> Entry:
     hit = judge(case) >= _threshold(case.task)
     flagged = hit.reshape(len(words["groups"]), -1).mean(1)
     gap, nan = float(flagged.max() - flagged.min()), float("nan")
-    return Entry("toxicity", case.name, len(texts), nan, nan, nan, nan, gap, nan)
+    return Entry("toxicity", case.name, len(texts), nan, nan, nan, nan, nan, gap, nan)
 
 
 def never_seen(
@@ -251,7 +257,8 @@ def card(data: Path, files: tuple[Path, Path], linear: bool, device: str) -> Ite
 
 def row_of(entry: Entry) -> str:
     """One line of the Markdown table."""
-    numbers = (entry.average_precision, entry.length, entry.flagged_benign, entry.calibration)
+    numbers = (entry.average_precision, entry.length, entry.recall, entry.flagged_benign,
+               entry.calibration)  # fmt: skip
     auroc = "" if np.isnan(entry.auroc) else f"{entry.auroc:.3f} ± {entry.half_width:.3f}"
     cells = ["" if np.isnan(x) else f"{x:.3f}" for x in numbers]
     source = re.sub(r"_", " ", entry.source)
@@ -259,12 +266,12 @@ def row_of(entry: Entry) -> str:
 
 
 HEAD = """| head | source, not trained on | texts | AUROC | average precision | length alone \
-| benign flagged | calibration error |
-|---|---|---|---|---|---|---|---|"""
+| recall | benign flagged | calibration error |
+|---|---|---|---|---|---|---|---|---|"""
 
 
 def main() -> None:
-    """Print the card as Markdown; what ships alone takes ten minutes on two cores."""
+    """Print the card as Markdown; what ships alone takes a quarter of an hour on two cores."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--linear", action="store_true", help="the heads without the branch")
@@ -285,9 +292,8 @@ def main() -> None:
             print(row_of(entry), flush=True)
     for task in TASKS:
         known = [line.auroc for line in lines if line.task == task and not np.isnan(line.auroc)]
-        if not known:
-            continue
-        print(f"| {task} | mean | | {np.mean(known):.3f} | | | | |")
+        if known:
+            print(f"| {task} | mean | | {np.mean(known):.3f} | | | | | |")
 
 
 if __name__ == "__main__":
