@@ -22,7 +22,7 @@ def test_the_shipped_heads_say_nearly_the_same(amx: None) -> None:
     whole, half = (
         load_suite(folders.Source("x", device="cpu", bfloat16=there)) for there in (False, True)
     )
-    texts, heads = [*invented_texts(24, seed=3), ""], len(whole.labels)
+    texts, heads = [*invented_texts(12, seed=3), ""], len(whole.labels)
     rows, other = (np.concatenate(Engine().outputs(model, texts)) for model in (whole, half))
     for column in range(heads):
         moved = np.abs(whole.chances(rows, column) - half.chances(other, column))

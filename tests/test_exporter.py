@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from agent.errors import BadConfig
-from consumers.exporter import Health, Server, serve
+from consumers.exporter import CONNECTION_S, Health, Server, serve
 from consumers.metrics import Tally
 from tests.exposition import (
     filled,
@@ -96,7 +96,9 @@ def test_clients_that_do_not_read_hold_nothing_up(server: Server) -> None:
             client.sendall(b"GET /metrics HTTP/1.0\r\n" + b"\r\n" * (number % 2))
         started = time.perf_counter()
         assert get(server, "/metrics")[0] == 200
-        assert time.perf_counter() - started < 1.0
+        assert (
+            time.perf_counter() - started < CONNECTION_S / 2
+        )  # which is what one of them is given
         assert sum(t.name.startswith("Thread-") for t in threading.enumerate()) < 64
     finally:
         for client in clients:

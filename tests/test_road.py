@@ -1,6 +1,5 @@
 """The whole road without a broker: what goes in is counted once, whatever happens on the way."""
 
-import gc
 import json
 import math
 import random
@@ -294,16 +293,3 @@ def test_a_record_of_many_bad_calls_is_one_letter_for_each_reason(store: Store) 
     with store.transaction() as tx:
         assert {row[:2] for row in letters.by_reason(tx)} == {("bad_model", 1), ("bad_time", 1)}
         assert reads.ledger(tx).terms["invalid"] == 31
-
-
-def test_a_worker_s_heap_is_left_alone_from_where_it_begins(
-    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(gc, "collect", lambda: told.append("collect"))
-    monkeypatch.setattr(gc, "freeze", lambda: told.append("freeze"))
-    with closing(open_store(sqlite_url)) as store:
-        road = InboxRoad(store)
-        road.worker.stop()
-        road.worker.run()
-    assert told == ["collect", "freeze"]

@@ -1,5 +1,6 @@
 """Records that a crash left marked: worked on alone, and only they."""
 
+import gc
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -61,3 +62,15 @@ def test_what_lies_behind_the_suspects_is_worked_on_together(crashed: Store) -> 
     road.drain()
     assert scored(crashed) == 40
     assert road.listener.flushes == 4 + 1
+
+
+def test_a_worker_s_heap_is_left_alone_from_where_it_begins(
+    crashed: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(gc, "collect", lambda: told.append("collect"))
+    monkeypatch.setattr(gc, "freeze", lambda: told.append("freeze"))
+    road = InboxRoad(crashed)
+    road.worker.stop()
+    road.worker.run()
+    assert told == ["collect", "freeze"]

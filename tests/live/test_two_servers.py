@@ -52,9 +52,7 @@ def test_two_servers_are_one_to_those_who_ask(both: tuple[str, str], postgres_ur
     with closing(Balanced(*both)) as client:
         _ingest(client)
         wait_until(lambda: _scored(client) == 2 * [_BODIES * _CALLS], 60)
-        with closing(open_store(postgres_url, writer=False)) as store, store.reading() as tx:
-            assert len(tx.execute(select(calls.c.id)).all()) == _BODIES * _CALLS
-            assert len(tx.execute(select(dead_letters.c.id)).all()) == _BAD
+        wait_until(lambda: _rows(postgres_url) == (_BODIES * _CALLS, _BAD), 60)
         _replay(both, postgres_url)
         _sign_in_and_out(client)
 
@@ -70,6 +68,13 @@ def _ingest(client: Balanced) -> None:
     bad = "\n".join(json.dumps({"id": f"bad-{n}", "model": "m"}) for n in range(_BAD))
     answer = client.ask("POST", "/ingest", content=bad, headers=bearer("sender"))
     assert (answer.status_code, answer.json()["refused"]) == (400, _BAD)
+
+
+def _rows(url: str) -> tuple[int, int]:
+    """Calls and dead letters."""
+    with closing(open_store(url, writer=False)) as store, store.reading() as tx:
+        one, other = (len(tx.execute(select(t.c.id)).all()) for t in (calls, dead_letters))
+    return one, other
 
 
 def _scored(client: Balanced) -> list[int]:
