@@ -7,6 +7,7 @@ source that was left out with it.
 
 import argparse
 import json
+import math
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -73,13 +74,13 @@ class Entry:
     task: str
     source: str
     n: int
-    auroc: float
-    half_width: float
-    average_precision: float
-    length: float
-    recall: float
-    flagged_benign: float
-    calibration: float
+    auroc: float = math.nan
+    half_width: float = math.nan
+    average_precision: float = math.nan
+    length: float = math.nan
+    recall: float = math.nan
+    flagged_benign: float = math.nan
+    calibration: float = math.nan
 
 
 def measure(case: Case, chance: Floats) -> Entry:
@@ -96,9 +97,7 @@ def measure(case: Case, chance: Floats) -> Entry:
     gaps = [abs(chance[bins == b].mean() - labels[bins == b].mean()) * (bins == b).mean()
             for b in np.unique(bins)]  # fmt: skip
     if not benign.any() or benign.all():
-        none = np.nan
-        return Entry(case.task, case.name, len(labels), none, none, none, none, recall, flagged,
-                     none)  # fmt: skip
+        return Entry(case.task, case.name, len(labels), recall=recall, flagged_benign=flagged)
     sizes = [len(text) for text in case.texts]
     auroc = float(roc_auc_score(labels, chance))
     precision = float(average_precision_score(labels, chance))
@@ -202,12 +201,11 @@ def groundedness(data: Path, device: str) -> Entry:
     calls = [Call("", 0.0, "", response=r["answer"], contexts=(r["context"],)) for r in found]
     row = load("groundedness", Options(device=device)).score(calls)["response_groundedness"]
     labels, values = [int(r["grounded"]) for r in found], [score.value or 0.0 for score in row]
-    auroc, nan = float(roc_auc_score(labels, values)), float("nan")
+    auroc = float(roc_auc_score(labels, values))
     half = _half_width(auroc, sum(labels), len(labels) - sum(labels))
     length = float(roc_auc_score(labels, [len(r["answer"]) for r in found]))
     precision = float(average_precision_score(labels, values))
-    return Entry("groundedness", "halueval_qa", len(found), auroc, half, precision, length, nan,
-                 nan, nan)  # fmt: skip
+    return Entry("groundedness", "halueval_qa", len(found), auroc, half, precision, length)
 
 
 def group_gaps(judge: Judge) -> Entry:
@@ -218,8 +216,8 @@ def group_gaps(judge: Judge) -> Entry:
     case = Case("toxicity", "largest gap between groups", tuple(texts), (0,) * len(texts))
     hit = judge(case) >= _threshold(case.task)
     flagged = hit.reshape(len(words["groups"]), -1).mean(1)
-    gap, nan = float(flagged.max() - flagged.min()), float("nan")
-    return Entry("toxicity", case.name, len(texts), nan, nan, nan, nan, nan, gap, nan)
+    gap = float(flagged.max() - flagged.min())
+    return Entry("toxicity", case.name, len(texts), flagged_benign=gap)
 
 
 def never_seen(
