@@ -5,6 +5,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import func, insert, select
@@ -78,19 +79,30 @@ class Ear:
 
 
 class Voice:
-    """A model that answers after a while, and says how many asked it at once."""
+    """A model that answers after a while, and says how many asked it at once.
 
-    def __init__(self, status: str = "ok", pause_s: float = 0.0, **more: Any) -> None:
+    `together`: it holds its first answers until so many ask at once, for ten seconds at most.
+    """
+
+    def __init__(
+        self, status: str = "ok", pause_s: float = 0.0, together: int = 1, **more: Any
+    ) -> None:
         self.asked: list[str] = []
         self.now = self.most = 0
         self.closed = False
         self._pause_s = pause_s
+        self._together, self._met = together, asyncio.Event()
         self.status, self.more = status, more
 
     async def ask(self, call: Call) -> Answer:
         self.asked.append(call.id)
         self.now += 1
         self.most = max(self.most, self.now)
+        if self.now >= self._together:
+            self._met.set()
+        elif not self._met.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._met.wait(), 10.0)
         await asyncio.sleep(self._pause_s)
         self.now -= 1
         return Answer(self.status, "Because.", **self.more)  # type: ignore[arg-type]  # one of three

@@ -22,7 +22,7 @@ from tests.shadows import Box, Ear, Voice, ask, asks_of, candidate, dispatch, ow
 
 def test_candidates_are_asked_beside_each_other_within_their_bounds(any_store: Store) -> None:
     told = shadow(a=candidate(concurrency=2), b=candidate(concurrency=5, budget={"calls": 3}))
-    voices = {"a": Voice(pause_s=0.02), "b": Voice(pause_s=0.02)}
+    voices = {"a": Voice(pause_s=0.02, together=2), "b": Voice(pause_s=0.02)}
     asks = asks_of(any_store, 12, "a") + asks_of(any_store, 6, "b")
     box = Box()
     ear = dispatch(told, any_store, voices, asks, box)
