@@ -75,7 +75,7 @@ class Panel:
 
     def _score(self, calls: Sequence[Call], read: Sequence[Sequence[int]], unread: Score) -> Scores:
         scores: Scores = {}
-        with self._turns:
+        with self._turns, self.engine.batch():
             self._prepare([[calls[i] for i in chosen] for chosen in read])
             for scorer, chosen in zip(self.scorers, read, strict=True):
                 given = _guarded(scorer, [calls[i] for i in chosen])

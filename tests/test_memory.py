@@ -1,15 +1,19 @@
 """Memory stays where it is however many calls are scored."""
 
 import resource
+import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from agent.config import load_config
 from agent.record import Call
 from agent.score import load_panel
+from agent.scoring.memory import Memory
 
 CALLS, SLICE = 200_000, 500
+BOUND = 2 << 20
 # What the allocator may keep beside the bounded memory of outputs, which is full by then.
 ALLOWED_MIB = 48
 
@@ -18,6 +22,19 @@ def rss_mib() -> float:
     """What the process holds now."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / (1 << 20)
+
+
+@pytest.mark.parametrize("columns", [1, 2, 390])
+def test_what_is_remembered_takes_no_more_than_its_bound(columns: int) -> None:
+    tracemalloc.start()
+    try:
+        memory = Memory(BOUND)
+        for at in range(20_000):
+            memory.put(at.to_bytes(16), np.zeros((1, columns), np.float32))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0.7 * BOUND < held < 1.1 * BOUND
 
 
 @pytest.mark.prove

@@ -33,7 +33,7 @@ _log = logging.getLogger("vedette.engine")
 # a GPU needs many to be busy: 65,536 gave 15 % more chats a second than 32,768 on an H200.
 _CPU_TOKENS, _GPU_TOKENS = 2_048, 65_536
 # What is remembered of texts already run: about 20,000 embeddings.
-_MEMORY_BYTES = 32 << 20
+_MEMORY_BYTES = 40 << 20
 _HUNG = 70  # the exit code that tells a supervisor to start the process again
 
 Wait = Callable[[], Rows]
@@ -54,11 +54,22 @@ class Engine:
     def __init__(self, memory_bytes: int = _MEMORY_BYTES) -> None:
         self.on_time: Callable[[str, float], None] = lambda *_: None
         self._memory = Memory(memory_bytes)
+        # All that was run or remembered since the batch began, which may be more than its bound.
+        self._batch: dict[bytes, Rows] | None = None
         # Tokens of a pack by model, where memory has lowered them.
         self._budgets: dict[str, int] = {}
         # Ids by vocabulary and text, while several models of one vocabulary read a batch.
         self._shared: dict[str, dict[str, Ids]] = {}
         self._thread = ThreadPoolExecutor(1, "tokenise")
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Keep all that is run until the end, however much it is: each text once."""
+        self._batch = {}
+        try:
+            yield
+        finally:
+            self._batch = None
 
     def prepare(self, wants: Iterable[Want]) -> None:
         """Run what the scorers of a batch need together, so that asking for it costs nothing.
@@ -86,7 +97,7 @@ class Engine:
         found: dict[bytes, Rows] = {}
         missing: dict[bytes, Text] = {}
         for key, text in zip(keys, texts, strict=True):
-            known = self._memory.get(key)
+            known = self._known(key)
             if known is None:
                 missing[key] = text
             else:
@@ -94,12 +105,25 @@ class Engine:
         for key, rows in zip(missing, self._run(model, list(missing.values())), strict=True):
             found[key] = rows
             if not model.per_token:  # too many rows to keep
-                self._memory.put(key, rows.copy())  # a view would hold its whole pack
+                self._keep(key, rows)
             elif model.embedding is not None and len(rows) <= model.embedding.max_tokens:
                 mean = rows.mean(0, keepdims=True)
                 (whole,) = keys_of(model.embedding, [missing[key]])
-                self._memory.put(whole, mean / np.linalg.norm(mean))
+                self._keep(whole, mean / np.linalg.norm(mean))
         return [found[key] for key in keys]
+
+    def _known(self, key: bytes) -> Rows | None:
+        rows = None if self._batch is None else self._batch.get(key)
+        if rows is None:
+            rows = self._memory.get(key)
+            if rows is not None and self._batch is not None:
+                self._batch[key] = rows
+        return rows
+
+    def _keep(self, key: bytes, rows: Rows) -> None:
+        if self._batch is not None:
+            self._batch[key] = rows
+        self._memory.put(key, rows.copy())  # a view would hold its whole pack
 
     def embeddings(self, model: Model, texts: Sequence[Text]) -> list[Rows]:
         """The embeddings that stand behind the labels in a model's rows, one a window.
@@ -109,7 +133,7 @@ class Engine:
         heads, alone = len(model.labels), model.embedding
         if alone is None:
             return [rows[:, heads:] for rows in self.outputs(model, texts)]
-        known = [self._memory.get(key) for key in keys_of(model, texts)]
+        known = [self._known(key) for key in keys_of(model, texts)]
         missing = [text for text, rows in zip(texts, known, strict=True) if rows is None]
         made = iter(self.outputs(alone, missing))
         return [next(made) if rows is None else rows[:, heads:] for rows in known]
@@ -214,7 +238,9 @@ class Engine:
         if len(pack) == 1:
             raise MemoryError("one text does not fit into the accelerator's memory")
         torch.cuda.empty_cache()
-        self._budgets[model.key] = max(self._budget(model) // 2, 1)
+        # Of this pack, not of the budget: both its halves may fail, and then halve once together.
+        most = int(pack.lengths.sum()) // 2
+        self._budgets[model.key] = max(min(self._budget(model), most), 1)
         _log.warning("out of accelerator memory; packs are %d tokens now", self._budget(model))
         middle = len(pack) // 2
         return np.concatenate([self._begin(model, one)() for one in (pack[:middle], pack[middle:])])
