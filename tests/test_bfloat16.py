@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from agent.config import load_config
 from agent.errors import BadConfig
@@ -44,9 +45,37 @@ def test_a_cpu_that_is_slower_by_it_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(cpu, "flags", lambda: frozenset({"avx512_bf16"}))
     config = load_config(models=False, bfloat16=True, scorers={"toxicity": {"device": "cpu"}})
     assert options_of(config, "toxicity").bfloat16
-    for loaded in (models._suite, models._plain_encoder):
+    for loaded in (models._suite, models.plain_encoder):
         loaded.cache_clear()
     with pytest.raises(BadConfig, match="bfloat16: this CPU has no amx_bf16"):
         load_panel(config)
     with pytest.raises(BadConfig, match="bfloat16: and int8 are two ways"):
         load_config(bfloat16=True, int8="folder")
+
+
+def test_what_an_accelerator_computes_has_a_version_and_a_memory_of_its_own(amx: None) -> None:
+    folder = folders.shipped("x")
+    half = models.plain_encoder(folder, "0", "cpu", True)
+    here, there = (
+        models.model_of("mean:0", "0", folder, half, half.hidden, (), device)
+        for device in ("cpu", "cuda")
+    )
+    assert here.digest == there.digest == "0-bfloat16" and here.key != there.key
+
+
+@pytest.mark.parametrize(("capability", "chosen"), [((7, 5), "cpu"), ((8, 0), "cuda")])
+def test_an_accelerator_without_bfloat16_is_left_alone(
+    capability: tuple[int, int], chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert models.device_of(folders.Source("x")) == chosen
+
+
+def test_an_accelerator_without_bfloat16_that_is_asked_for_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch, "empty", lambda *_, **__: None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 0))
+    with pytest.raises(BadConfig, match=r"^scorers\.x\.device: cuda is older than Ampere"):
+        models.device_of(folders.Source("x", device="cuda"))

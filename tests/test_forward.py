@@ -45,6 +45,9 @@ CONFIGS = {
     "deberta, position to content only": transformers.DebertaV2Config(
         **{**RELATIVE, "pos_att_type": ["p2c"]}, **V3, position_buckets=256
     ),
+    "deberta, narrow words": transformers.DebertaV2Config(
+        **RELATIVE, **V3, position_buckets=16, embedding_size=24
+    ),
     "deberta, kinds without relative attention": transformers.DebertaV2Config(
         **{**RELATIVE, "relative_attention": False}, type_vocab_size=2
     ),

@@ -22,20 +22,20 @@ from agent.gate import Tried, quantise_models
 from agent.record import Call
 from agent.score import load_panel, options_of
 from agent.scoring import folders, load, pooling, quantise
+from agent.scoring.classifiers import load_classifier
 from agent.scoring.engine import Engine
 from agent.scoring.forward import Pack
 from agent.scoring.int8 import Figure, Gate, Twins, library, rectangles
-from agent.scoring.models import load_classifier, load_suite
+from agent.scoring.models import load_suite
 from agent.scoring.novelty import FEWEST_TEXTS, Novelty
 from tests.test_engine import model as stub
 from tests.test_forward import CONFIGS, inputs, made
-from tests.test_scoring_models import CLASSES, tokenizer, transformers
+from tests.test_scoring_models import CLASSES, WORDS, tokenizer, transformers
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None or importlib.util.find_spec("nncf") is None,
     reason="openvino or nncf is not installed: pip install 'vedette[openvino]'",
 )
-WORDS = [f"w{at}" for at in range(60)]
 FAR = Figure("x", 200, 0.2, 0.05)
 NOTHING = stub(lambda _: torch.zeros(1, 2))  # a model but for its rows
 

@@ -1,6 +1,7 @@
 """Folders of models as others saved them: what they ask for, and what is refused of them."""
 
 import hashlib
+import inspect
 import json
 import math
 from dataclasses import replace
@@ -16,10 +17,12 @@ from agent.config import load_config
 from agent.errors import BadConfig
 from agent.record import Call
 from agent.scoring import Options, load
+from agent.scoring.classifiers import load_classifier
 from agent.scoring.engine import Engine
 from agent.scoring.folders import Source
-from agent.scoring.models import load_classifier, load_embedder
+from agent.scoring.models import load_embedder
 from consumers.commands import check
+from tests.test_broken_folders import edit, refused, save_classifier
 from tests.test_scoring_models import (
     CLASSES,
     TEXTS,
@@ -33,11 +36,7 @@ from tests.test_scoring_models import (
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A classifier of random weights."""
-    torch.manual_seed(7)
-    transformers.BertForSequenceClassification(config(num_labels=3)).save_pretrained(tmp_path)
-    tokenizer().save(str(tmp_path / "tokenizer.json"))
-    return tmp_path
+    return save_classifier(tmp_path)
 
 
 @pytest.mark.parametrize("mode", ["mean", "cls", "max", ["cls", "mean"]])
@@ -85,83 +84,8 @@ def test_of_a_cross_encoder_the_output_of_support_is_read_and_another_classifier
         ready(CLASSES)
 
 
-def refused(folder: Path, device: str = "cpu") -> str:
-    with pytest.raises(BadConfig) as caught:
-        load("toxicity", Options(str(folder), device=device))
-    return str(caught.value).replace(str(folder), "FOLDER")
-
-
-def _edit(file: Path, **change: Any) -> None:
-    told = json.loads(file.read_text()) | change
-    file.write_text(json.dumps({key: value for key, value in told.items() if value is not None}))
-
-
-@pytest.mark.parametrize(
-    ("file", "content", "problem"),
-    [
-        ("config.json", None, "is not there"),
-        ("config.json", "{", "cannot be loaded: Expecting"),
-        ("config.json", "{}", "has no model_type"),
-        ("config.json", {"num_hidden_layers": None}, "has no num_hidden_layers"),
-        ("model.safetensors", "x" * 20, "cannot be loaded: "),
-        ("tokenizer.json", "{", "cannot be loaded: "),
-        (
-            "tokenizer.json",
-            {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}},
-            "cannot be loaded: Precompiled",
-        ),
-    ],
-)
-def test_what_cannot_be_read_is_named(
-    folder: Path, file: str, content: str | dict[str, Any] | None, problem: str
-) -> None:
-    if content is None:
-        (folder / file).unlink()
-    elif isinstance(content, str):
-        (folder / file).write_text(content)
-    else:
-        _edit(folder / file, **content)
-    assert refused(folder).startswith(f"scorers.toxicity.model: FOLDER/{file} {problem}")
-
-
-@pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        ({"num_attention_heads": 5}, "its 5 heads do not divide its width, 16"),
-        ({"hidden_size": 32}, "its configuration has width 32, its weights 16"),
-        ({"id2label": dict(enumerate("abcde"))}, "it names 5 labels and has 3 outputs"),
-        ({"max_position_embeddings": 512}, "512 tokens need 512 positions, its weights have 32"),
-        ({"max_position_embeddings": 2}, "it reads 2 tokens at a time, 2 of which stand round"),
-    ],
-)
-def test_a_configuration_that_does_not_fit_its_weights_is_refused(
-    folder: Path, change: dict[str, Any], problem: str
-) -> None:
-    _edit(folder / "config.json", **change)
-    line = f"scorers.toxicity.model: FOLDER cannot be loaded: {problem}"
-    assert refused(folder).startswith(line)
-
-
-@pytest.mark.parametrize(
-    ("weight", "shape", "problem"),
-    [
-        ("bert.embeddings.word_embeddings.weight", (60, 16), "ids up to 63, its weights 60 words"),
-        ("classifier.weight", (3, 8), "two short texts cannot be run by it: mat1 and mat2 "),
-        ("bert.embeddings.token_type_embeddings.weight", (0, 16), "cannot be run by it: "),
-        ("classifier.bias", (3,), "it gives no numbers for two short texts"),
-    ],
-)
-def test_weights_that_cannot_read_a_text_are_refused(
-    folder: Path, weight: str, shape: tuple[int, ...], problem: str
-) -> None:
-    weights = load_file(folder / "model.safetensors")
-    weights[weight] = torch.full(shape, math.nan)
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    assert problem in refused(folder)
-
-
 def test_a_cross_encoder_that_knows_no_second_text_is_refused(folder: Path) -> None:
-    _edit(folder / "config.json", id2label={0: "entailment", 1: "toxicity", 2: "neutral"})
+    edit(folder / "config.json", id2label={0: "entailment", 1: "toxicity", 2: "neutral"})
     weights = load_file(folder / "model.safetensors")
     types = "bert.embeddings.token_type_embeddings.weight"
     weights[types] = weights[types][:1]
@@ -181,8 +105,19 @@ def test_a_sentence_encoder_and_one_of_tokens_are_tried_too(folder: Path) -> Non
             load(name, Options(str(folder), device="cpu"))
 
 
+def test_scorers_that_read_one_folder_share_its_weights(folder: Path) -> None:
+    edit(folder / "config.json", id2label={0: "injection", 1: "toxicity", 2: "neutral"})
+    one, other = (
+        load_classifier(Source(name, str(folder), device="cpu"))
+        for name in ("injection", "context_injection")
+    )
+    assert one.key == other.key
+    one, other = (inspect.getclosurevars(model.rows).nonlocals["encoder"] for model in (one, other))
+    assert one is other
+
+
 def test_check_says_what_does_not_fit(folder: Path, tmp_path: Path) -> None:
-    _edit(folder / "config.json", num_attention_heads=5)
+    edit(folder / "config.json", num_attention_heads=5)
     asked = {"toxicity": {"model": str(folder), "device": "cpu"}}
     away = {"brokers": ["127.0.0.1:1"]}
     store = {"url": f"sqlite:///{tmp_path / 'v.db'}"}
@@ -208,7 +143,7 @@ def _version(folder: Path) -> str:
 def test_what_decides_a_score_beside_the_weights_is_in_the_version_and_not_in_the_pin(
     folder: Path, file: str, content: str | dict[str, Any]
 ) -> None:
-    _edit(folder / "config.json", id2label=dict(enumerate(CLASSES)))
+    edit(folder / "config.json", id2label=dict(enumerate(CLASSES)))
     before = _version(folder)
     (folder / "1_Pooling").mkdir()
     (folder / "README.md").write_text("Of no account.")
@@ -216,14 +151,14 @@ def test_what_decides_a_score_beside_the_weights_is_in_the_version_and_not_in_th
     if isinstance(content, str):
         (folder / file).write_text(content)
     else:
-        _edit(folder / file, **content)
+        edit(folder / file, **content)
     assert _version(folder) != before
     pin = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     assert load("toxicity", Options(str(folder), pin, "cpu")).version == _version(folder)
 
 
 def test_an_engine_keeps_models_of_one_file_of_weights_and_other_words_apart(folder: Path) -> None:
-    _edit(folder / "config.json", id2label=dict(enumerate(CLASSES)))
+    edit(folder / "config.json", id2label=dict(enumerate(CLASSES)))
     engine, given = Engine(), []
     for words in (WORDS, WORDS[::-1], WORDS):
         tokenizer(words).save(str(folder / "tokenizer.json"))
@@ -252,7 +187,7 @@ def test_a_device_that_is_not_there_is_named_by_its_key(folder: Path) -> None:
 
 
 def test_a_tokeniser_of_older_files_is_written_as_the_refusal_says(folder: Path) -> None:
-    _edit(folder / "config.json", id2label=dict(enumerate(CLASSES)))
+    edit(folder / "config.json", id2label=dict(enumerate(CLASSES)))
     (folder / "tokenizer.json").unlink()
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{at}" for at in range(59))]
     (folder / "vocab.txt").write_text("\n".join(words))
@@ -263,3 +198,14 @@ def test_a_tokeniser_of_older_files_is_written_as_the_refusal_says(folder: Path)
     words_here = load_classifier(Source("toxicity", str(folder), device="cpu")).vocabulary
     text = "w3 W58, nothing w7"
     assert list(words_here.ids([text], 32)[0]) == theirs(text)["input_ids"][1:-1]
+
+
+def test_a_pin_is_looked_at_before_a_checkpoint_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.ckpt"
+    path.write_text("version https://git-lfs.github.com/spec/v1")
+    for pin, line in (
+        ("0" * 64, r"^scorers\.toxicity\.sha256: tiny\.ckpt has sha256 "),
+        (None, r"^scorers\.toxicity\.model: tiny\.ckpt is refused: it is cut short or holds more"),
+    ):
+        with pytest.raises(BadConfig, match=line):
+            load("toxicity", Options(str(path), pin, "cpu"))

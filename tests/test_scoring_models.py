@@ -18,9 +18,10 @@ from safetensors.torch import load_file, save_file
 from agent.errors import BadConfig
 from agent.record import Call, Score, unscored
 from agent.scoring import Options, load
+from agent.scoring.classifiers import load_classifier
 from agent.scoring.engine import Engine
 from agent.scoring.folders import Source
-from agent.scoring.models import load_classifier, load_embedder
+from agent.scoring.models import load_embedder
 
 # Most of what is called there has no types.
 transformers: Any = typed

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from agent.errors import BadConfig
-from agent.scoring import cpu, folders, models, quantise
+from agent.scoring import classifiers, cpu, folders, models, quantise
 from agent.scoring.engine import Engine
 from agent.scoring.forward import Pack
 from agent.scoring.int8 import Twins
@@ -211,15 +211,9 @@ def _random(config: Any, kind: str, device: str, bfloat16: bool) -> tuple[Any, M
 
     torch.manual_seed(1)
     theirs = getattr(transformers, kind)(config).eval().to(device)
-    ours = models.classifier(
-        f"random-{kind}",
-        folders.shipped("bench"),
-        config.to_dict(),
-        theirs.state_dict(),
-        (),
-        device,
-        bfloat16,
-    )
+    encoder = models.encoder_of(config.to_dict(), theirs.state_dict(), device, bfloat16)
+    words = folders.shipped("bench")
+    ours = classifiers.classifier(f"random-{kind}", words, encoder, (), device)
     return theirs, replace(ours, max_tokens=_TOKENS, windows=1)
 
 

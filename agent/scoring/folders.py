@@ -56,7 +56,7 @@ def checkpoint(key: str, path: Path) -> tuple[dict[str, "torch.Tensor"], str, li
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises what its reader meets; none of it may be run
-        problem = f"{path.name} is refused: it holds more than tensors and plain values"
+        problem = f"{path.name} is refused: it is cut short or holds more than tensors and values"
         raise BadConfig(key, f"{problem} ({type(error).__name__})") from None
     try:
         config = loaded["config"]
@@ -107,7 +107,7 @@ def shipped(key: str) -> Path:
 
 def safetensors(key: str, folder: Path) -> Path:
     file = folder / "model.safetensors"
-    if not file.is_file():
+    if not os.path.isfile(file):  # the method raises for a folder that may not be read
         raise BadConfig(key, f"{folder} holds no model.safetensors; pickled weights are not read")
     return file
 
@@ -117,18 +117,28 @@ def digest(source: Source, file: Path, folder: Path) -> str:
 
     Raises BadConfig where the file itself has another sha256 than the one that was asked for.
     """
-    weights = sha256(file)
-    if source.sha256 is not None and source.sha256.lower() != weights:
-        raise BadConfig(f"scorers.{source.scorer}.sha256", f"{file.name} has sha256 {weights}")
-    beside = [(name, folder / name) for name in _DECIDING]
-    told = [weights, *(f"{name} {sha256(path)}" for name, path in beside if path.is_file())]
+    told = [check_pin(source, file)]
+    with translated(source.key, folder):
+        for name in _DECIDING:
+            if os.path.isfile(folder / name):
+                told.append(f"{name} {sha256(folder / name)}")
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:_DIGEST_CHARS]
 
 
+def check_pin(source: Source, file: Path) -> str:
+    """The sha256 of a file of weights; raises BadConfig where another one was asked for."""
+    with translated(source.key, file):
+        found = sha256(file)
+    if source.sha256 is not None and source.sha256.lower() != found:
+        raise BadConfig(f"scorers.{source.scorer}.sha256", f"{file.name} has sha256 {found}")
+    return found
+
+
 def sha256(file: Path) -> str:
-    """The sha256 of a file, which is read again only when it is another one."""
-    now = file.stat()
-    return _sha256(file, now.st_ino, now.st_size, now.st_mtime_ns)
+    """The sha256 of a file, which is read again only when it is another one; raises BadFile."""
+    with reading(file):
+        now = file.stat()
+        return _sha256(file, now.st_ino, now.st_size, now.st_mtime_ns)
 
 
 # Fourteen readers share the 90 MB of MiniLM, whose digest takes 60 ms each time.
@@ -139,11 +149,14 @@ def _sha256(file: Path, *_: int) -> str:
 
 
 def read_json(path: Path) -> Mapping[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    """What a file beside the weights says, nothing where there is none; raises BadFile."""
+    if not os.path.isfile(path):
         return {}
-    return value if isinstance(value, dict) else {}
+    with reading(path):
+        value = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(value, dict):
+        raise BadFile(path, "holds no object")
+    return value
 
 
 class BadFile(Exception):

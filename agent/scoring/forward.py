@@ -159,10 +159,12 @@ class Encoder:
                 x = rows if x is None else x + rows
         if x is None:
             raise KeyError("embeddings.word_embeddings.weight")
+        # DeBERTa widens what it looks up before it is normalised, ALBERT afterwards.
+        if "embeddings.embed_proj.weight" in weights:
+            x = _linear(x, layout.linear(weights, "embeddings.embed_proj"))
         x = _norm(x, layout.norm(weights, "embeddings.LayerNorm", self.config.eps))
-        for name in ("encoder.embedding_hidden_mapping_in", "embeddings.embed_proj"):
-            if f"{name}.weight" in weights:
-                x = _linear(x, layout.linear(weights, name))
+        if "encoder.embedding_hidden_mapping_in.weight" in weights:
+            x = _linear(x, layout.linear(weights, "encoder.embedding_hidden_mapping_in"))
         return x
 
     def run(self, x: "torch.Tensor", pack: Texts, layers: Sequence[Layer]) -> "torch.Tensor":

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from agent.record import Call, Score, unscored
 from agent.scoring import NO_RESPONSE, TOO_SHORT, Options, bounded, scorer
+from agent.scoring.classifiers import load_classifier
 from agent.scoring.engine import Want
-from agent.scoring.models import load_classifier, load_embedder
+from agent.scoring.models import load_embedder
 from agent.scoring.relevance import mean_embedding
 from agent.scoring.safety import column
 from agent.scoring.sentences import sentence_windows

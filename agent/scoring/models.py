@@ -1,7 +1,7 @@
 """From a folder or a checkpoint to a model that the engine can run."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -19,12 +19,6 @@ from agent.scoring.vocabulary import Vocabulary
 if TYPE_CHECKING:
     import torch
 
-# Detoxify renames the classes of its older checkpoints the same way.
-_LABELS = {
-    "toxic": "toxicity",
-    "severe_toxic": "severe_toxicity",
-    "identity_hate": "identity_attack",
-}
 HEADS = Path(__file__).with_name("heads.safetensors")
 # Windows of one text: eight times 512 tokens; of a longer one they are spread over its length.
 _WINDOWS = 8
@@ -75,17 +69,17 @@ def load_embedder(source: folders.Source) -> Model:
     if source.model is None:
         suite = load_suite(replace(source, int8=None))
         assert suite.embedding is not None  # as it has without a twin
-        return _twin(source, replace(suite, digest=suite.embedding.digest))
-    (folder, digest), device = _folder(source), _device(source)
+        return twin(source, replace(suite, digest=suite.embedding.digest))
+    (folder, digest), device = _folder(source), device_of(source)
     with folders.translated(source.key, folder):
         kind, normalize = pooling.read(folder)
-        encoder = _plain_encoder(folder, digest, device, source.bfloat16)
+        encoder = plain_encoder(folder, digest, device, source.bfloat16)
         rows = pooling.embedder(encoder, kind, normalize)
-        made = _model(f"{kind}:{digest}", digest, folder, encoder, rows, (), device)
+        made = model_of(f"{kind}:{digest}", digest, folder, encoder, rows, (), device)
         told = folders.read_json(folder / "sentence_bert_config.json").get("max_seq_length")
         most = min(made.max_tokens, told or _tokenizer_tokens(folder))
         made = tried(replace(made, max_tokens=most), encoder)
-    return _twin(source, made)
+    return twin(source, made)
 
 
 def load_states(source: folders.Source) -> Model:
@@ -93,10 +87,10 @@ def load_states(source: folders.Source) -> Model:
 
     Raises BadConfig, naming the key, for a model that is not there or cannot be read.
     """
-    (folder, digest), device = _folder(source), _device(source)
+    (folder, digest), device = _folder(source), device_of(source)
     with folders.translated(source.key, folder):
-        encoder = _plain_encoder(folder, digest, device, source.bfloat16)
-        made = _model(f"states:{digest}", digest, folder, encoder, encoder.hidden, (), device)
+        encoder = plain_encoder(folder, digest, device, source.bfloat16)
+        made = model_of(f"states:{digest}", digest, folder, encoder, encoder.hidden, (), device)
         # As many tokens as its tokeniser allows, whatever an embedding of it is made of.
         most = min(made.max_tokens, _tokenizer_tokens(folder))
         alone = _alone(folder, digest, encoder, device) if source.model is None else None
@@ -114,11 +108,12 @@ def load_suite(source: folders.Source, heads: Path | None = None) -> Model:
     file = heads or HEADS
     extra = hashlib.sha256(file.read_bytes()).hexdigest()[: len(digest)]
     with folders.translated(source.key, folder):
-        made = _suite(folder, f"{digest}-{extra}", file, _device(source), source.bfloat16)
-    return _twin(source, made)
+        made = _suite(folder, f"{digest}-{extra}", file, device_of(source), source.bfloat16)
+    return twin(source, made)
 
 
-def _twin(source: folders.Source, made: Model) -> Model:
+def twin(source: folders.Source, made: Model) -> Model:
+    """What runs instead of a model where an int8 twin is named; else the model itself."""
     return made if source.int8 is None else source.int8.of(made, f"scorers.{source.scorer}.int8")
 
 
@@ -129,14 +124,14 @@ def _suite(folder: Path, digest: str, heads: Path, device: str, bfloat16: bool) 
 
     with safe_open(heads, "pt") as opened:
         labels = tuple(opened.metadata()["labels"].split(","))
-    encoder = _plain_encoder(folder, digest.partition("-")[0], device, bfloat16)
+    encoder = plain_encoder(folder, digest.partition("-")[0], device, bfloat16)
     # The head's own weights stay as they are: what the layers say is large, and they are small.
     branch = {
         name: one.to(device, one.dtype if name.startswith("head.") else encoder.kind)
         for name, one in load_file(heads).items()
     }
     rows = pooling.suite(encoder, branch)
-    made = _model(f"suite:{digest}", digest, folder, encoder, rows, labels, device)
+    made = model_of(f"suite:{digest}", digest, folder, encoder, rows, labels, device)
     alone = _alone(folder, digest.partition("-")[0], encoder, device)
     columns, most = len(labels) + alone.columns, alone.max_tokens
     made = replace(made, columns=columns, max_tokens=most, windows=alone.windows, embedding=alone)
@@ -146,7 +141,7 @@ def _suite(folder: Path, digest: str, heads: Path, device: str, bfloat16: bool) 
 def _alone(folder: Path, digest: str, encoder: Encoder, device: str) -> Model:
     """MiniLM's embedding without the heads, of the same windows: six layers and not eight."""
     rows = pooling.embedder(encoder, "mean", normalize=True)
-    made = _model(f"alone:{digest}", digest, folder, encoder, rows, (), device)
+    made = model_of(f"alone:{digest}", digest, folder, encoder, rows, (), device)
     return replace(made, max_tokens=_SUITE_TOKENS, windows=2 * _WINDOWS)
 
 
@@ -160,77 +155,16 @@ def _folder(source: folders.Source) -> tuple[Path, str]:
 
 # By digest, like the suite above: many scorers read the same weights, in memory once.
 @cache
-def _plain_encoder(folder: Path, _: str, device: str, bfloat16: bool) -> Encoder:
-    return _encoder(folders.read_config(folder), folders.read_weights(folder), device, bfloat16)
+def plain_encoder(folder: Path, _: str, device: str, bfloat16: bool) -> Encoder:
+    """The encoder of a folder of this digest, with all its weights."""
+    return encoder_of(folders.read_config(folder), folders.read_weights(folder), device, bfloat16)
 
 
-def load_classifier(source: folders.Source, pairs: bool = False) -> Model:
-    """A classifier of texts, or of `pairs` of them; its labels name the columns.
-
-    Raises BadConfig, naming the key, for a model that is not there or cannot be read.
-    """
-    if source.model is None:
-        raise BadConfig(source.key, "needs a folder with safetensors or a Detoxify .ckpt file")
-    place = folders.place(source.key, source.model)
-    if place.is_file():
-        return _twin(source, _detoxify(source, place, pairs))
-    digest = folders.digest(source, folders.safetensors(source.key, place), place)
-    with folders.translated(source.key, place):
-        raw = folders.read_config(place)
-        names = raw.get("id2label") or {}
-        labels = tuple(str(names[at]) for at in sorted(names, key=int))
-        where = _device(source), source.bfloat16, pairs
-        made = classifier(digest, place, raw, folders.read_weights(place), _labels(labels), *where)
-        # The rule of transformers' own pipelines.
-        several = raw.get("problem_type") == "multi_label_classification"
-        made = replace(made, exclusive=made.columns > 1 and not several)
-    return _twin(source, made)
-
-
-def _detoxify(source: folders.Source, path: Path, pairs: bool) -> Model:
-    state, kind, names = folders.checkpoint(source.key, path)
-    beside = (path.parent / "config.json").is_file()
-    folder = path.parent if beside else folders.cached(source.key, kind, f"or beside {path.name}")
-    digest = folders.digest(source, path, folder)
-    with folders.translated(source.key, path):
-        raw = folders.read_config(folder)
-        where = _device(source), source.bfloat16, pairs
-        return classifier(digest, folder, raw, state, _labels(names), *where)
-
-
-def classifier(
-    digest: str,
-    folder: Path,
-    raw: Mapping[str, Any],
-    weights: layout.Weights,
-    labels: tuple[str, ...],
-    device: str,
-    bfloat16: bool = False,
-    pairs: bool = False,
-) -> Model:
-    """A sequence classifier from its weights; `folder` holds its tokeniser.
-
-    Raises KeyError with the name of a weight that is missing, ValueError for what does not fit.
-    """
-    encoder = _encoder(raw, weights, device, bfloat16)
-    rows = pooling.classifier(encoder, encoder.weights)
-    out = next(
-        name
-        for name in ("classifier.out_proj", "classifier")
-        if f"{name}.weight" in encoder.weights
-    )
-    columns = len(encoder.weights[f"{out}.weight"])
-    if len(labels) > columns:
-        raise ValueError(f"it names {len(labels)} labels and has {columns} outputs")
-    # The unbiased Detoxify models have more outputs than named classes; those stand first.
-    labels += tuple(f"output_{at}" for at in range(len(labels), columns))
-    made = _model(f"classifier:{digest}", digest, folder, encoder, rows, labels, device)
-    return tried(made, encoder, pairs)
-
-
-def _encoder(
+def encoder_of(
     raw: Mapping[str, Any], weights: layout.Weights, device: str, bfloat16: bool
 ) -> Encoder:
+    """An encoder of weights on a device, in its number type; raises BadConfig for a CPU that is
+    slower by bfloat16, ValueError or KeyError for weights that do not fit the configuration."""
     import torch
 
     if device == "cpu" and bfloat16 and not cpu.multiplies_bfloat16():
@@ -242,21 +176,30 @@ def _encoder(
     return Encoder(layout.Config.read(raw), there)
 
 
-def _device(source: folders.Source) -> str:
+def device_of(source: folders.Source) -> str:
     """Where a model is to run; raises BadConfig, naming the key, where that is not there."""
     import torch
 
     if source.device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return "cuda" if torch.cuda.is_available() and _knows_bfloat16("cuda") else "cpu"
+    key = f"scorers.{source.scorer}.device"
     try:
         torch.empty(0, device=source.device)
     except (RuntimeError, AssertionError) as error:  # the latter where torch has no CUDA at all
         problem = f"{source.device} is not there: {str(error).splitlines()[0]}"
-        raise BadConfig(f"scorers.{source.scorer}.device", problem) from None
+        raise BadConfig(key, problem) from None
+    if source.device != "cpu" and not _knows_bfloat16(source.device):
+        raise BadConfig(key, f"{source.device} is older than Ampere and computes no bfloat16")
     return source.device
 
 
-def _model(
+def _knows_bfloat16(device: str) -> bool:
+    import torch
+
+    return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def model_of(
     key: str,
     digest: str,
     folder: Path,
@@ -265,13 +208,16 @@ def _model(
     labels: tuple[str, ...],
     device: str,
 ) -> Model:
+    """A model of a folder's encoder and tokeniser; `key` and `digest` without what is told of its
+    device and number type."""
     raw = encoder.config.raw
     columns = len(labels) or int(raw.get("dim") or raw["hidden_size"])
     limit = min(encoder.positions, 512)
-    # On a GPU it is no choice.
-    mark = "-bfloat16" if device == "cpu" and encoder.kind.itemsize == 2 else ""
+    mark = "-bfloat16" if encoder.kind.itemsize == 2 else ""
+    # One engine may run a model on two devices; scores do not say which.
+    whole = key + mark if device == "cpu" else f"{key}{mark}@{device}"
     words = vocabulary(folder / "tokenizer.json")
-    return Model(key + mark, digest + mark, words, rows, columns, labels, limit, device)
+    return Model(whole, digest + mark, words, rows, columns, labels, limit, device)
 
 
 def _tokenizer_tokens(folder: Path) -> int:
@@ -293,7 +239,3 @@ def _vocabulary(path: Path, _: str) -> Vocabulary:
 
     with folders.reading(path):
         return Vocabulary(tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8")))
-
-
-def _labels(names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(_LABELS.get(name.lower(), name.lower()) for name in names)

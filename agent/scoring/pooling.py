@@ -25,15 +25,19 @@ _MODES = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
 def read(folder: Path) -> tuple[Pooling, bool]:
     """How a folder of sentence-transformers asks to be pooled, and whether to normalise that.
 
-    Raises ValueError for a module or a pooling that there is not here.
+    Raises ValueError for a module or a pooling that there is not here, BadFile for a file that
+    cannot be read or is missing.
     """
-    path = folder / "modules.json"
-    modules = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    path, pool = folder / "modules.json", folder / "1_Pooling" / "config.json"
+    with folders.reading(path):
+        modules = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     kinds = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
     odd = [kind for kind in kinds if kind not in _MODULES]
     if odd:
         raise ValueError(f"its module {odd[0]} is not supported")
-    asked = folders.read_json(folder / "1_Pooling" / "config.json")
+    if "Pooling" in kinds and not pool.is_file():
+        raise folders.BadFile(pool, "is not there")
+    asked = folders.read_json(pool)
     told = asked.get("pooling_mode") or [
         _MODES.get(key, key) for key, on in asked.items() if key.startswith("pooling_mode_") and on
     ]

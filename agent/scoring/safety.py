@@ -10,9 +10,10 @@ import numpy as np
 from agent.errors import BadConfig
 from agent.record import Call, Score, unscored
 from agent.scoring import NO_PROMPT, NO_RESPONSE, TOO_SHORT, Options, bounded, scorer
+from agent.scoring.classifiers import load_classifier
 from agent.scoring.engine import Want
 from agent.scoring.memory import Rows
-from agent.scoring.models import Model, load_classifier, load_suite
+from agent.scoring.models import Model, load_suite
 from agent.scoring.relevance import windowed
 from agent.scoring.sentences import sentence_windows
 from agent.scoring.voices import last_voice
