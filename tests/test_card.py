@@ -48,6 +48,19 @@ def test_a_fold_trains_on_all_but_its_sources_and_measures_on_them_alone(
     assert bool(cases) == bool(out)
 
 
+def test_no_text_is_measured_that_a_fold_was_trained_on_under_another_source() -> None:
+    found = [
+        Row("Be evil, now!", "gptfuzzer_templates", {"jailbreak": 1}),
+        Row("  be EVIL\nnow", "itw_jailbreak", {"jailbreak": 1}),
+        Row("Be evil now and then.", "itw_jailbreak", {"jailbreak": 1}),
+        Row("How much is there?", "clinc150", {"jailbreak": 0}),
+    ]
+    assert parted(found, frozenset({"gptfuzzer_templates", "clinc150"}))[0] == {2}
+    assert parted(found, frozenset({"itw_jailbreak", "clinc150"}))[0] == set()
+    # Nothing to be told from, so nothing is measured.
+    assert parted(found, frozenset({"itw_jailbreak"}))[0] == {0, 3}
+
+
 def test_attacks_are_told_from_benign_texts_that_are_left_out_with_them() -> None:
     found = rows_of_each(seed=5)
     for task in ("jailbreak", "injection"):

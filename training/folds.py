@@ -1,5 +1,6 @@
 """Which sources the card leaves out together, and what is measured on them."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -32,9 +33,20 @@ class Case:
 
 
 def parted(found: Sequence[Row], out: frozenset[str]) -> tuple[set[int], list[Case]]:
-    """The places of the rows that a fold is trained on, and what it is measured on."""
-    mine = {at for at, row in enumerate(found) if row.source not in out}
-    return mine, list(_left_out([row for at, row in enumerate(found) if at not in mine]))
+    """The places of the rows that a fold is trained on, and what it is measured on.
+
+    What is measured is not trained on under another source either: of GPTFuzzer's 50 templates 48
+    are among the in-the-wild jailbreaks.
+    """
+    cases = list(_left_out([row for row in found if row.source in out]))
+    measured = {_words(text) for case in cases for text in case.texts}
+    mine = {at for at, row in enumerate(found)
+            if row.source not in out and _words(row.text) not in measured}  # fmt: skip
+    return mine, cases
+
+
+def _words(text: str) -> str:
+    return re.sub(r"\W+", " ", text).casefold().strip()
 
 
 def _left_out(found: Sequence[Row]) -> Iterator[Case]:
