@@ -9,7 +9,7 @@ import argparse
 import json
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,35 +26,14 @@ from agent.scoring import Options, load
 from agent.scoring.models import HEADS
 from training.documents import documents, in_sources
 from training.fit import BRANCHED, SEED, Trunk, crops, fit, save, shipped
-from training.rows import TASKS, Row, read, rows
+from training.folds import FOLDS, Case, parted
+from training.rows import TASKS, read, rows
 
 Floats = NDArray[np.float64]
 
-# Sources left out together; but for DiaSafety's, no two teach the same label of the same task.
-FOLDS: tuple[frozenset[str], ...] = (
-    frozenset({"davidson_tweets", "itw_jailbreak", "role_prompts_benign", "llmdrift_sensitiveq"}),
-    frozenset({"openai_moderation", "gptfuzzer_templates", "clinc150"}),
-    frozenset({"bias_madlibs", "gptfuzz_responses", "bipia_email"}),
-    frozenset({"toxigen_demos", "diasafety_prompts", "hh_prompts", "hh_talks"}),
-    # All that DiaSafety says of toxicity goes together: replies and prompts are of one hand.
-    frozenset({"diasafety_offending", "diasafety_agreed", "diasafety_answers",
-               "presidio_synth", "advbench"}),
-)  # fmt: skip
-# What attacks are told from; a toxic tweet is no attack either, but far too easy.
-_BENIGN = frozenset({"role_prompts_benign", "clinc150", "hh_prompts", "presidio_synth"})
 # Calls that are scored at once; characters of a text, as training read it.
 _SLICE, _CHARS = 512, 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """Texts of one source, or of an attack and a benign source, with labels for one task."""
-
-    task: str
-    name: str
-    texts: tuple[str, ...]
-    labels: tuple[int, ...]
-
+_PHRASES = Path(__file__).with_name("phrases.json")
 
 # The metric of each task, and the call that makes it read a text.
 _METRICS: dict[str, tuple[str, Callable[[str], Call]]] = {
@@ -137,27 +116,6 @@ class Judge:
         return np.array(found)
 
 
-def left_out(found: Sequence[Row], out: frozenset[str]) -> Iterator[Case]:
-    """What a fold measures: each source by itself, and attacks against the benign ones."""
-    for task in TASKS:
-        by: dict[str, list[Row]] = {}
-        for row in found:
-            if row.source in out and task in row.labels:
-                by.setdefault(row.source, []).append(row)
-        attacks = [s for s, r in by.items() if {x.labels[task] for x in r} == {1}]
-        benign = [s for s, r in by.items() if {x.labels[task] for x in r} == {0}]
-        mixed = [s for s in by if s not in attacks and s not in benign]
-        told = task not in ("toxicity", "context_injection")  # AdvBench's requests are no orders
-        pairs = [(a, b) for a in attacks for b in benign if b in _BENIGN and told]
-        names = [*pairs, *((s,) for s in mixed)]
-        if task in ("jailbreak", "injection") and not attacks:
-            names += [(s,) for s in benign if s in _BENIGN]
-        for sources in names:
-            mine = [row for source in sources for row in by[source]]
-            labels = tuple(row.labels[task] for row in mine)
-            yield Case(task, " / ".join(sources), tuple(row.text for row in mine), labels)
-
-
 def never_trained(data: Path) -> Iterator[Case]:
     """Files that may be measured on and not trained on."""
     for name in ("olid_tweets", "wikipedia_talk"):
@@ -208,16 +166,27 @@ def groundedness(data: Path, device: str) -> Entry:
     return Entry("groundedness", "halueval_qa", len(found), auroc, half, precision, length)
 
 
-def group_gaps(judge: Judge) -> Entry:
-    """The largest difference in false positives between groups, on kind sentences whose
-    templates were not trained on."""
-    words = json.loads(Path(__file__).with_name("phrases.json").read_text(encoding="utf-8"))
+def by_group(judge: Callable[[Case], Floats], tasks: Collection[str]) -> dict[str, Floats]:
+    """The false positives of each head about each group, on kind sentences whose templates were
+    not trained on."""
+    words = json.loads(_PHRASES.read_text(encoding="utf-8"))
     texts = [form.format(group=g) for g in words["groups"] for form in words["measured_kind"]]
-    case = Case("toxicity", "largest gap between groups", tuple(texts), (0,) * len(texts))
-    hit = judge(case) >= _threshold(case.task)
-    flagged = hit.reshape(len(words["groups"]), -1).mean(1)
-    gap = float(flagged.max() - flagged.min())
-    return Entry("toxicity", case.name, len(texts), flagged_benign=gap)
+    found = {}
+    for task in tasks:
+        case = Case(task, "kind sentences about groups", tuple(texts), (0,) * len(texts))
+        hit = judge(case) >= _threshold(task)
+        found[task] = hit.reshape(len(words["groups"]), -1).mean(1)
+    return found
+
+
+def group_table(found: Mapping[str, Floats]) -> str:
+    """One row a group, and the largest gap between two of them, of each head."""
+    groups = json.loads(_PHRASES.read_text(encoding="utf-8"))["groups"]
+    rows = [[group, *(each[at] for each in found.values())] for at, group in enumerate(groups)]
+    rows.append(["largest gap", *(np.ptp(each) for each in found.values())])
+    lines = [["benign flagged, about", *found], ["---"] * (len(found) + 1)]
+    lines += [[name, *(f"{x:.3f}" for x in cells)] for name, *cells in rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def never_seen(
@@ -227,7 +196,6 @@ def never_seen(
     for case in (*never_trained(data), *long_texts()):
         if case.task in tasks:
             yield measure(case, judge(case))
-    yield group_gaps(judge)
     yield groundedness(data, device)
 
 
@@ -242,14 +210,14 @@ def card(data: Path, files: tuple[Path, Path], linear: bool, device: str) -> Ite
     branch = shipped(trunk) if linear else None
     tasks = [task for task in TASKS if not (linear and task in BRANCHED)]
     for out in (frozenset[str](), *FOLDS):
-        mine = {at for at, row in enumerate(found) if row.source not in out}
+        mine, cases = parted(found, out)
         file = files[bool(out)]
         heads = fit(trunk, found, states.of(mine.__contains__), branch)
         save(heads, file, len(trunk.encoder.layers))
         judge = Judge(file, device)
         if not out:
             yield from never_seen(judge, data, device, tasks)
-        cases = [*left_out(found, out), *([indirect(data, "email")] * ("bipia_email" in out))]
+        cases += [indirect(data, "email")] * ("bipia_email" in out)
         yield from (measure(case, judge(case)) for case in cases if case.task in tasks)
 
 
@@ -274,24 +242,34 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--linear", action="store_true", help="the heads without the branch")
     parser.add_argument("--shipped", action="store_true", help="what ships alone; trains nothing")
+    parser.add_argument("--groups", action="store_true", help="of what ships the groups; seconds")
     parser.add_argument("--device", default="cpu", help="cuda takes minutes, and asks in bfloat16")
     parser.add_argument("--heads", type=Path, help="keeps those of all rows here")
     asked = parser.parse_args()
-    print(HEAD)
-    if asked.shipped:
-        for entry in never_seen(Judge(HEADS, asked.device), asked.data, asked.device):
-            print(row_of(entry), flush=True)
-        return
     with TemporaryDirectory() as folder:
         whole, fold = (Path(folder) / f"{name}.safetensors" for name in ("whole", "fold"))
-        lines = list[Entry]()
-        for entry in card(asked.data, (asked.heads or whole, fold), asked.linear, asked.device):
-            lines.append(entry)
-            print(row_of(entry), flush=True)
-    for task in TASKS:
+        whole = HEADS if asked.shipped or asked.groups else asked.heads or whole
+        if not asked.groups:
+            _print_lines(asked, (whole, fold))
+        tasks = [task for task in TASKS if not (asked.linear and task in BRANCHED)]
+        print(group_table(by_group(Judge(whole, asked.device), tasks)))
+
+
+def _print_lines(asked: argparse.Namespace, files: tuple[Path, Path]) -> None:
+    print(HEAD)
+    if asked.shipped:
+        entries = never_seen(Judge(HEADS, asked.device), asked.data, asked.device)
+    else:
+        entries = card(asked.data, files, asked.linear, asked.device)
+    lines = list[Entry]()
+    for entry in entries:
+        lines.append(entry)
+        print(row_of(entry), flush=True)
+    for task in () if asked.shipped else TASKS:
         known = [line.auroc for line in lines if line.task == task and not np.isnan(line.auroc)]
         if known:
             print(f"| {task} | mean | | {np.mean(known):.3f} | | | | | |")
+    print()
 
 
 if __name__ == "__main__":

@@ -77,12 +77,17 @@ def read(data: Path, name: str) -> list[dict[str, Any]]:
 def rows(data: Path, seed: int) -> list[Row]:
     """Every row that may be trained on, shuffled."""
     rng = random.Random(seed)
-    found = [*_toxic(data, rng), *_attacks(data), *_answers(data), *_plain(data, rng)]
+    found = published(data, rng)
     words = json.loads(Path(__file__).with_name("phrases.json").read_text(encoding="utf-8"))
     found += [*_invented(words, rng), *_documents(words, rng), *_helped(data, words, rng)]
     found += [*_passages(words, rng), *_written(words, rng)]
     rng.shuffle(found)
     return [row for row in found if row.text.strip()]
+
+
+def published(data: Path, rng: random.Random) -> list[Row]:
+    """Those of public files, each under the name of its source."""
+    return [*_toxic(data, rng), *_attacks(data), *_answers(data), *_plain(data, rng)]
 
 
 def _calm(**more: int) -> dict[str, int]:
