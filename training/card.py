@@ -199,8 +199,11 @@ def never_seen(
     yield groundedness(data, device)
 
 
-def card(data: Path, files: tuple[Path, Path], linear: bool, device: str) -> Iterator[Entry]:
-    """Every line, or those of the linear heads, as soon as it is known.
+def card(
+    data: Path, files: tuple[Path, Path], linear: bool, device: str, without: str | None = None
+) -> Iterator[Entry]:
+    """Every line, or those of the linear heads or of the fold `without` a source, as soon as it is
+    known.
 
     Heads are trained on `device` and asked there; those of all rows are left in the first of the
     files, those of a fold in the second.
@@ -210,6 +213,8 @@ def card(data: Path, files: tuple[Path, Path], linear: bool, device: str) -> Ite
     branch = shipped(trunk) if linear else None
     tasks = [task for task in TASKS if not (linear and task in BRANCHED)]
     for out in (frozenset[str](), *FOLDS):
+        if without is not None and without not in out:
+            continue
         mine, cases = parted(found, out)
         file = files[bool(out)]
         heads = fit(trunk, found, states.of(mine.__contains__), branch)
@@ -243,6 +248,8 @@ def main() -> None:
     parser.add_argument("--linear", action="store_true", help="the heads without the branch")
     parser.add_argument("--shipped", action="store_true", help="what ships alone; trains nothing")
     parser.add_argument("--groups", action="store_true", help="of what ships the groups; seconds")
+    parser.add_argument("--without", metavar="SOURCE", choices=sorted(set().union(*FOLDS)),
+                        help="the fold that leaves this source out, alone")  # fmt: skip
     parser.add_argument("--device", default="cpu", help="cuda takes minutes, and asks in bfloat16")
     parser.add_argument("--heads", type=Path, help="keeps those of all rows here")
     asked = parser.parse_args()
@@ -251,6 +258,8 @@ def main() -> None:
         whole = HEADS if asked.shipped or asked.groups else asked.heads or whole
         if not asked.groups:
             _print_lines(asked, (whole, fold))
+        if asked.without:
+            return
         tasks = [task for task in TASKS if not (asked.linear and task in BRANCHED)]
         print(group_table(by_group(Judge(whole, asked.device), tasks)))
 
@@ -260,12 +269,12 @@ def _print_lines(asked: argparse.Namespace, files: tuple[Path, Path]) -> None:
     if asked.shipped:
         entries = never_seen(Judge(HEADS, asked.device), asked.data, asked.device)
     else:
-        entries = card(asked.data, files, asked.linear, asked.device)
+        entries = card(asked.data, files, asked.linear, asked.device, asked.without)
     lines = list[Entry]()
     for entry in entries:
         lines.append(entry)
         print(row_of(entry), flush=True)
-    for task in () if asked.shipped else TASKS:
+    for task in () if asked.shipped or asked.without else TASKS:
         known = [line.auroc for line in lines if line.task == task and not np.isnan(line.auroc)]
         if known:
             print(f"| {task} | mean | | {np.mean(known):.3f} | | | | | |")
