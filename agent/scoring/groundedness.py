@@ -19,7 +19,9 @@ from agent.scoring.sentences import fitting_windows, sentence_windows
 from agent.scoring.vocabulary import Text
 
 # What a cross-encoder may call its output for "the document supports it".
-_SUPPORTED = ("entailment", "entail", "supported", "supports", "consistent", "label_1", "1")
+_SUPPORTED = ("entailment", "entail", "supported", "supports", "consistent")
+# The second of two that have no names; of three it is mostly "neutral".
+_SECOND = ("label_1", "1")
 # A claim often rests on two sentences of a document.
 _CONTEXT_SENTENCES = 2
 
@@ -58,7 +60,7 @@ class Groundedness:
         self._pairs = options.model is not None
         self._model = load_classifier(source, pairs=True) if self._pairs else load_embedder(source)
         columns = self._model.columns if self._pairs else 1
-        known = _SUPPORTED
+        known = (*_SUPPORTED, *_SECOND) if columns == 2 else _SUPPORTED
         several = columns > 1
         self._column = column(self.name, self._model, known, options.model) if several else 0
         self.version = f"{4 if self._pairs else 3}+{self._model.digest}"
