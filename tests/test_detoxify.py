@@ -11,9 +11,9 @@ import transformers as typed
 
 from agent.record import Call
 from agent.scoring import Options, load
+from agent.scoring.classifiers import load_classifier
 from agent.scoring.engine import Engine
 from agent.scoring.folders import Source
-from agent.scoring.models import load_classifier
 
 transformers: Any = typed  # most of what is called there has no types
 tokenizers: Any = typed_tokenizers

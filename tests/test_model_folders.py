@@ -2,8 +2,8 @@
 
 import hashlib
 import inspect
-import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,24 +64,36 @@ def test_a_folder_that_sentence_transformers_saved_is_pooled_and_cut_as_there(
     assert np.abs(given - oracle.encode(TEXTS)).max() < 1e-4
 
 
+def _supports(folder: Path, labels: Sequence[str]) -> float | None:
+    """What a cross-encoder whose outputs have these names says of one call."""
+    _edit(folder / "config.json", id2label=dict(enumerate(labels)))
+    call = Call("c", 0.0, "m", response="w7 w8.", contexts=("w1 w2.",))
+    made = load("groundedness", Options(str(folder), device="cpu"))
+    return made.score([call])["response_groundedness"][0].value
+
+
 def test_of_a_cross_encoder_the_output_of_support_is_read_and_another_classifier_is_refused(
     folder: Path,
 ) -> None:
-    call = Call("c", 0.0, "m", response="w7 w8.", contexts=("w1 w2.",))
-    settings = json.loads((folder / "config.json").read_text())
-
-    def ready(labels: list[str]) -> Any:
-        named = settings | {"id2label": dict(enumerate(labels))}
-        (folder / "config.json").write_text(json.dumps(named))
-        return load("groundedness", Options(str(folder), device="cpu"))
-
-    given = [
-        ready(labels).score([call])["response_groundedness"][0].value
-        for labels in (["0", "entailment", "2"], ["0", "1", "2"], ["supports", "no", "unknown"])
-    ]
+    named = ("0", "entailment", "2"), ("no", "supports", "unknown"), ("supports", "no", "unknown")
+    given = [_supports(folder, labels) for labels in named]
     assert given[0] == given[1] != given[2]
     with pytest.raises(BadConfig, match=r"groundedness\.model: .*no entailment among severe_toxic"):
-        ready(CLASSES)
+        _supports(folder, CLASSES)
+
+
+@pytest.mark.parametrize("names", [("LABEL_0", "LABEL_1"), ("0", "1")])
+def test_of_outputs_without_a_name_the_second_of_two_is_support_and_none_of_three(
+    folder: Path, names: tuple[str, str]
+) -> None:
+    three = [*names, names[0].replace("0", "2")]
+    listed = ", ".join(three).lower()
+    with pytest.raises(BadConfig, match=rf"groundedness\.model: .*no entailment among {listed}$"):
+        _supports(folder, three)
+    torch.manual_seed(7)
+    transformers.BertForSequenceClassification(config(num_labels=2)).save_pretrained(folder)
+    second, named = _supports(folder, names), _supports(folder, ("no", "supported"))
+    assert second == named != _supports(folder, ("supported", "no"))
 
 
 def test_a_cross_encoder_that_knows_no_second_text_is_refused(folder: Path) -> None:

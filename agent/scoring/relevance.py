@@ -66,8 +66,12 @@ def mean_embedding(rows: Rows) -> NDArray[np.float32]:
 
 def windowed(score: Score, *outputs: Rows) -> Score:
     """The score with a flag that a text was read in more than one window."""
-    long = score.status == "ok" and any(len(rows) > 1 for rows in outputs)
-    return Score(score.value, "ok", "windows") if long else score
+    return flagged(score, any(len(rows) > 1 for rows in outputs))
+
+
+def flagged(score: Score, long: bool) -> Score:
+    """The score with that flag where a text was too `long`, as long as there is a score."""
+    return Score(score.value, "ok", "windows") if long and score.status == "ok" else score
 
 
 def _similarity(cosine: float) -> Score:

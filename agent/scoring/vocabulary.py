@@ -64,6 +64,14 @@ class Vocabulary:
         """Whether `ids` reads all of a text, and so gives the same for a larger `max_tokens`."""
         return len(text) <= max_tokens * _TOKEN_CHARS
 
+    def counts(self, texts: Sequence[str], most: int) -> list[int]:
+        """How many tokens each text has; more than `most` where that is all there is to know."""
+        return [len(ids) for ids in self.ids(texts, most + 1)]
+
+    def room_of_pairs(self, max_tokens: int) -> int:
+        """The tokens that two texts may have together in one window."""
+        return max_tokens - self._tokenizer.num_special_tokens_to_add(is_pair=True)
+
     def pairs(self, texts: Sequence[tuple[str, str]], max_tokens: int) -> list[list[Tokens]]:
         """Two texts in one window each; the longer is cut first."""
         self._pairs.enable_truncation(max_tokens)
