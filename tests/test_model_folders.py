@@ -66,7 +66,7 @@ def test_a_folder_that_sentence_transformers_saved_is_pooled_and_cut_as_there(
 
 def _supports(folder: Path, labels: Sequence[str]) -> float | None:
     """What a cross-encoder whose outputs have these names says of one call."""
-    _edit(folder / "config.json", id2label=dict(enumerate(labels)))
+    edit(folder / "config.json", id2label=dict(enumerate(labels)))
     call = Call("c", 0.0, "m", response="w7 w8.", contexts=("w1 w2.",))
     made = load("groundedness", Options(str(folder), device="cpu"))
     return made.score([call])["response_groundedness"][0].value
