@@ -68,8 +68,19 @@ def test_an_accelerator_without_bfloat16_is_left_alone(
     capability: tuple[int, int], chosen: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "empty", lambda *_, **__: None)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
     assert models.device_of(folders.Source("x")) == chosen
+
+
+def test_an_accelerator_that_is_busy_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA error: all CUDA-capable devices are busy or unavailable\nMore.")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "empty", busy)
+    with pytest.raises(BadConfig, match=r"^scorers\.bertscore\.device: cuda is not there: .* unav"):
+        models.load_states(folders.Source("bertscore"))
 
 
 def test_an_accelerator_without_bfloat16_that_is_asked_for_is_named(

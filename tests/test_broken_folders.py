@@ -4,6 +4,7 @@ import json
 import math
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -132,16 +133,27 @@ def test_an_incomplete_copy_is_no_model_with_other_settings(
         load("relevance", Options(str(folder), device="cpu"))
 
 
-@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", ""])
-def test_what_this_user_may_not_read_is_named(folder: Path, file: str) -> None:
+@pytest.mark.parametrize(
+    ("shut", "file"),
+    [
+        ("model.safetensors", "model.safetensors"),
+        ("tokenizer.json", "tokenizer.json"),
+        ("", "model.safetensors"),
+    ],
+)
+def test_what_this_user_may_not_read_is_named(folder: Path, shut: str, file: str) -> None:
+    refused(folder)  # imports what nobody may not
     nobody, me = 65_534, os.geteuid()
-    for place in folder.parents[:3]:
-        place.chmod(0o755)
-    (folder / file).chmod(0)
-    if me == 0:
-        os.seteuid(nobody)
-    try:
-        assert refused(folder).startswith("scorers.toxicity.model: FOLDER")
-    finally:
-        os.seteuid(me)
-        (folder / file).chmod(0o755)
+    with TemporaryDirectory() as made:  # not below tmp_path, which is its user's alone
+        there = save_classifier(Path(made))
+        for each in (there, *there.iterdir()):
+            each.chmod(0o755)
+        (there / shut).chmod(0)
+        if me == 0:
+            os.seteuid(nobody)
+        try:
+            line = f"scorers.toxicity.model: FOLDER/{file} cannot be loaded: [Errno 13]"
+            assert refused(there).startswith(line)
+        finally:
+            os.seteuid(me)
+            (there / shut).chmod(0o755)

@@ -228,6 +228,19 @@ def test_out_of_memory_halves_the_pack_and_remembers() -> None:
     assert max(map(sum, rows.packs)) in range(400, 601)
 
 
+def test_a_small_pack_that_did_not_fit_leaves_the_others_half_of_their_size() -> None:
+    rows, engine = Sums(), Engine()
+
+    def once(_: Pack) -> None:
+        if len(rows.packs) == 1:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    rows.fails = once
+    engine.outputs(model(rows), ["w1", "w2"])
+    engine.outputs(model(rows), [f"w{at} " * 28 for at in range(40)])
+    assert max(map(sum, rows.packs)) in range(900, 1_025)
+
+
 def test_a_pack_begins_before_the_one_ahead_of_it_is_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -133,7 +133,8 @@ def test_a_window_and_a_sentence_fit_by_tokenisers_of_every_kind(kind: str) -> N
             assert max(len(read.ids) for (read,) in made.pairs(pairs, 64)) > 55
 
 
-def test_what_the_embedded_model_reads_in_windows_is_said(short: str = "The sky is blue.") -> None:
+def test_what_the_embedded_model_reads_in_windows_is_said() -> None:
+    short = "The sky is blue."
     scorer = load("groundedness", Options(device="cpu"))
     long = "the sky is blue and the sea is green and " * 40
     asked = [(short, (short, f"{short} " * 150)), (short, (short, long)), (long, (short,))]

@@ -64,9 +64,10 @@ def test_a_folder_that_sentence_transformers_saved_is_pooled_and_cut_as_there(
     assert np.abs(given - oracle.encode(TEXTS)).max() < 1e-4
 
 
-def _supports(folder: Path, labels: Sequence[str]) -> float | None:
-    """What a cross-encoder whose outputs have these names says of one call."""
-    edit(folder / "config.json", id2label=dict(enumerate(labels)))
+def _supports(folder: Path, labels: Sequence[str] | None) -> float | None:
+    """What a cross-encoder whose outputs have these names, or none, says of one call."""
+    named = None if labels is None else dict(enumerate(labels))
+    edit(folder / "config.json", id2label=named)
     call = Call("c", 0.0, "m", response="w7 w8.", contexts=("w1 w2.",))
     made = load("groundedness", Options(str(folder), device="cpu"))
     return made.score([call])["response_groundedness"][0].value
@@ -93,7 +94,7 @@ def test_of_outputs_without_a_name_the_second_of_two_is_support_and_none_of_thre
     torch.manual_seed(7)
     transformers.BertForSequenceClassification(config(num_labels=2)).save_pretrained(folder)
     second, named = _supports(folder, names), _supports(folder, ("no", "supported"))
-    assert second == named != _supports(folder, ("supported", "no"))
+    assert second == named == _supports(folder, None) != _supports(folder, ("supported", "no"))
 
 
 def test_a_cross_encoder_that_knows_no_second_text_is_refused(folder: Path) -> None:

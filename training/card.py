@@ -246,10 +246,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--linear", action="store_true", help="the heads without the branch")
-    parser.add_argument("--shipped", action="store_true", help="what ships alone; trains nothing")
-    parser.add_argument("--groups", action="store_true", help="of what ships the groups; seconds")
-    parser.add_argument("--without", metavar="SOURCE", choices=sorted(set().union(*FOLDS)),
-                        help="the fold that leaves this source out, alone")  # fmt: skip
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--shipped", action="store_true", help="what ships alone; trains nothing")
+    part.add_argument("--groups", action="store_true", help="of what ships the groups; seconds")
+    part.add_argument("--without", metavar="SOURCE", choices=sorted(set().union(*FOLDS)),
+                      help="the fold that leaves this source out, alone")  # fmt: skip
     parser.add_argument("--device", default="cpu", help="cuda takes minutes, and asks in bfloat16")
     parser.add_argument("--heads", type=Path, help="keeps those of all rows here")
     asked = parser.parse_args()

@@ -238,8 +238,9 @@ class Engine:
         if len(pack) == 1:
             raise MemoryError("one text does not fit into the accelerator's memory")
         torch.cuda.empty_cache()
-        # Of this pack, not of the budget: both its halves may fail, and then halve once together.
-        most = int(pack.lengths.sum()) // 2
+        # Where both halves fail, too, they lower it once together, and a pack that was small anyway
+        # lowers it no further than a full one.
+        most = max(int(pack.lengths.sum()), self._budget(model)) // 2
         self._budgets[model.key] = max(min(self._budget(model), most), 1)
         _log.warning("out of accelerator memory; packs are %d tokens now", self._budget(model))
         middle = len(pack) // 2

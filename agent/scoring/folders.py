@@ -107,7 +107,9 @@ def shipped(key: str) -> Path:
 
 def safetensors(key: str, folder: Path) -> Path:
     file = folder / "model.safetensors"
-    if not os.path.isfile(file):  # the method raises for a folder that may not be read
+    with translated(key, folder), reading(file):
+        there = file.is_file()
+    if not there:
         raise BadConfig(key, f"{folder} holds no model.safetensors; pickled weights are not read")
     return file
 

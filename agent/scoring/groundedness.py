@@ -22,7 +22,7 @@ from agent.scoring.vocabulary import Text
 # What a cross-encoder may call its output for "the document supports it".
 _SUPPORTED = ("entailment", "entail", "supported", "supports", "consistent")
 # The second of two that have no names; of three it is mostly "neutral".
-_SECOND = ("label_1", "1")
+_SECOND = ("label_1", "output_1", "1")
 # A claim often rests on two sentences of a document.
 _CONTEXT_SENTENCES = 2
 

@@ -180,23 +180,18 @@ def device_of(source: folders.Source) -> str:
     """Where a model is to run; raises BadConfig, naming the key, where that is not there."""
     import torch
 
-    if source.device == "auto":
-        return "cuda" if torch.cuda.is_available() and _knows_bfloat16("cuda") else "cpu"
-    key = f"scorers.{source.scorer}.device"
+    key, auto = f"scorers.{source.scorer}.device", source.device == "auto"
+    found = "cuda" if torch.cuda.is_available() else "cpu"
+    device = found if auto else source.device
     try:
-        torch.empty(0, device=source.device)
+        torch.empty(0, device=device)
+        old = device != "cpu" and torch.cuda.get_device_capability(device) < (8, 0)
     except (RuntimeError, AssertionError) as error:  # the latter where torch has no CUDA at all
-        problem = f"{source.device} is not there: {str(error).splitlines()[0]}"
+        problem = f"{device} is not there: {str(error).splitlines()[0]}"
         raise BadConfig(key, problem) from None
-    if source.device != "cpu" and not _knows_bfloat16(source.device):
-        raise BadConfig(key, f"{source.device} is older than Ampere and computes no bfloat16")
-    return source.device
-
-
-def _knows_bfloat16(device: str) -> bool:
-    import torch
-
-    return torch.cuda.get_device_capability(device) >= (8, 0)
+    if old and not auto:
+        raise BadConfig(key, f"{device} is older than Ampere and computes no bfloat16")
+    return "cpu" if old else device
 
 
 def model_of(
