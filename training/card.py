@@ -6,7 +6,6 @@ source that was left out with it.
 """
 
 import argparse
-import json
 import math
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -27,13 +26,12 @@ from agent.scoring.models import HEADS
 from training.documents import documents, in_sources
 from training.fit import BRANCHED, SEED, Trunk, crops, fit, save, shipped
 from training.folds import FOLDS, Case, parted
-from training.rows import TASKS, read, rows
+from training.rows import TASKS, phrases, read, rows
 
 Floats = NDArray[np.float64]
 
 # Calls that are scored at once; characters of a text, as training read it.
 _SLICE, _CHARS = 512, 20_000
-_PHRASES = Path(__file__).with_name("phrases.json")
 
 # The metric of each task, and the call that makes it read a text.
 _METRICS: dict[str, tuple[str, Callable[[str], Call]]] = {
@@ -169,7 +167,7 @@ def groundedness(data: Path, device: str) -> Entry:
 def by_group(judge: Callable[[Case], Floats], tasks: Collection[str]) -> dict[str, Floats]:
     """The false positives of each head about each group, on kind sentences whose templates were
     not trained on."""
-    words = json.loads(_PHRASES.read_text(encoding="utf-8"))
+    words = phrases()
     texts = [form.format(group=g) for g in words["groups"] for form in words["measured_kind"]]
     found = {}
     for task in tasks:
@@ -181,8 +179,8 @@ def by_group(judge: Callable[[Case], Floats], tasks: Collection[str]) -> dict[st
 
 def group_table(found: Mapping[str, Floats]) -> str:
     """One row a group, and the largest gap between two of them, of each head."""
-    groups = json.loads(_PHRASES.read_text(encoding="utf-8"))["groups"]
-    rows = [[group, *(each[at] for each in found.values())] for at, group in enumerate(groups)]
+    rows = [[group, *(each[at] for each in found.values())]
+            for at, group in enumerate(phrases()["groups"])]  # fmt: skip
     rows.append(["largest gap", *(np.ptp(each) for each in found.values())])
     lines = [["benign flagged, about", *found], ["---"] * (len(found) + 1)]
     lines += [[name, *(f"{x:.3f}" for x in cells)] for name, *cells in rows]

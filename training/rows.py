@@ -22,6 +22,7 @@ import random
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +75,19 @@ def read(data: Path, name: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in lines]
 
 
+@cache
+def phrases() -> Mapping[str, Any]:
+    """The forms and words of our own texts by their kind."""
+    path = Path(__file__).with_name("phrases.json")
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
 def rows(data: Path, seed: int) -> list[Row]:
     """Every row that may be trained on, shuffled."""
     rng = random.Random(seed)
     found = published(data, rng)
-    words = json.loads(Path(__file__).with_name("phrases.json").read_text(encoding="utf-8"))
+    words = phrases()
     found += [*_invented(words, rng), *_documents(words, rng), *_helped(data, words, rng)]
     found += [*_passages(words, rng), *_written(words, rng)]
     rng.shuffle(found)

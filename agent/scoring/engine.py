@@ -240,8 +240,8 @@ class Engine:
         torch.cuda.empty_cache()
         # Where both halves fail, too, they lower it once together, and a pack that was small anyway
         # lowers it no further than a full one.
-        most = max(int(pack.lengths.sum()), self._budget(model)) // 2
-        self._budgets[model.key] = max(min(self._budget(model), most), 1)
+        now, tokens = self._budget(model), int(pack.lengths.sum())
+        self._budgets[model.key] = max(min(now, max(now, tokens) // 2), 1)
         _log.warning("out of accelerator memory; packs are %d tokens now", self._budget(model))
         middle = len(pack) // 2
         return np.concatenate([self._begin(model, one)() for one in (pack[:middle], pack[middle:])])

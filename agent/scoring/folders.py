@@ -121,9 +121,8 @@ def digest(source: Source, file: Path, folder: Path) -> str:
     """
     told = [check_pin(source, file)]
     with translated(source.key, folder):
-        for name in _DECIDING:
-            if os.path.isfile(folder / name):
-                told.append(f"{name} {sha256(folder / name)}")
+        beside = [(name, folder / name) for name in _DECIDING]
+        told += [f"{name} {sha256(path)}" for name, path in beside if path.is_file()]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:_DIGEST_CHARS]
 
 
@@ -152,9 +151,9 @@ def _sha256(file: Path, *_: int) -> str:
 
 def read_json(path: Path) -> Mapping[str, Any]:
     """What a file beside the weights says, nothing where there is none; raises BadFile."""
-    if not os.path.isfile(path):
-        return {}
     with reading(path):
+        if not path.is_file():
+            return {}
         value = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(value, dict):
         raise BadFile(path, "holds no object")
