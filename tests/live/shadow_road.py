@@ -27,6 +27,8 @@ from tests.waiting import wait_until
 REFUSAL = "I'm sorry, but I can't help with that."
 # The road is that of every call, so pairs are made a second after the last ticket is settled.
 PANES = {"width_s": 1, "request_timeout_s": 0, "lateness_s": 1}
+# Every call is asked, and a dispatcher that a test stops for some seconds loses no answer.
+ASKED = {"rate": 1.0, "timeout_s": 10.0}
 
 
 class ShadowRoad:
@@ -45,7 +47,7 @@ class ShadowRoad:
         self.ports = {"run": free_port(), "shadow": free_port()}
         shadow = {
             "requests": requests, "answers": topic(), "group": requests, "wait_s": wait_s,
-            "candidates": {"next": next_one(endpoint, **{"rate": 1.0} | candidate)},
+            "candidates": {"next": next_one(endpoint, **ASKED | candidate)},
         }  # fmt: skip
         kafka = {
             "brokers": [broker.address], "topics": {self.calls: {}}, "group": self.calls,
