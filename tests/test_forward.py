@@ -121,6 +121,24 @@ def test_heads_are_those_of_transformers(name: str) -> None:
             assert (own - other).abs().max() < 1e-4
 
 
+def test_a_head_runs_what_is_behind_the_last_attention_for_first_tokens_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config, seen = CONFIGS["bert"], list[int]()
+    _, encoder = made(config, "AutoModelForSequenceClassification")
+    act = encoder._act
+
+    def counted(x: torch.Tensor) -> torch.Tensor:
+        seen.append(len(x))
+        return act(x)
+
+    monkeypatch.setattr(encoder, "_act", counted)
+    with torch.inference_mode():
+        pooling.classifier(encoder, encoder.weights)(Pack.make(*inputs(config), "cpu"))
+    tokens, texts = sum(LENGTHS), len(LENGTHS)
+    assert seen == [*[tokens] * (config.num_hidden_layers - 1), texts]
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [

@@ -170,11 +170,21 @@ class Encoder:
     def run(self, x: "torch.Tensor", pack: Texts, layers: Sequence[Layer]) -> "torch.Tensor":
         """Hidden states behind `layers`, which may be a branch of this encoder's own."""
         for at, layer in enumerate(layers):
-            mixed = self._attend(_linear(x, layer.qkv), pack, at)
-            x = _norm(_linear(mixed, layer.out) + x, layer.norm)
-            inner = self._act(_linear(x, layer.up))
-            x = _norm(_linear(inner, layer.down) + x, layer.last_norm)
+            x = self._finish(x, self._attend(_linear(x, layer.qkv), pack, at), layer)
         return x
+
+    def first(self, pack: Texts) -> "torch.Tensor":
+        """Hidden states of each text's first token behind the last layer, [texts, width]; what
+        stands behind the attention of that layer is run for no other token."""
+        *before, layer = self.layers
+        x = self.run(self.embed(pack), pack, before)
+        mixed = self._attend(_linear(x, layer.qkv), pack, len(before))
+        return self._finish(first_rows(x, pack), first_rows(mixed, pack), layer)
+
+    def _finish(self, x: "torch.Tensor", mixed: "torch.Tensor", layer: Layer) -> "torch.Tensor":
+        x = _norm(_linear(mixed, layer.out) + x, layer.norm)
+        inner = self._act(_linear(x, layer.up))
+        return _norm(_linear(inner, layer.down) + x, layer.last_norm)
 
 
 Attention = Callable[["torch.Tensor", Texts, int], "torch.Tensor"]

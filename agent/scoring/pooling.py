@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from agent.scoring import folders
-from agent.scoring.forward import Encoder, Texts, activation, first_rows, max_rows, mean_rows
+from agent.scoring.forward import Encoder, Texts, activation, max_rows, mean_rows
 from agent.scoring.layout import Linear, Weights, layers, linear
 
 if TYPE_CHECKING:
@@ -51,10 +51,9 @@ def embedder(encoder: Encoder, pooling: Pooling, normalize: bool) -> "Rows":
     """Sentence embeddings [texts, width], pooled as the model's configuration says."""
     import torch.nn.functional as F
 
-    pool = mean_rows if pooling == "mean" else first_rows
-
     def rows(pack: Texts) -> "torch.Tensor":
-        pooled = pool(encoder.hidden(pack), pack)
+        mean = pooling == "mean"
+        pooled = mean_rows(encoder.hidden(pack), pack) if mean else encoder.first(pack)
         return F.normalize(pooled, dim=1) if normalize else pooled
 
     return rows
@@ -107,7 +106,7 @@ def classifier(encoder: Encoder, weights: Weights) -> "Rows":
     steps = _steps(encoder, weights)
 
     def rows(pack: Texts) -> "torch.Tensor":
-        x = first_rows(encoder.hidden(pack), pack)
+        x = encoder.first(pack)
         for step in steps:
             x = step(x)
         return x
