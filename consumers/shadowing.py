@@ -227,6 +227,7 @@ def run_shadow(config: Config) -> None:
         look = Look(shadow, store, unread, told, health, reading)
         sink = to_topic(sender, shadow.answers)
         _log.info("asking %s, metrics on port %d", sorted(models), server.port)
+        health.progress()  # what was imported and opened until now does not count
         with watched(lambda: not health.alive(True), stall_s):
             dispatcher = Dispatcher(shadow, models, store, sink, told)
             asyncio.run(_asking(config, dispatcher, look, reading))

@@ -36,7 +36,7 @@ def kept(store: Store, *found: Finding, now: float = START, source: str = "live"
 
 
 def alerting(**alerts: Any) -> Config:
-    return load_config(models=False, alerts={"timeout_s": 0.5, "resend_s": 60} | alerts)
+    return load_config(models=False, alerts={"timeout_s": 20, "resend_s": 60} | alerts)
 
 
 class Hook:

@@ -82,15 +82,18 @@ class Voice:
     """A model that answers after a while, and says how many asked it at once.
 
     `together`: it holds its first answers until so many ask at once, for ten seconds at most.
+    `late`: it answers once nothing more `begins`.
     """
 
     def __init__(
-        self, status: str = "ok", pause_s: float = 0.0, together: int = 1, **more: Any
-    ) -> None:
+        self, status: str = "ok", pause_s: float = 0.0, together: int = 1, late: bool = False,
+        **more: Any,
+    ) -> None:  # fmt: skip
         self.asked: list[str] = []
         self.now = self.most = 0
         self.closed = False
-        self._pause_s = pause_s
+        self.begins: Callable[[], bool] = lambda: False
+        self._pause_s, self._late = pause_s, late
         self._together, self._met = together, asyncio.Event()
         self.status, self.more = status, more
 
@@ -104,6 +107,8 @@ class Voice:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._met.wait(), 10.0)
         await asyncio.sleep(self._pause_s)
+        while self._late and self.begins():
+            await asyncio.sleep(0.01)
         self.now -= 1
         return Answer(self.status, "Because.", **self.more)  # type: ignore[arg-type]  # one of three
 

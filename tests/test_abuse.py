@@ -99,6 +99,7 @@ def test_who_does_not_finish_a_handshake_shuts_nobody_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(connection, "ACCEPTED", 40)
+    monkeypatch.setattr(connection, "_GREETED_S", 60.0)
     cert, key = certificate(tmp_path)
     with (
         listening(told(tmp_path, port=0, cert_file=cert, key_file=key)) as port,
@@ -111,7 +112,7 @@ def test_who_does_not_finish_a_handshake_shuts_nobody_out(
 
         assert get() == "here"
         silent = [
-            held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=4))
+            held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
             for _ in range(50)
         ]
         with httpx.Client(verify=ssl.create_default_context(cafile=str(cert))) as newcomer:
@@ -140,8 +141,8 @@ def test_a_handshake_lasts_some_seconds_at_most(
 def test_where_files_run_out_the_newcomer_is_hung_up_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for name in ("ACCEPTED", "_FILES"):
-        monkeypatch.setattr(connection, name, 3)
+    for name, most in (("ACCEPTED", 3), ("_FILES", 3), ("_GREETED_S", 60.0)):
+        monkeypatch.setattr(connection, name, most)
     cert, key = certificate(tmp_path)
     with (
         listening(told(tmp_path, port=0, cert_file=cert, key_file=key)) as port,
@@ -149,7 +150,7 @@ def test_where_files_run_out_the_newcomer_is_hung_up_on(
         httpx.Client(verify=ssl.create_default_context(cafile=str(cert))) as client,
     ):
         silent = [
-            held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=4))
+            held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
             for _ in range(5)
         ]
         assert [one.recv(1) for one in silent[3:]] == [b"", b""]

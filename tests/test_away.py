@@ -17,6 +17,7 @@ from agent.config import load_config
 from agent.errors import BadConfig, StoreDown
 from agent.store import Store, Transaction, open_store, translated
 from consumers.exporter import Health
+from consumers.server import copies
 from consumers.server.pulse import pulse
 from tests.road import native
 from tests.serving import TOKENS, bearer, made, served, told
@@ -115,11 +116,12 @@ def test_a_supervisor_is_answered_while_every_thread_waits_for_the_store(
             yield tx
 
     monkeypatch.setattr(Store, "reading", hung)
+    monkeypatch.setattr(copies, "_WAIT_S", 60.0)
     with served(told(tmp_path)) as client, ThreadPoolExecutor(45) as threads:
         asked = [threads.submit(client.get, f"/api/pipeline?letters={n}") for n in range(1, 43)]
         try:
             for path in ("/livez", "/readyz"):
-                assert threads.submit(client.get, path).result(8).status_code == 200
+                assert threads.submit(client.get, path).result(50).status_code == 200
             assert not any(one.done() for one in asked)
         finally:
             go.set()

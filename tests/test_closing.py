@@ -31,7 +31,7 @@ from tests.test_watch import configured, records, travel
 from watch.keeping import keep_watch
 
 HOUR_S, DAY_S = 3600, 86_400
-IDLE_S = 0.3  # what the store waits here for the next statement; in earnest it is 10 s
+IDLE_S = 0.6  # what the store waits here for the next statement; in earnest it is 10 s
 
 
 def wait(store: Store, panes: int, groups: int = 1) -> None:
@@ -77,7 +77,7 @@ def test_a_slow_machine_closes_a_backlog(hasty: Store, monkeypatch: pytest.Monke
     monkeypatch.setattr(closing, "_ROWS_AT_ONCE", 1000)  # so that only its stride saves it
     house: House = InboxRoad(hasty).worker.house
     reached, lost = float(START), 0
-    for _ in range(30):
+    for _ in range(200):
         try:
             house._close_source(SOURCE, 0.0)
         except StoreDown:
@@ -98,7 +98,7 @@ def test_a_slow_machine_closes_a_backlog(hasty: Store, monkeypatch: pytest.Monke
 def test_many_groups_are_merged_a_part_between_two_statements(
     hasty: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(closing, "_ROWS_AT_ONCE", 10)
+    monkeypatch.setattr(closing, "_ROWS_AT_ONCE", 3)
     wait(hasty, 6, groups=60)
     with hasty.transaction() as tx:
         assert closing.finish_source(tx, SOURCE, load_config(models=False), 0.0) is not None

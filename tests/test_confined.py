@@ -34,14 +34,15 @@ def test_a_server_scores_with_its_models_and_ends_when_told(
     with confined(tmp_path, "serve", "-c", "vedette.yaml") as server:
         server.await_words("pages on")
         url = f"http://127.0.0.1:{port}"
-        assert httpx.post(f"{url}/ingest", json=native(1)).json()["accepted"] == 1
+        assert httpx.post(f"{url}/ingest", json=native(1), timeout=60).json()["accepted"] == 1
         monkeypatch.setenv("LIVEZ", f"{url}/livez")
+        monkeypatch.setattr(live, "_WAIT_S", 60.0)  # models are being loaded
         assert live.main() is None
-        until = time.monotonic() + 60
-        while 'outcome="scored"} 1.0' not in httpx.get(f"{url}/metrics").text:
+        until = time.monotonic() + 150
+        while 'outcome="scored"} 1.0' not in httpx.get(f"{url}/metrics", timeout=60).text:
             assert time.monotonic() < until, server.said()
             time.sleep(0.1)
-        assert (server.stop(20), "Traceback" in server.said()) == (0, False)
+        assert (server.stop(60), "Traceback" in server.said()) == (0, False)
 
 
 def test_a_worker_that_waits_ends_when_told(tmp_path: Path) -> None:
@@ -49,4 +50,4 @@ def test_a_worker_that_waits_ends_when_told(tmp_path: Path) -> None:
     _write(tmp_path, store={"url": away}, exporter={"port": 0}, models=False)
     with confined(tmp_path, "run", "-c", "vedette.yaml") as worker:
         worker.await_words("not ready: database")
-        assert worker.stop(5) == 143
+        assert worker.stop(15) == 143

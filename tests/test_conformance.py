@@ -13,6 +13,7 @@ from agent.record import NOT_MEANT, Call, Message, Score
 from agent.scoring import Options, Scorer, load, names
 from agent.scoring.engine import Engine
 from agent.scoring.novelty import FEWEST_TEXTS, Novelty
+from tests.pace import pace
 
 PROMPT = "How do I reset the password of my account? Answer in valid JSON."
 SYSTEM = Message("system", "You are a clerk. Never speak of the price of tea.")
@@ -148,4 +149,4 @@ def test_a_hostile_text_has_a_status_and_costs_little(scorer: Scorer, kind: str)
         assert given[metric][0].status in ("ok", "unscored", "invalid")
         assert near(list(given[metric])[1:], clean[metric]), "the neighbour's score moved"
     json.dumps({metric: [score.value for score in row] for metric, row in given.items()})
-    assert took_s < 4.0
+    assert took_s < 4.0 * pace()

@@ -55,7 +55,7 @@ def test_the_demo_reports_what_was_simulated(
 def test_the_command_prints_the_regressions_and_commands_that_work(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from consumers.cli import main; main()"]
     demo = [*command, "demo", "--calls", "300", "--seed", "4"]
-    done = subprocess.run(demo, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(demo, cwd=tmp_path, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr
     assert "quality regression, planted in wren-small at 14:00" in done.stdout
     assert "jailbreak wave, planted in wren-large at 10:00" in done.stdout
@@ -68,7 +68,7 @@ def test_the_command_prints_the_regressions_and_commands_that_work(tmp_path: Pat
         env=os.environ | {"VEDETTE_STORE__URL": store.partition("=")[2]},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
     )
     letters = [json.loads(line) for line in again.stdout.splitlines()]
     kinds = Counter(record.kind for record in simulate(bad_day(START, 300, 4)))

@@ -230,22 +230,22 @@ def test_no_call_is_made_while_the_database_is_away(
 
 
 STOPS = [
-    pytest.param(8.0, 8, 8, id="what is queued is asked"),
-    pytest.param(1.0, 4, 4, id="for half of the time"),
-    pytest.param(0.1, 2, 0, id="what hangs is cut off"),
+    pytest.param(120.0, Voice(pause_s=0.02), 8, 8, id="what is queued is asked"),
+    pytest.param(5.0, Voice(late=True), 2, 2, id="for half of the time"),
+    pytest.param(0.1, Voice(pause_s=600.0), 2, 0, id="what hangs is cut off"),
 ]
 
 
-@pytest.mark.parametrize(("patience_s", "begun", "ended"), STOPS)
+@pytest.mark.parametrize(("patience_s", "voice", "begun", "ended"), STOPS)
 def test_a_stop_has_patience_and_an_end(
-    store: Store, patience_s: float, begun: int, ended: int
+    store: Store, patience_s: float, voice: Voice, begun: int, ended: int
 ) -> None:
-    told, ear = shadow(next=candidate(concurrency=2)), Ear()
-    voice, box = Voice(pause_s=0.4), Box()
+    told, box = shadow(next=candidate(concurrency=2)), Box()
 
     async def go() -> None:
-        one = Dispatcher(told, {"next": voice}, store, box, ear)
+        one = Dispatcher(told, {"next": voice}, store, box, Ear())
         one.start()
+        voice.begins = lambda: not any(task.cancelling() for task in one._loops)
         for each in asks_of(store, 8):
             await one.put(each)
         while len(voice.asked) < 2:
@@ -285,7 +285,7 @@ def test_a_good_answer_is_probed_within_the_same_budget(any_store: Store) -> Non
     told = shadow(next=candidate(probes=1.0, budget={"calls": 3}))
     asks = [ask(number=n, prompt="Please ask Peter where the ferry leaves today.") for n in (0, 1)]
     owe(any_store, *asks, now=time.time())
-    voice, box = Voice(), Box()
+    voice, box = Voice(together=2), Box()
     ear = dispatch(told, any_store, {"next": voice}, asks, box)
     assert len(voice.asked) == 3 and {why for _, why in ear.refused} == {"over_budget"}
     plain, (probe,) = ([r for r in box.records if r["variant"] == v]

@@ -178,12 +178,15 @@ def test_two_who_score_with_one_panel_take_turns() -> None:
     class Slow(Lengths):
         def score(self, calls: Sequence[Call]) -> Mapping[str, Sequence[Score]]:
             turns.append(calls[0].id)
-            time.sleep(0.002)
+            until = time.monotonic() + 0.2
+            while not panel._turns._next.locked() and time.monotonic() < until:
+                time.sleep(0.001)  # until the other one waits, or is through
             return super().score(calls)
 
-    panel = Panel([(Slow(), 1.0)])
+    panel, both_here = Panel([(Slow(), 1.0)]), threading.Barrier(2)
 
     def score(name: str) -> None:
+        both_here.wait()
         for _ in range(20):
             panel.score([Call(name, 0.0, "m", response=name)])
 

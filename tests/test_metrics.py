@@ -26,6 +26,7 @@ from tests.exposition import (
     samples,
     value,
 )
+from tests.pace import pace
 from tests.rules import tool
 
 
@@ -209,7 +210,7 @@ def test_fifty_thousand_models_leave_a_small_page() -> None:
         tally.observe(one, "latency", np.array([1.0]), {})
     started = time.thread_time()
     page = tally.page()
-    assert time.thread_time() - started < 0.1
+    assert time.thread_time() - started < 0.1 * pace()
     assert len(page) < 1_000_000
     numbers = samples(tally)
     counted = [n for (name, _), n in numbers.items() if name == "vedette_requests_total"]
@@ -251,7 +252,7 @@ def test_five_thousand_series_are_rendered_in_a_tenth_of_a_second() -> None:
         started = time.thread_time()
         render(tally, PROMETHEUS)
         took.append(time.thread_time() - started)
-    assert min(took) < 0.1
+    assert min(took) < 0.1 * pace()
 
 
 def test_writers_and_scrapes_meet_without_loss() -> None:

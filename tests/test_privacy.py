@@ -12,6 +12,7 @@ from agent.monitor import Monitor
 from agent.score import Panel
 from agent.store import Store, open_store, reads, retention, subjects
 from agent.store.tables import META, calls, dead_letters, halves, seen, texts
+from consumers import house
 from consumers.house import House
 from tests.conftest import Clock
 from tests.road import InboxRoad, Quiet, as_bytes, native
@@ -129,6 +130,7 @@ def test_retention_deletes_a_bounded_number_at_once(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "_ROWS_AT_ONCE", 10)
+    monkeypatch.setattr(house, "TURN_S", 60.0)
     store = open_store(sqlite_url)
     way = road(store)
     way.inbox.append(as_bytes(native(i) for i in range(25)))
@@ -142,8 +144,8 @@ def test_retention_deletes_a_bounded_number_at_once(
     way.inbox.append(as_bytes(native(i) for i in range(25)))
     way.drain()
     monitor = Monitor(way.config, store, Panel([]))
-    house = House(way.config, store, way.inbox, monitor, Quiet(), "house", lambda: later)
-    house.keep({})  # in one turn, or more came in a second than goes
+    keeper = House(way.config, store, way.inbox, monitor, Quiet(), "house", lambda: later)
+    keeper.keep({})  # in one turn, or more came in a second than goes
     assert count(store, calls) == count(store, seen) == 0
     store.close()
 

@@ -17,6 +17,7 @@ import agent.scoring.language
 import agent.scoring.languages
 import agent.scoring.refusal
 from agent.redact import PII, SECRETS, contains, find, iban, luhn, redact
+from tests.pace import pace
 
 SYNTH = Path(__file__).parents[2] / "shared/data/dev/pii/presidio_synth.jsonl.gz"
 # Keys are put together here: a scanner of this repository should find none in it.
@@ -156,7 +157,9 @@ def _took_s(pattern: re.Pattern[str], text: str) -> float:
 
 def _is_slow(pattern: re.Pattern[str], text: str) -> bool:
     whole = _took_s(pattern, text)
-    return whole > 0.050 or (whole > 0.010 and whole > 8 * _took_s(pattern, text[: len(text) // 4]))
+    if whole > 0.050 * pace():
+        return True
+    return whole > 0.010 * pace() and whole > 8 * _took_s(pattern, text[: len(text) // 4])
 
 
 def test_no_pattern_is_slow_on_a_hostile_text() -> None:

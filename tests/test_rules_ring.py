@@ -35,7 +35,7 @@ def promtool_test(folder: Path, tests: list[dict[str, Any]]) -> subprocess.Compl
     tree = {"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": tests}
     (folder / "tests.yml").write_text(yaml.safe_dump(tree))
     words = (tool("promtool"), "test", "rules", "tests.yml")
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120)
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=400)
 
 
 def test_every_alert_rings_on_its_cause_and_ends_with_it(tmp_path: Path) -> None:

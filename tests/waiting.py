@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 45, what: str = "it") -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 120, what: str = "it") -> None:
     """Look again and again; fails where it does not come to be in time."""
     asked = time.monotonic()
     deadline = asked + seconds

@@ -25,8 +25,9 @@ from consumers.server.views import VIEWS
 _START = "import sys; sys.path[:] = {!r}; from consumers.server.workshop import work; work()"
 # Where there are fewer cores than work, who scores comes first.
 _NICE = 5
-# All other pages wait for the one in hand: on a busy machine the first of all takes seconds.
-_LONGEST_S = 30.0
+# All other pages wait for the one in hand. The first of a process waits for its imports as well,
+# which may take a minute where a container has a tenth of a core.
+_LONGEST_S, _FIRST_S = 30.0, 300.0
 
 
 class Workshop:
@@ -38,7 +39,7 @@ class Workshop:
     def __init__(self, config: Config, stages: Callable[[], Stages]) -> None:
         self._config, self._stages = config, stages
         self._lock, self._closed = threading.Lock(), False
-        self._process = self._begun()
+        self._process, self._longest_s = self._begun(), _FIRST_S
 
     def make(self, order: Order) -> bytes:
         """What `Printer.make` returns or raises; StoreDown where the process was ended, as it is
@@ -46,14 +47,15 @@ class Workshop:
         with self._lock:
             if self._closed:
                 raise StoreDown("pages: this process ends")
-            overdue = threading.Timer(_LONGEST_S, self._process.kill)
+            overdue = threading.Timer(self._longest_s, self._process.kill)
             overdue.start()
             try:
                 _put(self._process.stdin, (order, self._stages()))
                 answer = pickle.load(_pipe(self._process.stdout))
+                self._longest_s = _LONGEST_S
             except (OSError, EOFError, pickle.UnpicklingError):  # the last: in the midst of a page
                 self._end()
-                self._process = self._begun()
+                self._process, self._longest_s = self._begun(), _FIRST_S
                 raise StoreDown("pages: what makes them was ended and begins again") from None
             finally:
                 overdue.cancel()

@@ -110,19 +110,19 @@ class Database(Lasting):
             extra_groups=groups,
         )
 
-    def _connect(self) -> psycopg.Connection:
-        where = f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres connect_timeout=2"
-        return psycopg.connect(where, autocommit=True)
+    def _connect(self, within_s: int) -> psycopg.Connection:
+        where = f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres"
+        return psycopg.connect(where, autocommit=True, connect_timeout=within_s)
 
     def _answers(self) -> bool:
         try:
-            self._connect().close()
+            self._connect(2).close()
         except psycopg.OperationalError:
             return False
         return True
 
     def _execute(self, statement: sql.Composed) -> None:
-        with self._connect() as connection:
+        with self._connect(30) as connection:
             connection.execute(statement)
 
 

@@ -92,7 +92,7 @@ class Asking:
 
 def next_one(url: str, **more: Any) -> dict[str, Any]:
     told = {"url": url, "model": "next-1", "private": True, "budget": {"calls": 5000}}
-    return told | {"timeout_s": 2.0, "concurrency": 8} | more
+    return told | {"timeout_s": 20.0, "concurrency": 8} | more
 
 
 def asks_of(store: Store, n: int, name: str = "next", first: int = 0, **more: Any) -> list[Ask]:

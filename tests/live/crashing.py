@@ -38,6 +38,7 @@ def main(path: str, step: str, nth: int) -> None:
     pump = Pump(config)
     worker = Worker(config, store, pump, monitor, Quiet(), f"pid-{os.getpid()}")
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
+    health.progress()
     with watched(lambda: not health.alive(True), config.limits.stall_s):
         worker.run()
     pump.close()

@@ -26,6 +26,8 @@ class Endpoint:
         self.asked: list[tuple[dict[str, str], dict[str, Any]]] = []
         # What the mode "say" answers to a body.
         self.say: Callable[[dict[str, Any]], str] = lambda _: "".join(WORDS)
+        # From so many questions on it answers 500.
+        self.dies_at: int | None = None
         self.now = self.most = 0
         self.lock, self.over = threading.Lock(), threading.Event()
         self._http = _Http(("127.0.0.1", 0), _Answer)
@@ -35,6 +37,10 @@ class Endpoint:
     @property
     def port(self) -> int:
         return int(self._http.server_address[1])
+
+    def asked_with(self, key: str) -> list[dict[str, Any]]:
+        """The bodies of those who showed this key."""
+        return [body for head, body in self.asked if f"Bearer {key}" in head.values()]
 
     @property
     def url(self) -> str:
@@ -71,13 +77,19 @@ class _Answer(BaseHTTPRequestHandler):
             end.now += 1
             end.most = max(end.most, end.now)
             end.asked.append((dict(self.headers.items()), body))
-            mode = end.mode
-        self.body, self.streamed = body, body["stream"]
+            dead = end.dies_at is not None and len(end.asked) >= end.dies_at
+            mode = "500" if dead else end.mode
+        self.body, self.streamed, self.runs = body, body["stream"], True
         try:
             MODES[mode](self)
         finally:
-            with end.lock:
-                end.now -= 1
+            self.ends()
+
+    def ends(self) -> None:
+        """It runs no more: before its last words, for who has heard them may ask again."""
+        with self.server.endpoint.lock:
+            self.server.endpoint.now -= self.runs
+            self.runs = False
 
     def log_message(self, format: str, *args: Any) -> None:
         """Quiet."""
@@ -122,17 +134,23 @@ def stream(usage: dict[str, int] = USAGE) -> Iterator[bytes]:
 
 def ok(one: _Answer, usage: dict[str, int] = USAGE, pause_s: float = 0.0) -> None:
     one.head()
-    for part in stream(usage) if one.streamed else [whole(usage)]:
+    *parts, last = stream(usage) if one.streamed else [whole(usage)]
+    for part in parts:
         time.sleep(pause_s)
         one.write(part)
+    time.sleep(pause_s)
+    one.ends()
+    one.write(last)
 
 
 def say(one: _Answer) -> None:
     said = one.server.endpoint.say(one.body)
     one.head()
     if not one.streamed:
+        one.ends()
         return one.write(whole(said=said))
     one.write(event({"role": "assistant", "content": ""}) + event({"content": said}))
+    one.ends()
     one.write(event({}, "stop") + b"data: [DONE]\n\n")
 
 

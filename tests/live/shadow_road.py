@@ -25,21 +25,20 @@ from tests.shadows import states
 from tests.waiting import wait_until
 
 REFUSAL = "I'm sorry, but I can't help with that."
-# The road is that of every call, so pairs are made a second after the last ticket is settled.
-PANES = {"width_s": 1, "request_timeout_s": 0, "lateness_s": 1}
-# Every call is asked, and a dispatcher that a test stops for some seconds loses no answer.
-ASKED = {"rate": 1.0, "timeout_s": 10.0}
+# The road is that of every call, so pairs are made soon after the last ticket is settled.
+PANES = {"width_s": 1, "request_timeout_s": 0, "lateness_s": 5}
 
 
 class ShadowRoad:
     """`vedette run` and `vedette shadow` on topics of their own, every call being asked again.
 
-    Their sessions are short: who takes over from a killed process need not wait for it.
+    Where sessions are short, who takes over from a killed process need not wait for it.
     """
 
     def __init__(
         self, folder: Path, broker: Broker, topic: MakeTopic, url: str, endpoint: str,
-        wait_s: float = 60.0, more: dict[str, Any] | None = None, **candidate: Any,
+        wait_s: float = 600.0, more: dict[str, Any] | None = None, session_s: float = 10.0,
+        **candidate: Any,
     ) -> None:  # fmt: skip
         folder.mkdir(exist_ok=True)
         self.folder, self._address = folder, broker.address
@@ -47,11 +46,11 @@ class ShadowRoad:
         self.ports = {"run": free_port(), "shadow": free_port()}
         shadow = {
             "requests": requests, "answers": topic(), "group": requests, "wait_s": wait_s,
-            "candidates": {"next": next_one(endpoint, **ASKED | candidate)},
+            "candidates": {"next": next_one(endpoint, **{"rate": 1.0} | candidate)},
         }  # fmt: skip
         kafka = {
             "brokers": [broker.address], "topics": {self.calls: {}}, "group": self.calls,
-            "session_timeout_s": 1.5, "heartbeat_s": 0.3,
+            "session_timeout_s": session_s, "heartbeat_s": session_s / 5,
         }  # fmt: skip
         tree = {"kafka": kafka, "store": {"url": url}, "shadow": shadow, "panes": PANES}
         tree |= {"models": False, "limits": {"attempts": 1000}}
@@ -85,7 +84,7 @@ class ShadowRoad:
         for number in range(self.sent, self.sent + n):
             if over is not None and over.wait(pause_s):
                 break
-            self.last_at = time.time() - 0.5
+            self.last_at = time.time()
             call = {
                 "id": f"c{number}", "at": self.last_at, "model": "wren", "service": "shop",
                 "prompt": f"Why {number}?", "response": self.response(number), "latency_s": 0.4,
@@ -109,7 +108,7 @@ class ShadowRoad:
             over.set()
             thread.join(30)
 
-    def until(self, true: Callable[[], bool], seconds: float = 45) -> None:
+    def until(self, true: Callable[[], bool], seconds: float = 120) -> None:
         """Wait until it is true, as long as both processes live."""
 
         def seen() -> bool:

@@ -43,7 +43,7 @@ ROOT = Path(__file__).parents[2]
 SCALE, SCRAPE_MS, EVALUATE_MS = 150.0, 500, 250
 SCRAPE_S = SCRAPE_MS / 1000
 # What the road and a machine with other work may add: a batch, a flush, the message itself.
-SLACK_S = 2.0
+SLACK_S = 8.0
 GROUP = ("tally", "m", "production")
 
 
@@ -219,7 +219,7 @@ def relief(scene: Scene) -> None:
     scene.told.gauges.filled({"dead_letters": 0.1})
     scene.told.behind, scene.told.refused, scene.told.closes = 0, 0, True
     scene.told.tally.show("vedette_shadow_breaker_open_ratio", ("next",), 0.0)
-    told, deadline = scene.alerting.told, time.monotonic() + 90
+    told, deadline = scene.alerting.told, time.monotonic() + 300
     # The longest of the short windows holds all that was; good calls make the bad ones few.
     while not told("VedetteErrorBudgetBurn", "resolved", service="shop", long="3d"):
         assert time.monotonic() < deadline, "the slowest burn does not end"
@@ -240,7 +240,7 @@ ENDS: tuple[tuple[str, dict[str, str]], ...] = (
 )  # fmt: skip
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_every_alert_reaches_the_webhook_and_ends_and_a_calm_hour_is_silent(
     broker: Broker, topic: MakeTopic, postgres_server: Database, postgres_url: str, tmp_path: Path
 ) -> None:
@@ -281,7 +281,7 @@ def test_every_alert_reaches_the_webhook_and_ends_and_a_calm_hour_is_silent(
         wait_until(lambda: alerting.suppressed(alertname="VedetteWorkerDown") == 1, 10, "inhibited")
         with worker(tmp_path, port):
             for what, labels in ENDS:
-                scene.ends(what, 60, **labels)
+                scene.ends(what, 180, **labels)
         paths(alerting)
         every = {(a.name, dict(a.labels).get("long")) for a in alerts(groups(config))}
         assert {(what, labels.get("long")) for what, labels in ENDS} == every

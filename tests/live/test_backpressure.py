@@ -36,12 +36,9 @@ def test_a_slow_worker_holds_a_bounded_queue_and_keeps_its_place_in_the_group(
     with closing(open_store(sqlite_url)) as store, closing(Pump(config)) as pump:
         worker = Worker(config, store, pump, Monitor(config, store, Panel([])), listener, "slow")
         held = []
-        until = (
-            time.monotonic() + 8
-        )  # longer than the session of 6 s: only the poll thread is alive
+        wait_until(lambda: bool(worker.partitions or worker.step(0.1)) and pump._queued > 100)
+        until = time.monotonic() + 8  # longer than the session of 6 s: only the poll thread lives
         while time.monotonic() < until:
-            if not worker.partitions:
-                worker.step(0.1)
             time.sleep(0.05)
             held.append((pump._queued, pump._bytes))
         records, size = (max(column) for column in zip(*held, strict=True))
@@ -50,10 +47,8 @@ def test_a_slow_worker_holds_a_bounded_queue_and_keeps_its_place_in_the_group(
         assert size <= bounds.get("queue_bytes", 64 << 20) + 100 * 2500
         assert held[-1][0] > 0, "the queue was lost: the group threw this member out"
 
-        def drained() -> bool:
+        until = time.monotonic() + 120
+        while received(store) < N and time.monotonic() < until:
             worker.step(0.1)
-            return received(store) == N
-
-        wait_until(drained)
         everything_is_counted_once(store, N)
         assert listener.fences == 0

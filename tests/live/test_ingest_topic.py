@@ -70,6 +70,7 @@ def test_a_broker_that_is_away_is_said(
         raise away
 
     monkeypatch.setattr(Sender, "open", refuse)
+    monkeypatch.setattr(sinks, "_TRY_S", 60.0)
     config = told(tmp_path, "127.0.0.1:1", calls={})
     with served(config, sink=TopicSink(config)) as client:
         answer = client.post("/ingest", json=native(1))
@@ -80,8 +81,9 @@ def test_a_broker_that_is_away_is_said(
 
 
 def test_a_broker_that_goes_away_keeps_nobody_waiting(
-    broker: Broker, topic: MakeTopic, tmp_path: Path
+    broker: Broker, topic: MakeTopic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sinks, "_TRY_S", 8.0)
     with Proxy(broker.faulty_port, broker.proxy_port) as way:
         config = told(tmp_path, broker.proxied_address, **{topic(): {}})
         with served(config, sink=TopicSink(config)) as client:
@@ -89,8 +91,9 @@ def test_a_broker_that_goes_away_keeps_nobody_waiting(
             way.set("blackhole")
             began = time.monotonic()
             assert client.post("/ingest", json=native(2)).status_code == 503
+            told_at = time.monotonic()
             assert client.post("/ingest", json=native(3)).status_code == 503
-            assert time.monotonic() - began < 9
+            assert told_at - began < 30 and time.monotonic() - told_at < 4
             way.set("pass")
             wait_until(lambda: client.post("/ingest", json=native(4)).status_code == 200, 30)
 
@@ -99,15 +102,15 @@ def test_a_sender_goes_on_after_it_gave_records_up(broker: Broker, topic: MakeTo
     name, told_where = topic(), {"brokers": [broker.proxied_address]}
     with Proxy(broker.faulty_port, broker.proxy_port) as way:
         config = load_config(kafka=told_where).kafka
-        with closing(Sender(config, block_s=2.0, delivery_s=2.0)) as sender:
+        with closing(Sender(config, block_s=8.0, delivery_s=8.0)) as sender:
             sender.send(name, b"one")
             assert sender.flush() == []
             way.set("blackhole")
             sender.send(name, b"two")
-            assert sender.flush(5.0) == ["KafkaTimeoutError"]
+            assert sender.flush(30.0) == ["KafkaTimeoutError"]
             way.set("pass")
             sender.send(name, b"three")
-            assert sender.flush(5.0) == []
+            assert sender.flush(30.0) == []
 
 
 def test_no_queue_grows_behind_a_slow_broker(

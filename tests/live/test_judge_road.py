@@ -21,7 +21,7 @@ N, RATE = 400, 0.3
 GOOD, MAIL = RUBRICS["harmlessness"].canaries[0].answer, "Write to ann@example.org."
 CANARIES = 6
 # A verdict joins the pane of its call, which is open while the judge is asked.
-OPEN = {"panes": {"width_s": 10, "request_timeout_s": 600, "lateness_s": 60}}
+OPEN = {"panes": {"width_s": 10, "request_timeout_s": 600, "lateness_s": 600}}
 
 
 def verdicts(store: Store) -> dict[str, float]:

@@ -229,8 +229,8 @@ def test_every_real_call_has_one_row_and_the_means_are_exact(
     n = len(file.read_bytes().splitlines())
     config = configured(tmp_path, broker, topic(partitions=4), postgres_url)
     ports = [free_port(), free_port()]
+    assert vedette(tmp_path, "send", str(file)).wait(240) == 0
     workers += [vedette(tmp_path, "run", VEDETTE_EXPORTER__PORT=str(port)) for port in ports]
-    assert vedette(tmp_path, "send", str(file)).wait(120) == 0
     expected = direct(config, file)
     with closing(open_store(postgres_url)) as store:
         wait_until(lambda: all_closed(store, n) and scraped(ports)[1] >= n, 300)

@@ -54,18 +54,19 @@ def test_kills_leave_every_pair_folded_once(
     with Endpoint("slow") as fake:
         where = tmp_path / "a", broker, topic, postgres_url, fake.url
         # A call takes 0.4 s.
-        road = ShadowRoad(*where, wait_s=12.0, stream=False, concurrency=AT_ONCE)
+        road = ShadowRoad(*where, wait_s=12.0, session_s=1.5, timeout_s=10.0, stream=False,
+                          concurrency=AT_ONCE)  # fmt: skip
         with road.running():
             with road.traffic(15.0):
                 for kill in range(kills):
                     stored, asked = received(store), len(fake.asked)
                     goal = stored + draws.randint(10, 30), asked + draws.randint(10, 90)
-                    road.until(partial(more, store, fake, *goal), 60)
+                    road.until(partial(more, store, fake, *goal), 180)
                     word = ("shadow", "run")[kill % 2]
                     road.kill(word)
                     road.start(word)
                 road.until(partial(more, store, fake, received(store) + 10, len(fake.asked) + 10))
-            road.until(lambda: settled(store, road.sent), 60)
+            road.until(lambda: settled(store, road.sent))
             road.until(lambda: road.is_paired(store))
     found = by_state(store)
     assert sum(found.values()) == road.sent and set(found) <= {*SETTLED, "not_asked"}
@@ -93,7 +94,9 @@ def test_nobody_is_asked_while_the_database_is_stopped(
 ) -> None:
     """The dispatcher wakes up with calls in flight, room for more, and 80 asks that wait."""
     with Endpoint("slow") as fake:
-        road = ShadowRoad(tmp_path / "a", broker, topic, postgres_url, fake.url, stream=False)
+        # No call in flight, and no ask that waits, may run out of time while this goes on.
+        road = ShadowRoad(tmp_path / "a", broker, topic, postgres_url, fake.url,
+                          stream=False, timeout_s=120.0)  # fmt: skip
         with road.running():
             road.send(4)
             road.until(lambda: len(fake.asked) == 4)
@@ -107,13 +110,13 @@ def test_nobody_is_asked_while_the_database_is_stopped(
                 dispatcher.send_signal(signal.SIGCONT)
                 road.send(16)
                 for port in road.ports.values():
-                    road.until(partial(is_away, port), 20)
-                road.until(lambda: waiting(road) >= 60, 20)
+                    road.until(partial(is_away, port), 60)
+                road.until(lambda: waiting(road) >= 60, 60)
                 assert len(fake.asked) == 4
             finally:
                 postgres_server.start()
             fake.mode = "ok"
-            road.until(lambda: settled(store, 100), 60)
+            road.until(lambda: settled(store, 100))
             road.until(lambda: road.is_paired(store))
     assert states(store) == {"answered": 100} and len(fake.asked) == 100
     assert paired(store, 1)[MAIN].calls.words == {PAIR: 100}

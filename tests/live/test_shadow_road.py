@@ -88,10 +88,11 @@ def test_no_trouble_of_an_endpoint_costs_a_ticket_or_production(
     found = by_state(store)
     assert set(found) == {"answered", "failed", "not_asked"}
     assert states(store)["not_asked:breaker"] == found["not_asked"]
-    assert found["answered"] + found["failed"] == len(fake.asked)
+    asked = found["answered"] + found["failed"]
+    assert asked - 3 * len(TROUBLES) <= len(fake.asked) <= asked  # some were given up unsent
     assert found["failed"] >= 3 * len(TROUBLES)
-    assert paired(store, 1)[MAIN].calls.words == {PAIR: len(fake.asked)}
-    production_is_whole(store, road.sent, len(fake.asked))
+    assert paired(store, 1)[MAIN].calls.words == {PAIR: asked}
+    production_is_whole(store, road.sent, asked)
 
 
 def production_is_whole(store: Store, production: int, answers: int) -> None:

@@ -102,18 +102,26 @@ def test_rude_answers_ring_at_the_webhook_and_a_candidate_is_compared(
             (first, *_), records = rings(hook), seen.records()
             seen.until(lambda: compared(seen) > 0, "pairs are compared")
             account = seen.server("/api/pipeline")
-            scorers = seen.prometheus('vedette_requests_total{job="scorer",variant="production"}')
-            jobs = {labels["job"]: up for labels, up in seen.prometheus("up")}
+            seen.until(lambda: len(scoring(seen)) == 2, "both scorers score")
+            seen.until(lambda: jobs(seen) == {"scorer": 1, "shadow": 1, "server": 1}, "all are up")
     except Unavailable as why:
         absent(why)
     else:
         assert because_of_the_fault(first, records)
         assert account["received"] == sum(account["ends"].values()) > 100
         assert (account["gap"], account["ends"]["failed"]) == (0, 0)
-        assert len({labels["instance"] for labels, n in scorers if n > 0}) == 2
-        assert jobs == {"scorer": 1, "shadow": 1, "server": 1}
         assert not [line for line in lines if "Traceback" in line or " 0 partitions" in line]
         assert not stack.folder.exists()
+
+
+def scoring(seen: Seen) -> set[str]:
+    """The scorers that have scored, as Prometheus knows."""
+    counted = seen.prometheus('vedette_requests_total{job="scorer",variant="production"}')
+    return {labels["instance"] for labels, n in counted if n > 0}
+
+
+def jobs(seen: Seen) -> dict[str, float]:
+    return {labels["job"]: up for labels, up in seen.prometheus("up")}
 
 
 def compared(seen: Seen) -> int:
