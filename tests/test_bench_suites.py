@@ -1,8 +1,10 @@
 """The suites of the engine's benchmark run on whatever is here, a chat being two texts."""
 
+from dataclasses import replace
+
 import pytest
 
-from agent.scoring import bench_suites, folders, models
+from agent.scoring import bench, bench_suites, folders, models
 from agent.scoring.bench import invented_texts, packed
 from agent.scoring.engine import Engine, Want
 
@@ -34,6 +36,24 @@ def embedded(device: str) -> bench_suites.Suites:
 def test_processes_that_share_a_machine_are_counted_together() -> None:
     (found,) = bench_suites.measure_shared(embedded, processes=2, chats=2, rounds=1)
     assert found.name == "one, 2 processes" and found.chats_s > 0
+
+
+def test_what_a_way_leaves_out_does_not_count_to_its_share_of_the_peak() -> None:
+    folder = str(folders.shipped("test"))
+    model = models.load_embedder(folders.Source("test", folder, device="cpu"))
+    layers, width, inner = 2, 4, 8
+    runs: dict[str, bench.Run] = {"vedette": list, "theirs": list}
+
+    def counts(one: models.Model) -> list[float]:
+        rated = bench._rated("m", (layers, width, inner), one, ["Why?"], runs)
+        return [rated["m", way][2] for way in runs]
+
+    tokens, a_token = 4, 2 * (4 * width**2 + 2 * width * inner)  # with the marks of both ends
+    whole = layers * (tokens * a_token + 4 * tokens**2 * width)
+    assert counts(model) == [whole, whole]
+    # Query, key and value of each token remain of the last layer, and all of the first one.
+    spared = (tokens - 1) * (a_token - 2 * 3 * width**2)
+    assert counts(replace(model, labels=("bad",))) == [whole - spared, whole]
 
 
 def test_the_forward_pass_alone_is_of_every_text_once() -> None:

@@ -52,8 +52,8 @@ def embedder(encoder: Encoder, pooling: Pooling, normalize: bool) -> "Rows":
     import torch.nn.functional as F
 
     def rows(pack: Texts) -> "torch.Tensor":
-        mean = pooling == "mean"
-        pooled = mean_rows(encoder.hidden(pack), pack) if mean else encoder.first(pack)
+        cls = pooling == "cls"
+        pooled = encoder.first(pack) if cls else mean_rows(encoder.hidden(pack), pack)
         return F.normalize(pooled, dim=1) if normalize else pooled
 
     return rows

@@ -25,8 +25,8 @@ from consumers.server.views import VIEWS
 _START = "import sys; sys.path[:] = {!r}; from consumers.server.workshop import work; work()"
 # Where there are fewer cores than work, who scores comes first.
 _NICE = 5
-# All other pages wait for the one in hand. The first of a process waits for its imports as well,
-# which may take a minute where a container has a tenth of a core.
+# All other pages wait for the one in hand. The first of a process waits for its imports as well:
+# two seconds of a slow core, which are twenty where a container has a tenth of one.
 _LONGEST_S, _FIRST_S = 30.0, 300.0
 
 

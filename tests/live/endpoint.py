@@ -38,13 +38,13 @@ class Endpoint:
     def port(self) -> int:
         return int(self._http.server_address[1])
 
-    def asked_with(self, key: str) -> list[dict[str, Any]]:
-        """The bodies of those who showed this key."""
-        return [body for head, body in self.asked if f"Bearer {key}" in head.values()]
-
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
+
+    def asked_with(self, key: str) -> list[dict[str, Any]]:
+        """The bodies of those who showed this key."""
+        return [body for head, body in self.asked if f"Bearer {key}" in head.values()]
 
     def __enter__(self) -> Self:
         self._thread.start()
